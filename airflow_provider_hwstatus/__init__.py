@@ -1,0 +1,1 @@
+"""Apache Airflow provider that waits for Huawei Cloud DLI and CPH jobs."""

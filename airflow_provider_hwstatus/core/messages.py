@@ -1,0 +1,78 @@
+"""
+What a flow yields and what it is handed back.
+
+A *flow* is a generator: it yields effects, is handed their results, and returns its own. It does no I/O and has no
+colour: :mod:`airflow_provider_hwstatus.transports.drivers` runs it, sync or async.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    One HTTP request.
+
+    :param url: Absolute and percent-encoded; it goes onto the wire as it stands.
+    :param headers: May hold secrets, like *body*, so neither is shown.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def __str__(self) -> str:
+        parts = urlsplit(self.url)
+        return f"{self.method} {parts.scheme}://{parts.netloc}{parts.path}"
+
+
+@dataclass(frozen=True)
+class Response:
+    """
+    One HTTP reply.
+
+    :param headers: By lower-case name.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Do nothing for *seconds*."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Exclusive:
+    """
+    Run a flow while no other wait on this connection runs one of the same *name*.
+
+    Those who waited their turn find out inside whether what they came for has been done meanwhile: one login, one
+    renewal and one look-up serve them all. A flow run like this may use ``Exclusive`` only with other names.
+
+    :param flow: Makes the flow; called when it is this wait's turn.
+    """
+
+    name: str
+    flow: Callable[[], Generator[Any, Any, Any]]
+
+
+Effect = Request | Sleep | Exclusive
+Flow = Generator[Effect, Any, T]
+
+
+def encode(text: str) -> str:
+    """Return *text* as one percent-encoded path segment or query value, in the gateway's own alphabet."""
+    return quote(text, safe="~")

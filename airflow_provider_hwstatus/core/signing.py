@@ -1,0 +1,100 @@
+"""
+SDK-HMAC-SHA256, the signature of Huawei Cloud's API gateway.
+
+Source: API Request Signing Guide, https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-algorithm.html.
+The functions are named after its steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from airflow_provider_hwstatus.core.messages import Request, encode
+
+ALGORITHM = "SDK-HMAC-SHA256"
+DATE_FORMAT = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True)
+class AccessKey:
+    """
+    An AK/SK pair.
+
+    :param security_token: Goes with a temporary pair and makes it one.
+    """
+
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    security_token: str | None = field(default=None, repr=False)
+
+
+def canonical_uri(path: str) -> str:
+    """Return the path as it is signed: each segment encoded, and with a slash at its end."""
+    encoded = "/".join(encode(segment) for segment in unquote(path).split("/"))
+    return encoded if encoded.endswith("/") else encoded + "/"
+
+
+def canonical_query_string(query: str) -> str:
+    """Return the query as it is signed: sorted by name and value, both encoded."""
+    pairs = sorted(parse_qsl(query, keep_blank_values=True))
+    return "&".join(f"{encode(name)}={encode(value)}" for name, value in pairs)
+
+
+def canonical_request(request: Request, signed: Mapping[str, str]) -> str:
+    """
+    Return what the gateway computes from *request*, too.
+
+    :param signed: The headers that are signed, by lower-case name in sorted order.
+    """
+    url = urlsplit(request.url)
+    return "\n".join(
+        (
+            request.method.upper(),
+            canonical_uri(url.path),
+            canonical_query_string(url.query),
+            "".join(f"{name}:{value.strip()}\n" for name, value in signed.items()),
+            ";".join(signed),
+            hashlib.sha256(request.body).hexdigest(),
+        )
+    )
+
+
+def string_to_sign(canonical: str, date: str) -> str:
+    """Return the text that is signed; *date* is the value of ``X-Sdk-Date``."""
+    return f"{ALGORITHM}\n{date}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def signature(secret_key: str, text: str) -> str:
+    """Return the signature of a string to sign, in hexadecimal."""
+    return hmac.new(secret_key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def signed_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that take part in a signature: the gateway drops names with an underscore."""
+    return {name.lower(): headers[name] for name in sorted(headers, key=str.lower) if "_" not in name}
+
+
+def sign(request: Request, key: AccessKey, now: datetime) -> Request:
+    """
+    Return a copy of *request* that the API gateway accepts as sent by *key*.
+
+    :param now: Time of signing, with a time zone. The gateway allows 15 minutes of skew.
+    :raises ValueError: *now* has no time zone.
+    """
+    if now.tzinfo is None:
+        raise ValueError("now needs a time zone")
+    date = now.astimezone(UTC).strftime(DATE_FORMAT)
+    headers = dict(request.headers) | {"Host": urlsplit(request.url).netloc, "X-Sdk-Date": date}
+    if key.security_token:
+        headers["X-Security-Token"] = key.security_token
+    signed = signed_headers(headers)
+    proof = signature(key.secret_key, string_to_sign(canonical_request(request, signed), date))
+    headers["Authorization"] = (
+        f"{ALGORITHM} Access={key.access_key}, SignedHeaders={';'.join(signed)}, Signature={proof}"
+    )
+    return replace(request, headers=headers)
