@@ -1,0 +1,213 @@
+"""The fake as tests and demos hold it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
+from airflow_provider_hwstatus.core.signing import AccessKey
+from airflow_provider_hwstatus.testing.account import Account
+from airflow_provider_hwstatus.testing.routes import COLLECTIONS, Breakage, Dispatcher
+from airflow_provider_hwstatus.testing.script import (
+    Job,
+    Jobs,
+    check_step,
+    is_state,
+    new_request_id,
+    new_script,
+)
+from airflow_provider_hwstatus.testing.server import HOST, Server
+from airflow_provider_hwstatus.testing.wire import Fault, Record, Reply, Step
+
+__all__ = ["FakeHuaweiCloud", "Fault", "Record", "Reply"]
+
+
+class FakeHuaweiCloud:
+    """
+    A Huawei Cloud with IAM, DLI and CPH on this machine, for one account.
+
+    .. code-block:: python
+
+        with FakeHuaweiCloud() as cloud:
+            cloud.job("dli_batch", "b1", "starting", 503, "success")  # one step per call; the last stays
+            cloud.job("cph_job", "j1", seconds={0: 1, 2.5: -1}, error_code="CPS.0005")
+            os.environ["AIRFLOW_CONN_HWSTATUS_DEFAULT"] = json.dumps(cloud.connection())
+
+    Logins and signatures are checked as the real gateway does; nothing turns that off.
+
+    :param port: 0 takes a free one, and keeps it from the first start on.
+    :param clock: Returns seconds since 1970. What tokens, signatures and ``seconds=`` go by.
+    """
+
+    def __init__(self, port: int = 0, clock: Callable[[], float] = time.time) -> None:
+        self._account = Account()
+        self._clock = clock
+        self._jobs = Jobs()
+        self._dispatcher = Dispatcher(self._account, self._jobs)
+        self._server = Server(self._dispatcher.answer, clock, port)
+        self.region = self._account.region
+        self.project_id = self._account.projects[self.region]
+        self.access_key = self._account.access_key
+        self.secret_key = self._account.secret_key
+        self.user = self._account.user
+        self.password = self._account.password
+        self.domain_name = self._account.domain_name
+        #: Ids of the account's projects by name; change it as you like.
+        self.projects = self._account.projects
+        #: Everything that was asked, oldest first.
+        self.requests = self._dispatcher.records
+        #: Called with each :class:`Record`, in the server's thread and before the reply is sent.
+        self.listeners = self._dispatcher.listeners
+
+    def start(self) -> None:
+        """
+        Start serving: for the first time, or again on the same port with the same jobs and logins.
+
+        :raises OSError: The port is taken.
+        """
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop serving, as in an outage: connections are closed, and new ones refused."""
+        self._server.stop()
+
+    def __enter__(self) -> FakeHuaweiCloud:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0 before the first start, if none was given."""
+        return self._server.port
+
+    @property
+    def url(self) -> str:
+        """The endpoint of every service."""
+        return f"http://{HOST}:{self.port}"
+
+    def connection(
+        self, auth: str = "aksk", key: AccessKey | None = None, **extra: object
+    ) -> dict[str, object]:
+        """
+        Return the fields of an Airflow connection to this cloud; as JSON they are what Airflow reads from
+        ``AIRFLOW_CONN_HWSTATUS_DEFAULT``.
+
+        :param auth: ``aksk``, ``password`` or ``token``; the last one issues a token.
+        :param key: Instead of the account's own, e.g. ``connection(key=cloud.temporary_key())``.
+        :param extra: Added to the connection's extra, or replacing what is there; None takes it away.
+        """
+        key = key or AccessKey(self.access_key, self.secret_key)
+        logins: dict[str, Callable[[], tuple[str | None, str]]] = {
+            "aksk": lambda: (key.access_key, key.secret_key),
+            "password": lambda: (self.user, self.password),
+            "token": lambda: (None, self._account.issue_token(self.project_id, self._clock())[0]),
+        }
+        if auth not in logins:
+            raise ValueError(f"auth must be one of {', '.join(logins)}; it is {auth!r}")
+        login, password = logins[auth]()
+        fields: dict[str, object] = {"conn_type": "hwstatus", "login": login, "password": password}
+        everything = self._extra(auth, key) | extra
+        fields["extra"] = {name: value for name, value in everything.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def _extra(self, auth: str, key: AccessKey) -> dict[str, object]:
+        endpoints = {f"{service}_endpoint": self.url for service in ("dli", "cph", "iam")}
+        by_auth: dict[str, dict[str, object]] = {
+            "aksk": {"project_id": self.project_id, "security_token": key.security_token},
+            "password": {"domain_name": self.domain_name},
+            "token": {"project_id": self.project_id},
+        }
+        return {"auth": auth, "region": self.region} | by_auth[auth] | endpoints
+
+    def job(
+        self,
+        kind: JobKind | str,
+        job_id: str,
+        *steps: Step,
+        seconds: Mapping[float, Step] | None = None,
+        since_first_call: bool = False,
+        request_id: str | None = None,
+        **fields: object,
+    ) -> None:
+        """
+        Add a job, or replace the one of this id. The kinds of DLI sessions share their jobs.
+
+        A step is a state (``"running"``, or CPH's numbers), an HTTP status from 200 on, a :class:`Reply` or a
+        :class:`Fault`. Only the job's status endpoint takes one; details, logs and lists show
+        where the job stands.
+
+        :param kind: Or its name.
+        :param steps: One per call; the last stays.
+        :param seconds: Instead of *steps*: what the job does from which second on.
+        :param since_first_call: Whether the seconds count from the first call, not from now.
+        :param request_id: Of the call that submitted it, by which CPH lists jobs.
+        :param fields: Added to the replies that show more than the state, e.g. ``error_code``, ``queue`` or
+            ``log`` (lines). CPH shows ``error_code``, ``error_msg`` and ``execute_msg`` once the job is over.
+        :raises ValueError: No steps, both sorts of them, or something that is no step.
+        """
+        now = self._clock()
+        script = new_script(steps, seconds, None if since_first_call else now, now)
+        kind = KINDS[kind] if isinstance(kind, str) else kind
+        self._jobs.add(Job(kind, job_id, script, request_id or new_request_id(), now, fields))
+
+    def break_with(self, step: int | Reply | Fault, calls: int = 1, path_contains: str = "") -> None:
+        """
+        Answer the next requests with *step*, whatever they ask and whoever does.
+
+        :param step: An HTTP status, a :class:`Reply` or a :class:`Fault`.
+        :param calls: How many requests.
+        :param path_contains: Only those whose path has this in it.
+        """
+        check_step(step)
+        if is_state(step):
+            raise ValueError(f"{step!r} is a state, which only a job can have")
+        self._dispatcher.breakages.append(Breakage(step, calls, path_contains))
+
+    def unpublish(self, collection: str) -> None:
+        """
+        Answer ``APIGW.0101`` on the paths of *collection*, as a region does that does not have it.
+
+        :param collection: ``batches``, ``sessions``, ``jobs`` or ``projects``.
+        """
+        if collection not in COLLECTIONS:
+            known = ", ".join(sorted(COLLECTIONS))
+            raise ValueError(f"collection must be one of {known}; it is {collection!r}")
+        self._dispatcher.unpublished.add(collection)
+
+    @property
+    def token_lifetime(self) -> float:
+        """Seconds for which tokens and temporary keys are good that are issued from now on."""
+        return self._account.lifetime
+
+    @token_lifetime.setter
+    def token_lifetime(self, seconds: float) -> None:
+        self._account.lifetime = seconds
+
+    def expire_tokens(self) -> None:
+        """End the life of all tokens and temporary keys issued so far."""
+        self._account.expire(self._clock())
+
+    def temporary_key(self) -> AccessKey:
+        """Return a new AK/SK whose signatures are only accepted together with its security token."""
+        return self._account.issue_temporary_key(self._clock())
+
+    def polls(self, job_id: str) -> int:
+        """Return how often the job's status endpoint was called, whatever it answered."""
+        return self._dispatcher.polls[job_id]
+
+    @property
+    def logins(self) -> int:
+        """How many tokens were issued over HTTP."""
+        return self._dispatcher.iam.logins
+
+    @property
+    def connections(self) -> int:
+        """How many TCP connections were accepted."""
+        return self._server.connections

@@ -1,0 +1,92 @@
+"""
+CPH: jobs on cloud phones.
+
+Source: CPH API reference, https://support.huaweicloud.com/intl/en-us/api-cph/cph_api_0521.html.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow_provider_hwstatus.core.jobs import CPH_JOB
+from airflow_provider_hwstatus.testing.replies import Refused, cph_error
+from airflow_provider_hwstatus.testing.script import Job, Jobs, State
+from airflow_provider_hwstatus.testing.wire import Answer, Incoming, Reply
+
+MAX_REQUEST_IDS = 20
+MAX_PAGE = 100
+
+#: What a job has only when it is over.
+_RESULTS = ("error_code", "error_msg", "execute_msg")
+
+
+class Cph:
+    """The views."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    def show_job(self, request: Incoming, job_id: str) -> Answer:
+        """``GET /v1/{project_id}/cloud-phone/jobs/{job_id}``: takes the job's next step."""
+        job = self._jobs.find(CPH_JOB, job_id)
+        if job is None:
+            raise Refused(cph_error(request, 400, "CPS.0011", "Job not found."))
+        ids = {"request_id": job.request_id}
+        return job.poll(request, lambda state, since: ids | _fields(job, state, since))
+
+    def list_jobs(self, request: Incoming) -> Answer:
+        """``GET /v1/{project_id}/cloud-phone/jobs``, by the requests that submitted the jobs."""
+        wanted = _request_ids(request)
+        offset, limit = _number(request, "offset", 0), _number(request, "limit", MAX_PAGE)
+        if not 1 <= limit <= MAX_PAGE:
+            raise _bad_page(request)
+        found = [job for job in self._jobs.of(CPH_JOB) if job.request_id in wanted]
+        if not found:
+            raise Refused(cph_error(request, 400, "CPS.0050", "No job found for the request_id."))
+        page = [_fields(job, *job.script.state(request.time)) for job in found[offset : offset + limit]]
+        return Answer(Reply(body={"request_id": request.request_id, "jobs": page}))
+
+
+def _request_ids(request: Incoming) -> list[str]:
+    listed = request.parameters.get("request_ids") or request.parameters.get("request_id")
+    if not listed:
+        raise Refused(cph_error(request, 400, "CPS.0049", "The request_id is empty."))
+    ids = listed.split(",") if request.parameters.get("request_ids") else [listed]
+    if len(ids) > MAX_REQUEST_IDS:
+        raise Refused(cph_error(request, 400, "CPS.0161", "Too many request ids."))
+    return ids
+
+
+def _number(request: Incoming, name: str, default: int) -> int:
+    text = request.parameters.get(name, str(default))
+    if not (text.isascii() and text.isdigit()):
+        raise _bad_page(request)
+    return int(text)
+
+
+def _bad_page(request: Incoming) -> Refused:
+    return Refused(cph_error(request, 400, "CPS.0002", "The offset or limit is invalid."))
+
+
+def _fields(job: Job, state: State, since: float) -> dict[str, object]:
+    over = str(state) not in CPH_JOB.in_progress
+    fields: dict[str, object] = {
+        "job_id": job.job_id,
+        "begin_time": _time(job.created),
+        "end_time": _time(since) if over else None,
+        "status": _status(state),
+    }
+    results = dict.fromkeys(_RESULTS) | dict(job.fields)
+    return fields | {name: value if over or name not in _RESULTS else None for name, value in results.items()}
+
+
+def _status(state: State) -> State:
+    """Return the state as it goes onto the wire: a number, unless it is a word that CPH does not have."""
+    try:
+        return int(state)
+    except ValueError:
+        return state
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

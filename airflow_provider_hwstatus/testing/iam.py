@@ -1,0 +1,121 @@
+"""
+IAM: tokens and projects.
+
+Source: IAM API reference, https://support.huaweicloud.com/intl/en-us/api-iam/iam_30_0001.html.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from airflow_provider_hwstatus.testing.account import Account, Login
+from airflow_provider_hwstatus.testing.replies import Refused, iam_error
+from airflow_provider_hwstatus.testing.wire import Answer, Incoming, Reply
+
+
+def _bad(text: str) -> Refused:
+    return Refused(iam_error(400, text))
+
+
+class Iam:
+    """
+    The views.
+
+    :param account: Who may log in.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self.logins = 0
+
+    def create_token(self, request: Incoming) -> Answer:
+        """``POST /v3/auth/tokens`` by password."""
+        auth = _object(_json(request), "auth", {"auth"}, set())
+        auth = _object(auth["auth"], "auth", {"identity"}, {"scope"})
+        self._check_user(auth["identity"])
+        project = self._project(auth["scope"]) if "scope" in auth else None
+        token, login = self._account.issue_token(project[1] if project else None, request.time)
+        self.logins += 1
+        body = {"token": self._describe(login, project, request)}
+        return Answer(Reply(201, body, {"X-Subject-Token": token}))
+
+    def _check_user(self, identity: object) -> None:
+        identity = _object(identity, "identity", {"methods", "password"}, set())
+        if identity["methods"] != ["password"]:
+            raise _bad("methods must be ['password']")
+        password = _object(identity["password"], "password", {"user"}, set())
+        user = _object(password["user"], "user", {"domain", "name", "password"}, set())
+        domain = _object(user["domain"], "domain", {"name"}, set())
+        sent = (domain["name"], user["name"], user["password"])
+        if sent != (self._account.domain_name, self._account.user, self._account.password):
+            raise Refused(iam_error(401, "The username or password is wrong."))
+
+    def _project(self, scope: object) -> tuple[str, str] | None:
+        """Return name and id of the project that a token is wanted for; None if for the whole account."""
+        scope = _object(scope, "scope", set(), {"project", "domain"})
+        if "project" not in scope:
+            return None
+        wanted = _object(scope["project"], "project", set(), {"id", "name"})
+        if len(wanted) != 1:
+            raise _bad("project needs an id or a name")
+        for name, project_id in self._account.projects.items():
+            if wanted in ({"id": project_id}, {"name": name}):
+                return name, project_id
+        raise _bad(f"Could not find project: {next(iter(wanted.values()))}.")
+
+    def _describe(
+        self, login: Login, project: tuple[str, str] | None, request: Incoming
+    ) -> dict[str, object]:
+        domain = {"id": self._account.domain_id, "name": self._account.domain_name}
+        services = [{"type": name, "name": name, "endpoints": list[str]()} for name in ("dli", "cph")]
+        token: dict[str, object] = {
+            "expires_at": _time(login.expires_at),
+            "issued_at": _time(request.time),
+            "methods": ["password"],
+            "catalog": [] if request.parameters.get("nocatalog") else services,
+            "roles": [{"id": "0", "name": "te_admin"}],
+            "user": {"id": self._account.user_id, "name": self._account.user, "domain": domain},
+        }
+        if project is None:
+            return token | {"domain": domain}
+        return token | {"project": {"id": project[1], "name": project[0], "domain": domain}}
+
+    def list_projects(self, request: Incoming) -> Answer:
+        """``GET /v3/projects``, of one name or all."""
+        wanted = request.parameters.get("name")
+        projects = [
+            {"id": project_id, "name": name, "domain_id": self._account.domain_id, "enabled": True}
+            | {"parent_id": self._account.domain_id, "is_domain": False, "description": ""}
+            for name, project_id in list(self._account.projects.items())
+            if wanted in (None, name)
+        ]
+        links = {"self": request.path, "next": None, "previous": None}
+        return Answer(Reply(body={"projects": projects, "links": links}))
+
+
+def _json(request: Incoming) -> object:
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        raise _bad("Content-Type must be application/json;charset=utf8")
+    try:
+        return json.loads(request.body)
+    except ValueError as exc:
+        raise _bad("The request body is no JSON.") from exc
+
+
+def _object(value: object, name: str, required: set[str], optional: set[str]) -> Mapping[str, object]:
+    """
+    Return *value* as an object.
+
+    :raises Refused: It is none, or has other fields than it may.
+    """
+    if not isinstance(value, Mapping):
+        raise _bad(f"{name} is no object")
+    if wrong := (required - set(value)) | (set(value) - required - optional):
+        raise _bad(f"{name} lacks or must not have: {', '.join(sorted(wrong))}")
+    return value
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,150 @@
+"""Which path is answered by whom, and what happens to a request on its way there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from airflow_provider_hwstatus.core.jobs import CPH_JOB, DLI_BATCH, DLI_SESSION_READY
+from airflow_provider_hwstatus.testing.account import Account
+from airflow_provider_hwstatus.testing.cph import Cph
+from airflow_provider_hwstatus.testing.dli import Dli
+from airflow_provider_hwstatus.testing.gateway import Gateway
+from airflow_provider_hwstatus.testing.iam import Iam
+from airflow_provider_hwstatus.testing.replies import Refused, error, not_published
+from airflow_provider_hwstatus.testing.script import Jobs
+from airflow_provider_hwstatus.testing.wire import Answer, Fault, Incoming, Record, Reply
+
+#: What can be taken offline, as a region does that does not have it.
+COLLECTIONS = frozenset({"batches", "sessions", "jobs", "projects"})
+
+
+@dataclass(frozen=True)
+class Route:
+    """
+    One call of an API.
+
+    :param path: With ``{project_id}`` and ``{job_id}``, both optional.
+    :param view: Takes the request and, where the path has one, the job's id.
+    :param counts: Whether a call is a poll.
+    :param open: Whether it needs no login.
+    """
+
+    method: str
+    path: str
+    view: Callable[..., Answer]
+    counts: bool = False
+    open: bool = False
+
+    def match(self, request: Incoming) -> dict[str, str] | None:
+        """Return what *request* has in place of the braces; None if it wants something else."""
+        parts = self.path.split("/")[1:]
+        if request.method != self.method or len(parts) != len(request.segments):
+            return None
+        pairs = list(zip(parts, request.segments, strict=True))
+        if any(part != segment for part, segment in pairs if not part.startswith("{")):
+            return None
+        return {part.strip("{}"): segment for part, segment in pairs if part.startswith("{")}
+
+
+@dataclass
+class Breakage:
+    """A step that the next *calls* requests get whose path contains a text."""
+
+    step: int | Reply | Fault
+    calls: int
+    path_contains: str
+
+
+def _routes(iam: Iam, jobs: Jobs) -> Iterator[Route]:
+    yield Route("POST", "/v3/auth/tokens", iam.create_token, open=True)
+    yield Route("GET", "/v3/projects", iam.list_projects)
+    batches = Dli(jobs, DLI_BATCH, (400, "DLI.0002", "The batch {} does not exist."))
+    sessions = Dli(jobs, DLI_SESSION_READY, (404, "DLI.0023", "The session {} is not found."))
+    for kind, dli in ((DLI_BATCH, batches), (DLI_SESSION_READY, sessions)):
+        detail = kind.path.removesuffix("/state")
+        yield Route("GET", kind.path, dli.show_state, counts=True)
+        yield Route("GET", detail, dli.show)
+        yield Route("GET", f"{detail}/log", dli.show_log)
+    yield Route("GET", DLI_BATCH.path.removesuffix("/{job_id}/state"), batches.list_batches)
+    cph = Cph(jobs)
+    yield Route("GET", CPH_JOB.path, cph.show_job, counts=True)
+    yield Route("GET", CPH_JOB.path.removesuffix("/{job_id}"), cph.list_jobs)
+
+
+class Dispatcher:
+    """
+    Answers requests and keeps a record of them. Runs in the server's thread; others only read, or append.
+
+    :param account: Whose cloud this is.
+    :param jobs: What it knows about.
+    """
+
+    def __init__(self, account: Account, jobs: Jobs) -> None:
+        self.iam = Iam(account)
+        self.records: list[Record] = []
+        self.listeners: list[Callable[[Record], None]] = []
+        self.breakages: list[Breakage] = []
+        self.unpublished: set[str] = set()
+        self.polls: Counter[str] = Counter()
+        self._gateway = Gateway(account)
+        self._routes = list(_routes(self.iam, jobs))
+
+    def answer(self, request: Incoming) -> Reply | Fault:
+        """Return the answer to *request*, recorded already: whoever has the reply finds its record."""
+        route, names = self._find(request)
+        job_id = names.get("job_id")
+        if route and route.counts and job_id:
+            self.polls[job_id] += 1
+        answer = self._broken(request) or self._ask(request, route, names)
+        self._keep(request, answer, job_id)
+        return answer.reply
+
+    def _find(self, request: Incoming) -> tuple[Route | None, dict[str, str]]:
+        for route in self._routes:
+            names = route.match(request)
+            if names is not None:
+                return route, names
+        return None, {}
+
+    def _ask(self, request: Incoming, route: Route | None, names: dict[str, str]) -> Answer:
+        if route is None or self.unpublished.intersection(route.path.split("/")):
+            return Answer(not_published(request))
+        try:
+            if not route.open:
+                self._gateway.check(request, names.get("project_id"))
+            return route.view(request, names["job_id"]) if "job_id" in names else route.view(request)
+        except Refused as refused:
+            return Answer(refused.reply)
+
+    def _broken(self, request: Incoming) -> Answer | None:
+        for breakage in self.breakages:
+            if breakage.calls > 0 and breakage.path_contains in request.path:
+                breakage.calls -= 1
+                step = breakage.step
+                return Answer(error(request, step) if isinstance(step, int) else step)
+        return None
+
+    def _keep(self, request: Incoming, answer: Answer, job_id: str | None) -> None:
+        record = Record(
+            request.time,
+            request.method,
+            request.path,
+            request.query,
+            status=_status(answer.reply),
+            job_id=job_id,
+            state=answer.state,
+            request_id=request.request_id,
+            headers=request.headers,
+        )
+        self.records.append(record)
+        for listener in list(self.listeners):
+            listener(record)
+
+
+def _status(reply: Reply | Fault) -> int | None:
+    """Return the HTTP status that the client sees; None if it sees none."""
+    if isinstance(reply, Reply):
+        return reply.status
+    return 200 if reply in (Fault.HALF, Fault.DRIP) else None
