@@ -169,13 +169,6 @@ def test_naive_time_is_refused() -> None:
         signing.sign(Request("GET", f"https://{HOST}/"), KEY, NOW.replace(tzinfo=None))
 
 
-def test_signing_twice_replaces_the_signature() -> None:
-    """A signed request that is signed again, as a retry is, does not sign its old signature."""
-    once = signing.sign(Request("GET", f"https://{HOST}/"), KEY, NOW - timedelta(minutes=20))
-
-    assert signing.sign(Request("GET", f"https://{HOST}/"), KEY, NOW) == signing.sign(once, KEY, NOW)
-
-
 def test_request_is_left_alone() -> None:
     """Signing returns a copy: a flow can sign the same request again later."""
     request = Request("GET", f"https://{HOST}/", {"Content-Type": "application/json"})
