@@ -41,6 +41,7 @@ def _settle(home: Path) -> None:
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+        "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",  # Airflow 2 warns otherwise
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
