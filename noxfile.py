@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +83,6 @@ def project_files() -> Iterator[Path]:
 
 def copy_project(to: Path, *only: str) -> Path:
     """Copy the project, or the top-level entries *only*, into a new directory *to*, and return it."""
-    shutil.rmtree(to, ignore_errors=True)
     for file in project_files():
         if not only or file.parts[0] in only:
             (to / file).parent.mkdir(parents=True, exist_ok=True)
@@ -101,16 +101,13 @@ def readme_command(name: str) -> str:
 @nox.session(venv_backend="none")
 def readme(session: nox.Session) -> None:
     """Run the README's test command as a newcomer does: copied and pasted, in a clone, with an empty home."""
-    home = Path(session.create_tmp()).resolve()
-    shutil.rmtree(home)
-    clone = copy_project(home / "clone")
-    session.chdir(clone)
-    # Those that point to caches and settings of the person who runs this.
-    stays = {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"} | dict.fromkeys(
-        ("VIRTUAL_ENV", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "PIP_CACHE_DIR", "UV_CACHE_DIR")
-    )
-    session.run("bash", "-euxc", readme_command("tests"), external=True, env=stays)
-    shutil.rmtree(home)
+    with tempfile.TemporaryDirectory(prefix="hwstatus-readme-") as temporary:
+        session.chdir(copy_project(Path(temporary, "clone")))
+        # None unsets what points to the caches and settings of the person who runs this.
+        unset = ("VIRTUAL_ENV", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "PIP_CACHE_DIR", "UV_CACHE_DIR")
+        home = {"HOME": temporary} | dict.fromkeys(unset)
+        session.run("bash", "-euxc", readme_command("tests"), external=True, env=home)
+        session.chdir(ROOT)
 
 
 @nox.session(name="tests-2.11", python=LOWEST)
@@ -159,20 +156,19 @@ def arrows(session: nox.Session) -> None:
     session.run("lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT)})
 
 
-@nox.session(python=BETWEEN)
+@nox.session(python=BETWEEN, reuse_venv=False)
 def wheel(session: nox.Session) -> None:
     """Build the sdist and from it the wheel, look into it, and run the tests against it outside of the checkout."""
-    outside = Path(session.create_tmp()).resolve()
-    shutil.rmtree(outside)
     install(session, "3.3", "build", "hatchling")
-    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(outside / "dist"))
-    (built,) = (outside / "dist").glob("*.whl")
-    check_wheel(session, built)
-    install(session, "3.3", "--force-reinstall", "--no-deps", str(built))
-    install(session, "3.3", f"{built}[test]")
-    session.chdir(copy_project(outside / "tests-only", "tests", "example_dags", "pyproject.toml", "README.md"))
-    session.run("python", "-c", f"import {PACKAGE} as p; assert 'site-packages' in p.__file__, p.__file__")
-    pytest(session)
+    with tempfile.TemporaryDirectory(prefix="hwstatus-wheel-") as outside:
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", f"{outside}/dist")
+        (built,) = Path(outside, "dist").glob("*.whl")
+        check_wheel(session, built)
+        install(session, "3.3", f"{built}[test]")
+        session.chdir(copy_project(Path(outside, "tests-only"), "tests", "example_dags", "pyproject.toml", "README.md"))
+        session.run("python", "-c", f"import {PACKAGE} as p; assert 'site-packages' in p.__file__, p.__file__")
+        pytest(session)
+        session.chdir(ROOT)
 
 
 def check_wheel(session: nox.Session, built: Path) -> None:
