@@ -133,7 +133,8 @@ class Token:
         redact.add(settings.password)
 
     def exchange(self, request: Request) -> Flow[Response]:
-        return (yield with_token(request, self._token))
+        response: Response = yield with_token(request, self._token)
+        return response
 
     def ensure(self) -> Flow[None]:
         yield from ()

@@ -70,7 +70,8 @@ def persist(attempt: Callable[[], Flow[T]], patience: Patience, throttle: Thrott
     pauses = delays()
     while True:
         limit = patience.limit(outage_began)
-        yield from _wait_for_throttle(throttle, limit, clock, lambda now: _given_up(last, patience, now))
+        if not (yield from _throttle_over(throttle, limit, clock)):
+            raise _given_up(last, patience, clock())
         began = clock()
         try:
             return (yield from attempt())
@@ -85,13 +86,13 @@ def persist(attempt: Callable[[], Flow[T]], patience: Patience, throttle: Thrott
         yield Sleep(min(pause, limit - now))
 
 
-def _wait_for_throttle(
-    throttle: Throttle, limit: float, clock: Clock, given_up: Callable[[float], HwStatusError]
-) -> Flow[None]:
+def _throttle_over(throttle: Throttle, limit: float, clock: Clock) -> Flow[bool]:
+    """Wait until this connection may ask again, and return whether that is before *limit*."""
     while (now := clock()) < throttle.until:
         if now >= limit:
-            raise given_up(now)
+            return False
         yield Sleep(min(throttle.until, limit) - now)
+    return True
 
 
 def _given_up(last: RetryableError | None, patience: Patience, now: float) -> HwStatusError:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import logging
+from typing import Protocol
 
 from airflow_provider_hwstatus.core.errors import HwStatusError
 from airflow_provider_hwstatus.core.jobs import Outcome
 from airflow_provider_hwstatus.core.status import JobStatus
 
 
+class Log(Protocol):
+    """What all loggers have, the standard library's and Airflow's."""
+
+    def info(self, msg: str, /, *args: object) -> object: ...
+
+    def warning(self, msg: str, /, *args: object) -> object: ...
+
+    def error(self, msg: str, /, *args: object) -> object: ...
+
+
 class Observer:
     """Logs each change of state once, and each new unknown state as a warning."""
 
-    def __init__(self, log: logging.Logger) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
         self._state: str | None = None
         self._warned: set[str] = set()

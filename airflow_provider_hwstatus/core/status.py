@@ -72,9 +72,7 @@ class JobStatus:
 def status_request(kind: JobKind, endpoint: str, project_id: str, job_id: str) -> Request:
     """Return the request that asks for the state of a job."""
     path = kind.path.format(project_id=encode(project_id), job_id=encode(job_id))
-    return Request(
-        "GET", endpoint + path, {"Content-Type": "application/json", "X-Project-Id": project_id}
-    )
+    return Request("GET", endpoint + path, {"Content-Type": "application/json", "X-Project-Id": project_id})
 
 
 def read_status(kind: JobKind, job_id: str, response: Response, redact: Redactor, now: float) -> JobStatus:

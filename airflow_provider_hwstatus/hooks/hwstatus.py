@@ -114,7 +114,7 @@ class HwStatusHook(BaseHook):
         return self.get_status("cph_job", job_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for a job that cannot exist: whoever is told so is logged in. Returns whether it works, and what to say."""
+        """Return whether the connection works, and what to say: who is told that a job does not exist is logged in."""
         try:
             status = self.get_status("dli_batch", _NO_JOB, outage_tolerance=0)
         except JobNotFoundError:

@@ -234,7 +234,9 @@ class JobStatusSensor(BaseSensorOperator):
         try:
             status = JobStatus.from_dict(event["status"])  # type: ignore[index]  # what it is not is caught
         except (KeyError, TypeError, ValueError) as error:
-            raise TriggerError(f"{self._subject}: the trigger's event is not one of ours: {clip(repr(event), 200)}") from error
+            raise TriggerError(
+                f"{self._subject}: the trigger's event is not one of ours: {clip(repr(event), 200)}"
+            ) from error
         if (status.kind, status.job_id) != (self.kind.name, self._job_id):
             raise TriggerError(f"{self._subject}: the trigger's event is about {status.kind} {status.job_id}")
         return status

@@ -14,10 +14,11 @@ def first_poke_at(sensor: BaseSensorOperator, context: Context) -> datetime | No
     ti = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
         first: datetime | None = ti.get_first_reschedule_date(context)
-        return first
-    from airflow.sensors.base import _orig_start_date
+    else:
+        from airflow.sensors.base import _orig_start_date
 
-    first_try = (ti.max_tries or 0) - (sensor.retries or 0) + 1
-    return _orig_start_date(
-        dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index, try_number=first_try
-    )
+        first_try = (ti.max_tries or 0) - (sensor.retries or 0) + 1
+        first = _orig_start_date(
+            dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index, try_number=first_try
+        )
+    return first

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from airflow_provider_hwstatus.core.errors import HwStatusError
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, Sleep, T
 
-Lock = TypeVar("Lock", threading.Lock, asyncio.Lock)
+Lock = TypeVar("Lock")
 
 
 class Turn(Generic[Lock]):

@@ -1,4 +1,4 @@
-"""What both colours take from this machine: its trusted certificates, its proxy variables, and the bounds of a reply."""
+"""What both colours take from this machine: its certificates and proxy variables; and the bounds of a reply."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import ssl
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -42,7 +43,7 @@ def ssl_context(verify: bool | str) -> ssl.SSLContext:
         return context
     try:
         if isinstance(verify, str):
-            if os.path.isdir(verify):
+            if Path(verify).is_dir():
                 return ssl.create_default_context(capath=verify)
             return ssl.create_default_context(cafile=verify)
         context = ssl.create_default_context()

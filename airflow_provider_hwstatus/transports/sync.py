@@ -79,7 +79,9 @@ def _body(reply: requests.Response) -> bytes:
     for chunk in reply.iter_content(CHUNK):
         body += chunk
         if len(body) > LONGEST_BODY:
-            raise MalformedResponseError(f"the reply is longer than {LONGEST_BODY} bytes", http_status=reply.status_code)
+            raise MalformedResponseError(
+                f"the reply is longer than {LONGEST_BODY} bytes", http_status=reply.status_code
+            )
     return bytes(body)
 
 
@@ -99,7 +101,7 @@ class _DeadlineReader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("the reply took too long")
         self._sock.settimeout(left)
-        return self._raw.readinto(buffer)  # type: ignore[attr-defined,no-any-return]  # unbuffered: a SocketIO
+        return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
@@ -133,6 +135,9 @@ class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
 class _Adapter(requests.adapters.HTTPAdapter):
     """
     Connections with a time-out for the whole reply and, if *verify* is not None, with our TLS settings.
@@ -141,26 +146,24 @@ class _Adapter(requests.adapters.HTTPAdapter):
     """
 
     def __init__(self, verify: bool | str | None) -> None:
+        self._verify = verify is not False
         self._context: ssl.SSLContext | None = None if verify is None else ssl_context(verify)
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
-        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        manager.pool_classes_by_scheme = _POOLS
         return manager
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave the pool alone: our TLS settings say all."""
+        """Leave the pool as it is: our TLS settings say all."""
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        host, pool = super().build_connection_pool_key_attributes(request, True, cert)
-        pool.pop("ca_certs", None)
-        pool.pop("ca_cert_dir", None)
-        if self._context is not None:
-            pool["cert_reqs"] = self._context.verify_mode
-            pool["ssl_context"] = self._context
+        host, pool = super().build_connection_pool_key_attributes(request, self._verify, cert)
+        for name in ("ca_certs", "ca_cert_dir"):
+            pool.pop(name, None)
         return host, pool

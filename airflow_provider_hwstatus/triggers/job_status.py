@@ -126,7 +126,7 @@ class JobStatusTrigger(BaseTrigger):
         )
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
         async with hook.get_async_conn() as connection:
-            # Waits that begin together spread over one interval: the first asks at once, each other a golden section on.
+            # Waits that begin together spread over one interval: each asks a golden section after the one before.
             first_after = (connection.joined - 1) * _GOLDEN_RATIO % 1 * self.poke_interval
             flow = wait(connection.client, kind, self.job_id, plan, Observer(self.log).saw, first_after)
             return await connection.run(flow)
