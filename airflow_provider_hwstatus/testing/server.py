@@ -108,8 +108,10 @@ class Server:
         if isinstance(reply, Fault):
             return await self._fail(request, reply, headers)
         await self._pause(reply.delay)
-        headers |= {"Content-Type": reply.content_type} | dict(reply.headers)
-        return web.Response(status=reply.status, body=reply.content, headers=headers)
+        headers["Content-Type"] = reply.content_type
+        response = web.Response(status=reply.status, body=reply.content, headers=headers)
+        response.headers.update(reply.headers)  # whatever their letter case
+        return response
 
     async def _pause(self, seconds: float | None) -> None:
         """Wait, but not beyond the server's end; None waits for that."""

@@ -139,7 +139,7 @@ def test_reply_can_be_anything(cloud, client, body, text, content_type):
 
 def test_headers_of_a_reply_win(cloud, client):
     """The usual headers can be replaced, too."""
-    cloud.job("dli_batch", "b1", Reply(headers={"Content-Type": "text/plain", "X-Request-Id": "mine"}))
+    cloud.job("dli_batch", "b1", Reply(headers={"content-type": "text/plain", "X-REQUEST-ID": "mine"}))
     reply = client.get(STATE)
 
     assert ("text/plain", "mine") == (reply.headers["Content-Type"], reply.headers["X-Request-Id"])
