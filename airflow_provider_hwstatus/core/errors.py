@@ -24,6 +24,7 @@ A job that failed is not an error here: that is an answer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Self
 
 
 class HwStatusError(Exception):
@@ -51,6 +52,11 @@ class HwStatusError(Exception):
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
+
+    def about(self, subject: str) -> Self:
+        """Put into the message what the question was about, and return this error."""
+        self.args = (f"{subject}: {self}",)
+        return self
 
     def to_dict(self) -> dict[str, object]:
         """Return JSON scalars from which :func:`error_from_dict` makes an equal error."""

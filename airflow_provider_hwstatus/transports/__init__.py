@@ -1,0 +1,1 @@
+"""The only code that exists once per colour: running a flow, and sending one request."""

@@ -1,0 +1,78 @@
+"""One connection's questions. It is shared by all waits on that connection in a process."""
+
+from __future__ import annotations
+
+from airflow_provider_hwstatus.core.auth import login_for
+from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
+from airflow_provider_hwstatus.core.flow import Clock, Patience, Throttle, persist
+from airflow_provider_hwstatus.core.jobs import JobKind
+from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, encode
+from airflow_provider_hwstatus.core.redaction import Redactor
+from airflow_provider_hwstatus.core.replies import promised
+from airflow_provider_hwstatus.core.settings import Settings, check_job_id
+from airflow_provider_hwstatus.core.status import JobStatus, read_status, status_request
+
+
+class Client:
+    """
+    Asks as one connection says: with its login, its project and what it was told about asking too often.
+
+    :param settings: The connection.
+    :param clock: Returns seconds since 1970.
+    :raises ConfigurationError: A field that the way to log in needs is missing.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.redact = Redactor()
+        self.redact.add_url(settings.proxy)
+        self.throttle = Throttle()
+        self._login = login_for(settings, clock, self.redact)
+        self._project_id = settings.project_id
+
+    def get_status(self, kind: JobKind, job_id: str, patience: Patience) -> Flow[JobStatus]:
+        """
+        Ask for the state of a job, and go on asking through an outage.
+
+        :raises HwStatusError: The question could not be answered.
+        """
+        check_job_id(kind.id_name, job_id)
+        try:
+            return (yield from persist(lambda: self._ask(kind, job_id), patience, self.throttle, self.clock))
+        except HwStatusError as error:
+            raise error.about(f"{kind.title} {job_id}")  # noqa: B904  # the same error, with its subject
+
+    def project_id(self) -> Flow[str]:
+        """
+        Return the connection's project, looked up by the region's name if it is not configured.
+
+        :raises ConfigurationError: No project or several have that name, or there is no region to look up.
+        """
+        if self._project_id is None:
+            yield from self._login.ensure()
+            self._project_id = self._login.project_id or (yield Exclusive("project", self._look_up_project))
+        return self._project_id
+
+    def _ask(self, kind: JobKind, job_id: str) -> Flow[JobStatus]:
+        project_id = yield from self.project_id()
+        request = status_request(kind, self.settings.endpoint(kind.service), project_id, job_id)
+        response: Response = yield from self._login.exchange(request)
+        return read_status(kind, job_id, response, self.redact, self.clock())
+
+    def _look_up_project(self) -> Flow[str]:
+        if self._project_id is not None:  # another wait was first
+            return self._project_id
+        region = self.settings.region
+        if not region:
+            raise ConfigurationError("project_id is not set, and without region it cannot be looked up")
+        url = f"{self.settings.endpoint('iam')}/v3/projects?name={encode(region)}"
+        response = yield from self._login.exchange(Request("GET", url, {"Content-Type": "application/json"}))
+        listed = promised(response, self.redact, self.clock()).get("projects")
+        projects = [project for project in listed if isinstance(project, dict)] if isinstance(listed, list) else []
+        ids = [str(project["id"]) for project in projects if project.get("name") == region and project.get("id")]
+        if len(ids) != 1:
+            found = ", ".join(f"{project.get('name')} ({project.get('id')})" for project in projects) or "none"
+            raise ConfigurationError(f"project_id is not set, and IAM lists {found} for {region}: set project_id")
+        self._project_id = ids[0]
+        return ids[0]

@@ -1,0 +1,187 @@
+"""Reading a reply of any of the services: its JSON, its error and what that error means."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from airflow_provider_hwstatus.core.errors import (
+    ApiError,
+    ApiNotAvailableError,
+    AuthenticationError,
+    HwStatusError,
+    JobNotFoundError,
+    MalformedResponseError,
+    ServerError,
+    ThrottledError,
+)
+from airflow_provider_hwstatus.core.messages import Response
+from airflow_provider_hwstatus.core.redaction import Redactor
+
+#: Seconds; a longer ``Retry-After`` is taken for this.
+LONGEST_RETRY_AFTER = 900.0
+
+#: What a code says when its HTTP status does not. Sources: the error code pages of DLI, CPH, API Gateway and IAM.
+MEANINGS: dict[str, type[ApiError]] = {
+    "DLI.0999": ServerError,  # "server-side error", sent with status 400
+    "CPS.0003": ServerError,  # internal error, with status 400 in older editions
+    "CPS.0042": ServerError,  # system busy
+    "APIG.0308": ThrottledError,
+    "IAM.0012": ThrottledError,
+    "CPS.0001": AuthenticationError,  # no permission, with status 400 in older editions
+    "DLI.0015": AuthenticationError,  # the token cannot be parsed, with status 400
+    "IAM.1108": AuthenticationError,  # the security token has expired, with status 400
+    "DLI.0002": JobNotFoundError,  # the object does not exist
+    "DLI.0023": JobNotFoundError,
+    "CPS.0011": JobNotFoundError,
+    "APIG.0101": ApiNotAvailableError,
+}
+
+#: What to do about an error, by its class; the first that fits is taken.
+ADVICE: tuple[tuple[type[ApiError], str], ...] = (
+    (ApiNotAvailableError, "this API does not exist in this region: check region and endpoint"),
+    (JobNotFoundError, "check the id, project_id and region"),
+    (AuthenticationError, "check the connection's login, project_id, region and the user's permissions"),
+)
+
+_WINDOW = re.compile(r"time:\s*(\d{1,6})\s*(second|minute|hour|day)")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_SHOWN = 1000
+_NAMES = (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"))
+
+
+def json_object(response: Response) -> Mapping[str, object] | None:
+    """Return the body as a JSON object, or None if it is something else."""
+    try:
+        body = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def promised(response: Response, redact: Redactor, now: float) -> Mapping[str, object]:
+    """
+    Return the JSON object of a reply that says that all is well.
+
+    :param now: Seconds since 1970, to read a date in ``Retry-After`` by.
+    :raises ApiError: The reply says that it is not.
+    :raises MalformedResponseError: It is no JSON object.
+    """
+    if not 200 <= response.status < 300:
+        raise error_of(response, redact, now)
+    body = json_object(response)
+    if body is None:
+        raise MalformedResponseError(
+            f"HTTP {response.status} without a JSON object: {snippet(response, redact)}",
+            http_status=response.status,
+            request_id=request_id_of(response, {}, redact),
+        )
+    return body
+
+
+def error_of(
+    response: Response, redact: Redactor, now: float, refused: type[AuthenticationError] = AuthenticationError
+) -> HwStatusError:
+    """
+    Return what a reply other than 2xx means.
+
+    :param refused: What a 401 means to the caller.
+    """
+    body = json_object(response) or {}
+    code, text = _code_and_text(body)
+    cls = _class_of(response.status, code, refused)
+    request_id = request_id_of(response, body, redact)
+    parts = [f"HTTP {response.status}", redact(code or ""), clip(redact(text)) if text else snippet(response, redact)]
+    message = " ".join(part for part in parts if part)
+    if request_id:
+        message += f" (request id {request_id})"
+    advice = next((advice for kind, advice in ADVICE if issubclass(cls, kind)), None)
+    return cls(
+        f"{message}: {advice}" if advice else message,
+        http_status=response.status,
+        code=redact(code) if code else None,
+        request_id=request_id,
+        retry_after=_retry_after(response, text, now),
+    )
+
+
+def request_id_of(response: Response, body: Mapping[str, object], redact: Redactor) -> str | None:
+    """Return the reply's request id: the header's, else the body's."""
+    found = response.headers.get("x-request-id") or body.get("request_id")
+    return clip(redact(found), 128) if isinstance(found, str) and found else None
+
+
+def snippet(response: Response, redact: Redactor) -> str:
+    """Return the begin of a body that could not be read otherwise, on one line."""
+    text = redact(response.body[: 16 * _SHOWN].decode("utf-8", "replace"))
+    return clip(" ".join(text.split()), 200) or "an empty body"
+
+
+def clip(text: str, length: int = _SHOWN) -> str:
+    """Return *text*, cut to *length* characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def normalised(code: str) -> str:
+    """Return a code as :data:`MEANINGS` has it: ``CPS0005`` and ``APIGW.0101`` are ``CPS.0005`` and ``APIG.0101``."""
+    return re.sub(r"^([A-Z]+?)(?:W(?=\.))?\.?(\d+)$", r"\1.\2", code)
+
+
+def _class_of(status: int, code: str | None, refused: type[AuthenticationError]) -> type[HwStatusError]:
+    meaning = MEANINGS.get(normalised(code or ""))
+    if status == 401:
+        return refused
+    if meaning is ApiNotAvailableError and status != 404:
+        meaning = None
+    if meaning:
+        return meaning
+    if status == 429:
+        return ThrottledError
+    if status == 408 or status >= 500:
+        return ServerError
+    return {403: AuthenticationError, 404: JobNotFoundError}.get(status, ApiError)
+
+
+def _code_and_text(body: Mapping[str, object]) -> tuple[str | None, str]:
+    for nested in (body, *(value for value in body.values() if isinstance(value, dict))):
+        for code_name, text_name in _NAMES:
+            code, text = nested.get(code_name), nested.get(text_name)
+            if code and isinstance(text, str):
+                return str(code)[:64], text
+    return None, ""
+
+
+def _retry_after(response: Response, text: str, now: float) -> float | None:
+    value = response.headers.get("retry-after", "").strip()
+    seconds = float(value) if re.fullmatch(r"\d{1,9}", value) else _until(value, now)
+    if seconds is None and response.status == 429 and (window := _WINDOW.search(text)):
+        seconds = float(int(window[1]) * _SECONDS[window[2]])
+    return None if seconds is None else min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _until(value: str, now: float) -> float | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, IndexError):
+        return None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+
+
+def iso_time(value: object) -> str | None:
+    """Return a time of a reply, text or milliseconds since 1970, in ISO 8601, UTC; None if it is not one."""
+    try:
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return _iso(datetime.fromtimestamp(value / 1000, UTC))
+        if isinstance(value, str) and value:
+            date = datetime.fromisoformat(value)
+            return _iso(date if date.tzinfo else date.replace(tzinfo=UTC))
+    except (ValueError, OverflowError, OSError):
+        pass  # junk in a field that only informs must not end a wait
+    return None
+
+
+def _iso(date: datetime) -> str:
+    return date.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

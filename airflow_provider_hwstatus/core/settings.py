@@ -1,0 +1,181 @@
+"""A connection's fields, checked and typed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from airflow_provider_hwstatus.core.endpoints import endpoint_of
+from airflow_provider_hwstatus.core.errors import ConfigurationError
+
+T = TypeVar("T")
+
+DEFAULT_REQUEST_TIMEOUT = 30.0
+_LONGEST_REQUEST_TIMEOUT = 600.0
+
+_PROJECT_ID = re.compile(r"[A-Za-z0-9]{1,64}")
+_JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_NO_IDS = {".", "..", "None"}  # two are steps in a path, one is an XCom that was not there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """
+    Where to ask and as whom. Two equal settings are one connection and share everything.
+
+    :param auth: The way to log in; see :mod:`airflow_provider_hwstatus.core.auth`.
+    :param login: Access key or user name.
+    :param password: Secret key, password or token.
+    :param verify: Whether to check TLS certificates, or the path of a CA bundle to check them with.
+    :param request_timeout: Seconds for one HTTP request, reading the reply included.
+    :param proxy: URL of an HTTP proxy.
+    """
+
+    auth: str = "aksk"
+    login: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    region: str | None = None
+    project_id: str | None = None
+    domain_name: str | None = None
+    security_token: str | None = field(default=None, repr=False)
+    dli_endpoint: str | None = None
+    cph_endpoint: str | None = None
+    iam_endpoint: str | None = None
+    verify: bool | str = True
+    request_timeout: float = DEFAULT_REQUEST_TIMEOUT
+    proxy: str | None = field(default=None, repr=False)
+
+    def endpoint(self, service: str) -> str:
+        """
+        Return the URL of a service, without a slash at its end.
+
+        :param service: ``dli``, ``cph`` or ``iam``.
+        :raises ConfigurationError: Neither the endpoint nor the region is set.
+        """
+        given: str | None = getattr(self, f"{service}_endpoint")
+        if given:
+            return given
+        if not self.region:
+            raise ConfigurationError(f"region is not set: set it, or {service}_endpoint")
+        return endpoint_of(service, self.region)
+
+
+def settings_from(
+    login: str | None,
+    password: str | None,
+    extra: Mapping[str, object],
+    region: str | None = None,
+    project_id: str | None = None,
+) -> Settings:
+    """
+    Return the settings that a connection's fields describe. An empty field is one that is not set.
+
+    :param region: Wins over the connection's.
+    :param project_id: Likewise.
+    :raises ConfigurationError: A field has a value that it cannot have; the message names it.
+    """
+    fields = dict(extra) | {name: value for name, value in (("region", region), ("project_id", project_id)) if value}
+    texts = {name: _text(name, fields.get(name)) for name in ("domain_name", "security_token")}
+    return Settings(
+        auth=_text("auth", fields.get("auth")) or Settings.auth,
+        login=_text("login", login),
+        password=_text("password", password),
+        region=_checked(fields, "region", _region),
+        project_id=_checked(fields, "project_id", _project_id),
+        dli_endpoint=_checked(fields, "dli_endpoint", _endpoint),
+        cph_endpoint=_checked(fields, "cph_endpoint", _endpoint),
+        iam_endpoint=_checked(fields, "iam_endpoint", _endpoint),
+        verify=_verify(fields.get("verify")),
+        request_timeout=_request_timeout(fields.get("request_timeout")),
+        proxy=_checked(fields, "proxy", _proxy),
+        **texts,
+    )
+
+
+def check_job_id(name: str, job_id: object) -> str:
+    """
+    Return *job_id* if it can be one.
+
+    :param name: How the caller calls the id, e.g. ``batch_id``.
+    :raises ConfigurationError: It cannot.
+    """
+    if isinstance(job_id, str) and _JOB_ID.fullmatch(job_id) and job_id not in _NO_IDS:
+        return job_id
+    shown = repr(job_id[:64]) if isinstance(job_id, str) else type(job_id).__name__
+    raise ConfigurationError(
+        f"{name} must be 1 to 128 of the characters A-Z a-z 0-9 . _ - (and not '.', '..' or 'None', which is what a "
+        f"missing XCom looks like); it is {shown}"
+    )
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be text; it is of type {type(value).__name__}")
+    if not value.isprintable() or value != value.strip():
+        raise ConfigurationError(f"{name} has spaces around it, a line break or another character that cannot be seen")
+    return value
+
+
+def _checked(fields: Mapping[str, object], name: str, check: Callable[[str, str], str]) -> str | None:
+    text = _text(name, fields.get(name))
+    return None if text is None else check(name, text)
+
+
+def _region(name: str, text: str) -> str:
+    endpoint_of("iam", text)
+    return text
+
+
+def _project_id(name: str, text: str) -> str:
+    if not _PROJECT_ID.fullmatch(text):
+        raise ConfigurationError(f"{name} must be 1 to 64 letters and digits; it is {text[:64]!r}")
+    return text
+
+
+def _endpoint(name: str, text: str) -> str:
+    if not _is_url(text) or set("?#@") & set(text):
+        raise ConfigurationError(f"{name} must be a URL such as https://host or https://host:port/path, without user")
+    return text.rstrip("/")
+
+
+def _proxy(name: str, text: str) -> str:
+    if not _is_url(text):
+        raise ConfigurationError(f"{name} must be a URL such as http://host:3128")
+    return text
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and " " not in text
+    except ValueError:  # a port that is no number, an IPv6 address without its bracket
+        return False
+
+
+def _verify(value: object) -> bool | str:
+    if value is None or value == "":
+        return True
+    if isinstance(value, bool):
+        return value
+    text = _text("verify", value) or ""
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _request_timeout(value: object) -> float:
+    if value is None or value == "":
+        return DEFAULT_REQUEST_TIMEOUT
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]  # any type is caught
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 < seconds <= _LONGEST_REQUEST_TIMEOUT:
+        raise ConfigurationError(
+            f"request_timeout must be a number of seconds above 0 and at most {_LONGEST_REQUEST_TIMEOUT:g}"
+        )
+    return seconds

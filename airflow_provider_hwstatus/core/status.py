@@ -1,0 +1,125 @@
+"""One status question: build, read, classify."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airflow_provider_hwstatus.core.errors import MalformedResponseError
+from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
+from airflow_provider_hwstatus.core.messages import Request, Response, encode
+from airflow_provider_hwstatus.core.redaction import Redactor
+from airflow_provider_hwstatus.core.replies import clip, iso_time, promised, request_id_of
+
+_LOG_LINES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStatus:
+    """
+    Everything that one poll found.
+
+    :param kind: Name of the :class:`~airflow_provider_hwstatus.core.jobs.JobKind`.
+    :param state: The service's own word, as text; empty if the reply had none.
+    :param outcome: How it is read.
+    :param begin_time: ISO 8601, UTC; likewise *end_time*.
+    :param request_id: What Huawei Cloud's support asks for.
+    :param log: The last lines of output, as far as the reply has them.
+    """
+
+    kind: str
+    job_id: str
+    state: str
+    outcome: Outcome
+    error_code: str | None = None
+    error_message: str | None = None
+    begin_time: str | None = None
+    end_time: str | None = None
+    request_id: str | None = None
+    log: tuple[str, ...] = ()
+
+    @property
+    def over(self) -> bool:
+        """Whether the wait ends here."""
+        return self.outcome in (Outcome.SUCCESS, Outcome.FAILURE)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return JSON scalars and lists from which :meth:`from_dict` makes an equal status."""
+        return dataclasses.asdict(self) | {"outcome": self.outcome.value, "log": list(self.log)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, object]) -> JobStatus:
+        """
+        Return the status that :meth:`to_dict` described. Fields of later releases are left out.
+
+        :raises ValueError: *fields* is no such description.
+        """
+        try:
+            known = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name in fields}
+            log = known.get("log", ())
+            if not isinstance(log, list | tuple):
+                raise TypeError("log is no list")
+            required = {name: known[name] for name in ("kind", "job_id", "state")}
+            if not all(isinstance(value, str) for value in required.values()):
+                raise TypeError("kind, job_id or state is no text")
+            typed = {"outcome": Outcome(str(known["outcome"])), "log": tuple(map(str, log))}
+            return cls(**(known | typed))  # type: ignore[arg-type]  # the checks above are what mypy asks for
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a job status: {error}") from error
+
+
+def status_request(kind: JobKind, endpoint: str, project_id: str, job_id: str) -> Request:
+    """Return the request that asks for the state of a job."""
+    path = kind.path.format(project_id=encode(project_id), job_id=encode(job_id))
+    return Request("GET", endpoint + path, {"Content-Type": "application/json", "X-Project-Id": project_id})
+
+
+def read_status(kind: JobKind, job_id: str, response: Response, redact: Redactor, now: float) -> JobStatus:
+    """
+    Return what a reply says about a job.
+
+    :param now: Seconds since 1970.
+    :raises ApiError: The service said no.
+    :raises MalformedResponseError: The reply is not what the API reference promises.
+    """
+    body = promised(response, redact, now)
+    _check_id(kind, job_id, body, redact)
+    state = _state(kind, body)
+    outcome = kind.outcome_of(state)
+    return JobStatus(
+        kind=kind.name,
+        job_id=job_id,
+        state=clip(redact(state), 100),
+        outcome=outcome,
+        error_code=_text(body.get("error_code"), redact),
+        error_message=_text(body.get("error_msg"), redact),
+        begin_time=iso_time(body.get(kind.begin_field)),
+        end_time=iso_time(body.get(kind.end_field)) if outcome in (Outcome.SUCCESS, Outcome.FAILURE) else None,
+        request_id=request_id_of(response, body, redact),
+        log=_log(body.get(kind.log_field), redact),
+    )
+
+
+def _check_id(kind: JobKind, job_id: str, body: Mapping[str, object], redact: Redactor) -> None:
+    answered = body.get(kind.id_field)
+    if isinstance(answered, str) and answered and answered.lower() != job_id.lower():
+        raise MalformedResponseError(f"the reply is about another job: {clip(redact(answered), 128)!r}")
+
+
+def _state(kind: JobKind, body: Mapping[str, object]) -> str:
+    state = body.get(kind.state_field)
+    if state is None:
+        return ""
+    if isinstance(state, bool) or not isinstance(state, str | int | float):
+        raise MalformedResponseError(f"{kind.state_field} is a JSON {type(state).__name__}, not a number or text")
+    return str(state)
+
+
+def _text(value: object, redact: Redactor) -> str | None:
+    return clip(redact(str(value))) if isinstance(value, str | int) and value != "" else None
+
+
+def _log(value: object, redact: Redactor) -> tuple[str, ...]:
+    lines = value.splitlines() if isinstance(value, str) else value if isinstance(value, list) else []
+    return tuple(clip(redact(str(line))) for line in lines[-_LOG_LINES:])

@@ -1,0 +1,84 @@
+"""What Airflow is told about this package. Every ``airflow`` command calls it, so it imports nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TEXT = {"type": ["string", "null"]}
+_INTEGRATION = "Huawei Cloud job status"
+
+#: The connection form, declared once; the hook gives it to the Airflow releases that do not read it here.
+CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
+    "auth": {
+        "label": "Log in with",
+        "description": "aksk: an access key. password: an IAM user's name and password. token: a token.",
+        "schema": {"type": ["string", "null"], "enum": ["aksk", "password", "token"], "default": "aksk"},
+    },
+    "region": {"label": "Region", "description": "For example cn-north-4.", "schema": _TEXT},
+    "project_id": {
+        "label": "Project id",
+        "description": "Looked up by the region's name when left empty.",
+        "schema": _TEXT,
+    },
+    "domain_name": {"label": "Account name", "description": "For auth=password.", "schema": _TEXT},
+    "security_token": {
+        "label": "Security token",
+        "description": "Goes with a temporary access key.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
+    "dli_endpoint": {"label": "DLI endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
+    "cph_endpoint": {"label": "CPH endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
+    "iam_endpoint": {"label": "IAM endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
+    "verify": {
+        "label": "Verify TLS",
+        "description": "true, false, or the path of a CA bundle.",
+        "schema": {"type": ["string", "null"], "default": "true"},
+    },
+    "request_timeout": {
+        "label": "Request time-out",
+        "description": "Seconds for one HTTP request.",
+        "schema": {"type": ["number", "null"], "default": 30},
+    },
+    "proxy": {
+        "label": "Proxy",
+        "description": "URL of an HTTP proxy.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
+}
+
+HIDDEN_FIELDS = ["host", "port", "schema"]
+
+RELABELING = {"login": "Access key (AK) or user name", "password": "Secret key (SK), password or token"}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata, as ``airflow/provider_info.schema.json`` describes it."""
+    return {
+        "package-name": "airflow-provider-hwstatus",
+        "name": "Huawei Cloud job status",
+        "description": "Waits for Huawei Cloud DLI sessions, DLI batches and CPH jobs.",
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://support.huaweicloud.com/intl/en-us/dli/index.html",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [_modules("hooks.hwstatus")],
+        "sensors": [_modules("sensors.dli", "sensors.cph")],
+        "triggers": [_modules("triggers.job_status")],
+        "connection-types": [
+            {
+                "connection-type": "hwstatus",
+                "hook-class-name": "airflow_provider_hwstatus.hooks.hwstatus.HwStatusHook",
+                "hook-name": "Huawei Cloud job status",
+                "ui-field-behaviour": {"hidden-fields": HIDDEN_FIELDS, "relabeling": RELABELING},
+                "conn-fields": CONNECTION_FIELDS,
+            }
+        ],
+    }
+
+
+def _modules(*names: str) -> dict[str, Any]:
+    modules = [f"airflow_provider_hwstatus.{name}" for name in names]
+    return {"integration-name": _INTEGRATION, "python-modules": modules}

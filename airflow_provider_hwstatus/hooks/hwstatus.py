@@ -1,0 +1,185 @@
+"""Airflow's connection, as a ready client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, JobNotFoundError
+from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
+from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
+from airflow_provider_hwstatus.core.settings import Settings, settings_from
+from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELING
+from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection, joined
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_hwstatus.core.status import JobStatus
+
+#: An id that no job has; asking for it needs no more rights than waiting does.
+_NO_JOB = "00000000-0000-0000-0000-000000000000"
+
+
+class HwStatusHook(BaseHook):
+    """
+    Asks Huawei Cloud for the state of jobs.
+
+    :param hwstatus_conn_id: The Airflow connection.
+    :param region: Wins over the connection's.
+    :param project_id: Wins over the connection's.
+    """
+
+    conn_name_attr = "hwstatus_conn_id"
+    default_conn_name = "hwstatus_default"
+    conn_type = "hwstatus"
+    hook_name = "Huawei Cloud job status"
+
+    def __init__(
+        self,
+        hwstatus_conn_id: str = default_conn_name,
+        region: str | None = None,
+        project_id: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.hwstatus_conn_id = hwstatus_conn_id
+        self.region = region
+        self.project_id = project_id
+        self._connection: SyncConnection | None = None
+
+    def get_conn(self) -> SyncConnection:
+        """
+        Return the connection, with a session that this hook keeps until :meth:`close`.
+
+        :raises ConfigurationError: The Airflow connection is missing, or one of its fields is missing or wrong.
+        """
+        if self._connection is None:
+            with self._naming_connection():
+                found = self.get_connection(self.hwstatus_conn_id)
+                self._connection = SyncConnection(self._settings(found, found.extra_dejson))
+        return self._connection
+
+    @asynccontextmanager
+    async def get_async_conn(self) -> AsyncIterator[AsyncConnection]:
+        """
+        Give the connection that all waits in this event loop share.
+
+        :raises ConfigurationError: As :meth:`get_conn`.
+        """
+        async with AsyncExitStack() as stack:
+            with self._naming_connection():
+                settings = self._settings(*await _look_up(self.hwstatus_conn_id))
+                connection = await stack.enter_async_context(joined(settings))
+            yield connection
+
+    def get_status(
+        self, kind: JobKind | str, job_id: str, outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
+    ) -> JobStatus:
+        """
+        Ask for the state of a job.
+
+        :param kind: One of :data:`~airflow_provider_hwstatus.core.jobs.KINDS`, or its name.
+        :param outage_tolerance: Seconds to go on without an answer; 0 to ask only once.
+        :raises HwStatusError: The question could not be answered.
+        """
+        connection = self.get_conn()
+        flow = connection.client.get_status(kind_of(kind), job_id, Patience(outage_tolerance))
+        return connection.run(flow)
+
+    async def aget_status(
+        self, kind: JobKind | str, job_id: str, outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
+    ) -> JobStatus:
+        """Ask as :meth:`get_status` does, without blocking the event loop."""
+        async with self.get_async_conn() as connection:
+            flow = connection.client.get_status(kind_of(kind), job_id, Patience(outage_tolerance))
+            return await connection.run(flow)
+
+    def get_dli_batch_status(self, batch_id: str) -> JobStatus:
+        """Ask for the state of a DLI batch."""
+        return self.get_status("dli_batch", batch_id)
+
+    def get_dli_session_status(self, session_id: str, wait_for: str = "ready") -> JobStatus:
+        """
+        Ask for the state of a DLI session.
+
+        :param wait_for: ``ready`` or ``stopped``: which of the two is its success.
+        """
+        return self.get_status(f"dli_session_{wait_for}", session_id)
+
+    def get_cph_job_status(self, job_id: str) -> JobStatus:
+        """Ask for the state of a CPH job."""
+        return self.get_status("cph_job", job_id)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Return whether the connection works, and what to say: who is told that a job does not exist is logged in."""
+        try:
+            status = self.get_status("dli_batch", _NO_JOB, outage_tolerance=0)
+        except JobNotFoundError:
+            return True, "Logged in: DLI answered a question about a job that does not exist."
+        except HwStatusError as error:
+            return False, str(error)
+        finally:
+            self.close()
+        return True, f"Logged in: DLI answered {status.state!r}."
+
+    def close(self) -> None:
+        """Close the session, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _settings(self, connection: Connection, extra: object) -> Settings:
+        if not isinstance(extra, Mapping) or (connection.extra and not extra and connection.extra.strip() != "{}"):
+            raise ConfigurationError("extra must be a JSON object")
+        return settings_from(connection.login, connection.password, extra, self.region, self.project_id)
+
+    @contextmanager
+    def _naming_connection(self) -> Iterator[None]:
+        subject = f"connection {self.hwstatus_conn_id!r}"
+        try:
+            yield
+        except AirflowNotFoundException as error:
+            raise ConfigurationError(f"{subject}: it is not defined") from error
+        except ConfigurationError as error:
+            raise error.about(subject)  # noqa: B904  # the same error, with its subject
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form as Airflow 2.11 to 3.1 read it."""
+        from airflow_provider_hwstatus.hooks.form import widgets
+
+        return widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return what Airflow 2.11 to 3.1 do with the form's usual fields."""
+        return {"hidden_fields": HIDDEN_FIELDS, "relabeling": RELABELING, "placeholders": {}}
+
+
+def kind_of(kind: JobKind | str) -> JobKind:
+    """
+    Return a kind by its name.
+
+    :raises ConfigurationError: There is none of that name.
+    """
+    if isinstance(kind, JobKind):
+        return kind
+    if kind not in KINDS:
+        raise ConfigurationError(f"kind must be one of {', '.join(KINDS)}; it is {str(kind)[:64]!r}")
+    return KINDS[kind]
+
+
+async def _look_up(conn_id: str) -> tuple[Connection, dict[str, Any]]:
+    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+    try:
+        connection = await get_async_connection(conn_id)
+    except AirflowNotFoundException:
+        # Airflow 3.3's dag.test() cannot look a connection up asynchronously, and says that there is none.
+        from asgiref.sync import sync_to_async
+
+        connection = await sync_to_async(BaseHook.get_connection)(conn_id)
+    return connection, await get_async_extra_dejson(connection)

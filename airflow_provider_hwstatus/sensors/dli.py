@@ -1,0 +1,44 @@
+"""Sensors for Data Lake Insight (DLI)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_hwstatus.core.jobs import DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED
+from airflow_provider_hwstatus.sensors.base import JobStatusSensor
+
+
+class DliBatchSensor(JobStatusSensor):
+    """
+    Waits until a DLI batch (Spark) job is over.
+
+    :param batch_id: The ``id`` in the reply to the submission. (Its ``appId`` is something else.)
+    """
+
+    template_fields: Sequence[str] = ("batch_id", *JobStatusSensor.template_fields)
+
+    def __init__(self, *, batch_id: str, **kwargs: Any) -> None:
+        super().__init__(kind=DLI_BATCH, **kwargs)
+        self.batch_id = batch_id
+
+
+class DliSessionSensor(JobStatusSensor):
+    """
+    Waits until a DLI session takes statements, or until it has been stopped.
+
+    Huawei Cloud withdrew the session API from its documentation in December 2020; where it is gone, the error says so.
+
+    :param session_id: The session.
+    :param wait_for: ``ready`` or ``stopped``.
+    """
+
+    template_fields: Sequence[str] = ("session_id", *JobStatusSensor.template_fields)
+
+    def __init__(self, *, session_id: str, wait_for: str = "ready", **kwargs: Any) -> None:
+        kinds = {"ready": DLI_SESSION_READY, "stopped": DLI_SESSION_STOPPED}
+        if wait_for not in kinds:
+            raise ValueError(f"wait_for must be 'ready' or 'stopped'; it is {wait_for!r}")
+        super().__init__(kind=kinds[wait_for], **kwargs)
+        self.session_id = session_id
+        self.wait_for = wait_for

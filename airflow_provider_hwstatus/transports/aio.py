@@ -1,0 +1,87 @@
+"""Requests over ``aiohttp``."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import yarl
+
+from airflow_provider_hwstatus.core.client import Client
+from airflow_provider_hwstatus.core.errors import MalformedResponseError, TransportError
+from airflow_provider_hwstatus.core.messages import Request, Response
+from airflow_provider_hwstatus.transports.network import CHUNK, HEADERS, LONGEST_BODY, proxy_for, ssl_context
+
+#: Seconds for which an idle connection is kept: longer than any usual interval between polls.
+KEEPALIVE = 300.0
+
+
+class AioTransport:
+    """
+    Sends requests over one session, whose connections are kept. It belongs to one event loop.
+
+    :param client: Whose settings say how, and which knows what must not be shown.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> Self:
+        """Open the session. The TLS settings are built in a thread: it takes longer than a loop should stand still."""
+        context = await asyncio.get_running_loop().run_in_executor(None, ssl_context, self._client.settings.verify)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context, keepalive_timeout=KEEPALIVE),
+            timeout=aiohttp.ClientTimeout(total=self._client.settings.request_timeout),
+            headers=HEADERS,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,  # .netrc is never read; the proxy variables are read below
+        )
+        return self
+
+    async def send(self, request: Request) -> Response:
+        """
+        Send one request.
+
+        :raises TransportError: There was no reply, or not all of it, within ``request_timeout``.
+        :raises MalformedResponseError: The reply is longer than a status can be.
+        """
+        if self._session is None:
+            raise RuntimeError("open() comes first")
+        try:
+            async with self._session.request(
+                request.method,
+                yarl.URL(request.url, encoded=True),
+                headers=request.headers,
+                data=request.body or None,
+                proxy=proxy_for(request.url, self._client.settings),
+                allow_redirects=False,
+            ) as reply:
+                headers = {name.lower(): value for name, value in reply.headers.items()}
+                return Response(reply.status, headers, await _body(reply))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise TransportError(self._client.redact(f"{request}: {error!r}")) from None  # its text may hold secrets
+
+    async def close(self) -> None:
+        """Close the session's connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def _body(reply: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in reply.content.iter_chunked(CHUNK):
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise MalformedResponseError(f"the reply is longer than {LONGEST_BODY} bytes", http_status=reply.status)
+    return bytes(body)

@@ -1,0 +1,136 @@
+"""Run a flow, sync or async."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+from airflow_provider_hwstatus.core.errors import HwStatusError
+from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, Sleep, T
+
+Lock = TypeVar("Lock")
+
+
+class Turn(Generic[Lock]):
+    """
+    Whose turn it is to do what need be done only once.
+
+    Those who queued while it failed share the failure: a thousand waits must not each sit out a time-out in turn.
+    """
+
+    def __init__(self, lock: Lock) -> None:
+        self.lock = lock
+        self._ended = 0
+        self._error: HwStatusError | None = None
+
+    def queue(self) -> int:
+        """Return a ticket to show to :meth:`begin`."""
+        return self._ended
+
+    def begin(self, ticket: int) -> None:
+        """Raise the failure of a turn that ended since the ticket was drawn."""
+        if self._ended != ticket and self._error:
+            raise copy.copy(self._error)
+        self._error = None
+
+    def end(self, error: HwStatusError | None) -> None:
+        """Note how the turn ended."""
+        self._ended += 1
+        self._error = error
+
+
+class Turns(Generic[Lock]):
+    """The turns of one connection, by name."""
+
+    def __init__(self, lock: Callable[[], Lock]) -> None:
+        self._lock = lock
+        self._turns: dict[str, Turn[Lock]] = {}
+
+    def __getitem__(self, name: str) -> Turn[Lock]:
+        return self._turns.get(name) or self._turns.setdefault(name, Turn(self._lock()))
+
+
+def drive(
+    flow: Flow[T],
+    send: Callable[[Request], Response],
+    turns: Turns[threading.Lock],
+    sleep: Callable[[float], object] = time.sleep,
+) -> T:
+    """Run *flow* to its end in this thread."""
+
+    def perform(effect: Request | Sleep | Exclusive) -> Any:
+        if isinstance(effect, Sleep):
+            return sleep(effect.seconds)
+        if isinstance(effect, Exclusive):
+            turn = turns[effect.name]
+            ticket, error = turn.queue(), None
+            with turn.lock:
+                turn.begin(ticket)
+                try:
+                    return drive(effect.flow(), send, turns, sleep)
+                except HwStatusError as exc:
+                    error = exc
+                    raise
+                finally:
+                    turn.end(error)
+        return send(effect)
+
+    resume: Callable[[Any], Any] = flow.send
+    value: Any = None
+    try:
+        while True:
+            effect = resume(value)
+            try:
+                resume, value = flow.send, perform(effect)
+            except HwStatusError as error:
+                resume, value = flow.throw, error
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        flow.close()
+
+
+async def adrive(
+    flow: Flow[T],
+    send: Callable[[Request], Awaitable[Response]],
+    turns: Turns[asyncio.Lock],
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> T:
+    """Run *flow* to its end in this event loop."""
+
+    async def perform(effect: Request | Sleep | Exclusive) -> Any:
+        if isinstance(effect, Sleep):
+            return await sleep(effect.seconds)
+        if isinstance(effect, Exclusive):
+            turn = turns[effect.name]
+            ticket, error = turn.queue(), None
+            async with turn.lock:
+                turn.begin(ticket)
+                try:
+                    return await adrive(effect.flow(), send, turns, sleep)
+                except HwStatusError as exc:
+                    error = exc
+                    raise
+                finally:
+                    turn.end(error)
+        return await send(effect)
+
+    resume: Callable[[Any], Any] = flow.send
+    value: Any = None
+    try:
+        while True:
+            effect = resume(value)
+            try:
+                resume, value = flow.send, await perform(effect)
+            except HwStatusError as error:
+                resume, value = flow.throw, error
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        flow.close()

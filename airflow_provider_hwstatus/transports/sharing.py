@@ -1,0 +1,123 @@
+"""What all waits on one connection share: in a process its login, in an event loop its session, too."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from airflow_provider_hwstatus.core.client import Client
+from airflow_provider_hwstatus.core.messages import Flow, T
+from airflow_provider_hwstatus.core.settings import Settings
+from airflow_provider_hwstatus.transports.drivers import Turns, adrive, drive
+
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.transports.aio import AioTransport
+    from airflow_provider_hwstatus.transports.sync import SyncTransport
+
+
+class SyncConnection:
+    """
+    A connection as one hook uses it: its own session, with the login that the process shares.
+
+    :param settings: The connection.
+    :raises ConfigurationError: A field that its way to log in needs is missing.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.client, self._turns = _in_process(settings)
+        self._transport: SyncTransport | None = None
+
+    def run(self, flow: Flow[T]) -> T:
+        """Run a flow of this connection's client."""
+        if self._transport is None:
+            from airflow_provider_hwstatus.transports.sync import SyncTransport
+
+            self._transport = SyncTransport(self.client)
+        return drive(flow, self._transport.send, self._turns)
+
+    def close(self) -> None:
+        """Close the session."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+
+class AsyncConnection:
+    """
+    A connection as all waits in one event loop use it; get it from :func:`joined`.
+
+    :param settings: The connection.
+    :raises ConfigurationError: A field that its way to log in needs is missing.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.client, _ = _in_process(settings)
+        self.waits = 0  # how many share it now
+        self.joined = 0  # how many have, since it was opened
+        self._turns = Turns(asyncio.Lock)
+        self._opening = asyncio.Lock()
+        self._transport: AioTransport | None = None
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Run a flow of this connection's client."""
+        transport = self._transport or await self._open()
+        return await adrive(flow, transport.send, self._turns)
+
+    async def _open(self) -> AioTransport:
+        async with self._opening:
+            if self._transport is None:
+                # aiohttp takes a third of a second to import: not in a loop that others wait in
+                transport = await asyncio.get_running_loop().run_in_executor(None, _aio_transport)
+                self._transport = await transport(self.client).open()
+            return self._transport
+
+    async def close(self) -> None:
+        """Close the session."""
+        if self._transport is not None:
+            await self._transport.close()
+
+
+def _aio_transport() -> type[AioTransport]:
+    from airflow_provider_hwstatus.transports.aio import AioTransport
+
+    return AioTransport
+
+
+_in_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, AsyncConnection]] = WeakKeyDictionary()
+_creating = threading.Lock()
+
+
+@asynccontextmanager
+async def joined(settings: Settings) -> AsyncIterator[AsyncConnection]:
+    """
+    Join the waits of this event loop on a connection; the last one out closes what they shared.
+
+    :raises ConfigurationError: A field that its way to log in needs is missing.
+    """
+    connections = _in_loops.setdefault(asyncio.get_running_loop(), {})
+    connection = connections.get(settings) or connections.setdefault(settings, AsyncConnection(settings))
+    connection.waits += 1
+    connection.joined += 1
+    try:
+        yield connection
+    finally:
+        connection.waits -= 1
+        if not connection.waits:
+            del connections[settings]
+            await connection.close()
+
+
+def _in_process(settings: Settings) -> tuple[Client, Turns[threading.Lock]]:
+    with _creating:  # lru_cache alone may make two
+        return _client_and_turns(settings)
+
+
+@lru_cache(maxsize=64)
+def _client_and_turns(settings: Settings) -> tuple[Client, Turns[threading.Lock]]:
+    return Client(settings, time.time), Turns(threading.Lock)

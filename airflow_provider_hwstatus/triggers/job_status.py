@@ -1,0 +1,132 @@
+"""The trigger: one wait, in the triggerer's event loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
+from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
+from airflow_provider_hwstatus.core.observing import Observer
+from airflow_provider_hwstatus.core.waiting import Plan, wait
+from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook, kind_of
+
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.core.status import JobStatus
+
+_GOLDEN_RATIO = 0.618034
+
+
+class JobStatusTrigger(BaseTrigger):
+    """
+    Waits until a job is over, and yields one event: its status, or the error that kept the question from an answer.
+
+    All arguments are stored in Airflow's database as JSON; none is a secret. Keywords of other releases are ignored.
+
+    :param kind: Name of a :class:`~airflow_provider_hwstatus.core.jobs.JobKind`.
+    :param job_id: The job.
+    :param hwstatus_conn_id: The Airflow connection.
+    :param region: Wins over the connection's.
+    :param project_id: Wins over the connection's.
+    :param poke_interval: Seconds between two polls.
+    :param began: When the wait began, in seconds since 1970.
+    :param deadline: When it ends at the latest, likewise. It does not move when the trigger does.
+    :param exponential_backoff: Whether the interval grows.
+    :param max_wait: Seconds that it grows to at most.
+    :param outage_tolerance: Seconds to go on without an answer.
+    :param success_states: Replace the table's.
+    :param failure_states: Replace the table's.
+    :param on_unknown_state: ``wait`` or ``fail``.
+    :param silent_fail: Whether to go on asking after an error.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        job_id: str,
+        hwstatus_conn_id: str = HwStatusHook.default_conn_name,
+        region: str | None = None,
+        project_id: str | None = None,
+        poke_interval: float = 60.0,
+        began: float | None = None,
+        deadline: float | None = None,
+        exponential_backoff: bool = False,
+        max_wait: float | None = None,
+        outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE,
+        success_states: list[str] | None = None,
+        failure_states: list[str] | None = None,
+        on_unknown_state: str = "wait",
+        silent_fail: bool = False,
+        **_other_releases: Any,
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.job_id = job_id
+        self.hwstatus_conn_id = hwstatus_conn_id
+        self.region = region
+        self.project_id = project_id
+        self.poke_interval = poke_interval
+        self.began = began
+        self.deadline = deadline
+        self.exponential_backoff = exponential_backoff
+        self.max_wait = max_wait
+        self.outage_tolerance = outage_tolerance
+        self.success_states = success_states
+        self.failure_states = failure_states
+        self.on_unknown_state = on_unknown_state
+        self.silent_fail = silent_fail
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        names = (
+            "kind",
+            "job_id",
+            "hwstatus_conn_id",
+            "region",
+            "project_id",
+            "poke_interval",
+            "began",
+            "deadline",
+            "exponential_backoff",
+            "max_wait",
+            "outage_tolerance",
+            "success_states",
+            "failure_states",
+            "on_unknown_state",
+            "silent_fail",
+        )
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield ``{"status": …}`` when the job is over, or ``{"error": …}``."""
+        try:
+            status = await self._wait()
+        except HwStatusError as error:
+            yield TriggerEvent({"error": error.to_dict()})
+        else:
+            yield TriggerEvent({"status": status.to_dict()})
+
+    async def _wait(self) -> JobStatus:
+        try:
+            kind = kind_of(self.kind).with_states(self.success_states, self.failure_states)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+        plan = Plan(
+            poke_interval=self.poke_interval,
+            began=time.time() if self.began is None else self.began,
+            deadline=self.deadline,
+            exponential_backoff=self.exponential_backoff,
+            max_wait=self.max_wait,
+            outage_tolerance=self.outage_tolerance,
+            on_unknown_state=self.on_unknown_state,
+            silent_fail=self.silent_fail,
+        )
+        hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
+        async with hook.get_async_conn() as connection:
+            # Waits that begin together spread over one interval: each asks a golden section after the one before.
+            first_after = (connection.joined - 1) * _GOLDEN_RATIO % 1 * self.poke_interval
+            flow = wait(connection.client, kind, self.job_id, plan, Observer(self.log).saw, first_after)
+            return await connection.run(flow)

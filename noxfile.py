@@ -1,0 +1,212 @@
+"""
+What CI runs, one session per step. ``nox -l`` lists them, ``nox -s lint`` runs one, ``bash .ci/run`` runs all of CI.
+
+Arguments after ``--`` go to pytest: ``nox -s tests-3.3 -- -k signing``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+
+PACKAGE = "airflow_provider_hwstatus"
+ROOT = Path(__file__).parent
+CONSTRAINTS = {line: f".ci/constraints-airflow-{line}.txt" for line in ("2.11", "3.3")}
+
+nox.needs_version = ">=2026.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_missing_interpreters = True
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["readme", "tests-2.11", "tests-3.3", "lint", "types", "arrows", "wheel"]
+os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
+
+
+def pythons(version: str) -> Iterator[str]:
+    """Yield the interpreters called python*version*: those in PATH, then pyenv's, whose shims work for one version."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    for folder in folders:
+        yield f"{folder}/python{version}"
+    roots = [os.environ.get("PYENV_ROOT"), Path.home() / ".pyenv"]
+    roots += [Path(folder).parent for folder in folders if Path(folder).name == "shims"]
+    for root in filter(None, roots):
+        yield from map(str, sorted(Path(root).glob(f"versions/{version}.*/bin/python{version}"), reverse=True))
+
+
+def runs(python: str) -> bool:
+    """Return whether an interpreter does anything; pyenv's shims of versions that are not selected do not."""
+    return subprocess.run([python, "-c", "import ssl, sqlite3"], capture_output=True, check=False).returncode == 0
+
+
+def find_python(*versions: str) -> str:
+    """Return the first interpreter of *versions* that runs, or else the first version, which nox then reports."""
+    for version in versions:
+        for python in pythons(version):
+            if os.access(python, os.X_OK) and runs(python):
+                return python
+    return versions[0]
+
+
+LOWEST = find_python("3.11")
+NEWEST = find_python("3.13", "3.12", "3.11")
+BETWEEN = find_python("3.12", "3.13", "3.11")
+
+
+def install(session: nox.Session, line: str, *packages: str) -> None:
+    """Install *packages* at the versions that are pinned for an Airflow *line*."""
+    session.install("-c", CONSTRAINTS[line], *packages)
+
+
+def pytest(session: nox.Session, *args: str) -> None:
+    """Run pytest; Python's development mode shows what is left open or never awaited."""
+    session.run("pytest", *args, *session.posargs, env={"PYTHONDEVMODE": "1"})
+
+
+def project_files() -> Iterator[Path]:
+    """Yield what a clone of the working tree as it stands would have, relative to its top."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    yield from (Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file())
+
+
+def copy_project(to: Path, *only: str) -> Path:
+    """Copy the project, or the top-level entries *only*, into a new directory *to*, and return it."""
+    for file in project_files():
+        if not only or file.parts[0] in only:
+            (to / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, to / file)
+    return to
+
+
+def readme_command(name: str) -> str:
+    """Return the command below the comment ``<!-- ci: name -->`` of README.md."""
+    found = re.search(rf"<!-- ci: {name} -->\s*```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    if not found:
+        raise LookupError(f"README.md has no bash block marked with <!-- ci: {name} -->")
+    return found[1].strip()
+
+
+@nox.session(venv_backend="none")
+def readme(session: nox.Session) -> None:
+    """Run the README's test command as a newcomer does: copied and pasted, in a clone, with an empty home."""
+    with tempfile.TemporaryDirectory(prefix="hwstatus-readme-") as temporary:
+        session.chdir(copy_project(Path(temporary, "clone")))
+        # None unsets what points to the caches and settings of the person who runs this.
+        unset = ("VIRTUAL_ENV", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "PIP_CACHE_DIR", "UV_CACHE_DIR")
+        home = {"HOME": temporary} | dict.fromkeys(unset)
+        session.run("bash", "-euxc", readme_command("tests"), external=True, env=home)
+        session.chdir(ROOT)
+
+
+@nox.session(name="tests-2.11", python=LOWEST)
+def tests_lowest(session: nox.Session) -> None:
+    """Run the tests on the lowest supported pair, Airflow 2.11 and Python 3.11."""
+    install(session, "2.11", ".[test]")
+    pytest(session)
+
+
+@nox.session(name="tests-3.3", python=NEWEST)
+def tests_newest(session: nox.Session) -> None:
+    """Run the tests on the newest supported pair, Airflow 3.3 and Python 3.13."""
+    if not NEWEST.endswith("3.13"):
+        session.warn(f"Python 3.13 was not found, so this runs on {NEWEST}")
+    install(session, "3.3", ".[test]")
+    pytest(session)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run ruff: its rules, among them Airflow's AIR, and its format."""
+    install(session, "3.3", "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(name="format")
+def format_(session: nox.Session) -> None:
+    """Let ruff repair what it can."""
+    install(session, "3.3", "ruff")
+    session.run("ruff", "check", "--fix", ".")
+    session.run("ruff", "format", ".")
+
+
+@nox.session(python=NEWEST)
+def types(session: nox.Session) -> None:
+    """Run mypy --strict on the package, against the newest Airflow."""
+    install(session, "3.3", ".[test]", "mypy", "types-requests")
+    session.run("mypy", "--strict", PACKAGE)
+
+
+@nox.session
+def arrows(session: nox.Session) -> None:
+    """Check that imports go one way only, as the contracts in pyproject.toml say."""
+    install(session, "3.3", "import-linter")
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session(python=BETWEEN, reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """Build the sdist and from it the wheel, look into it, and run the tests against it outside of the checkout."""
+    install(session, "3.3", "build", "hatchling")
+    with tempfile.TemporaryDirectory(prefix="hwstatus-wheel-") as outside:
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", f"{outside}/dist")
+        (built,) = Path(outside, "dist").glob("*.whl")
+        check_wheel(session, built)
+        install(session, "3.3", f"{built}[test]")
+        session.chdir(copy_project(Path(outside, "tests-only"), "tests", "example_dags", "pyproject.toml", "README.md"))
+        session.run("python", "-c", f"import {PACKAGE} as p; assert 'site-packages' in p.__file__, p.__file__")
+        pytest(session)
+        session.chdir(ROOT)
+
+
+def check_wheel(session: nox.Session, built: Path) -> None:
+    """Fail unless *built* holds exactly what the checkout has under the package, the example DAGs and metadata."""
+    with zipfile.ZipFile(built) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    wanted = {file.as_posix() for file in project_files() if file.parts[0] == PACKAGE}
+    wanted |= {f"{PACKAGE}/{file.as_posix()}" for file in project_files() if file.parts[0] == "example_dags"}
+    wanted.add(f"{PACKAGE}/py.typed")
+    if names != wanted:
+        session.error(f"{built.name} lacks {sorted(wanted - names)} and should not have {sorted(names - wanted)}")
+    session.log(f"{built.name} holds the {len(names)} files that it should")
+
+
+@nox.session
+def constraints(session: nox.Session) -> None:
+    """Make the constraint files anew, with the newest versions that fit."""
+    session.install("uv")
+    for line, file in CONSTRAINTS.items():
+        airflow = Path(session.create_tmp()) / f"airflow-{line}.txt"
+        airflow.write_text(f"apache-airflow=={line}.*\n")
+        session.run(
+            *(
+                "uv",
+                "pip",
+                "compile",
+                "pyproject.toml",
+                "--quiet",
+                "--upgrade",
+                "--universal",
+                "--python-version=3.11",
+            ),
+            *("--extra=test", "--group=dev", f"--constraints={airflow}"),
+            *(
+                "--no-header",
+                "--no-annotate",
+                "--no-emit-index-url",
+                "--no-emit-find-links",
+                f"--output-file={file}",
+            ),
+        )
