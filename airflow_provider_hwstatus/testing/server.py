@@ -31,9 +31,7 @@ class Server:
     :param port: 0 takes a free one at the first start and keeps it.
     """
 
-    def __init__(
-        self, answer: Callable[[Incoming], Reply | Fault], clock: Callable[[], float], port: int
-    ) -> None:
+    def __init__(self, answer: Callable[[Incoming], Reply | Fault], clock: Callable[[], float], port: int) -> None:
         self.port = port
         self.connections = 0
         self._answer = answer
@@ -119,9 +117,7 @@ class Server:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    async def _fail(
-        self, request: web.BaseRequest, fault: Fault, headers: dict[str, str]
-    ) -> web.StreamResponse:
+    async def _fail(self, request: web.BaseRequest, fault: Fault, headers: dict[str, str]) -> web.StreamResponse:
         """Do to the client what *fault* says. What is returned no longer reaches it."""
         response = web.StreamResponse(headers=headers)
         if fault is Fault.HANG:

@@ -81,9 +81,7 @@ def test_wrong_scope_is_refused(client, scope):
     assert 400 == client.log_in(scope).status_code
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{", b'{"auth": {}}', b'{"auth": {"identity": {"methods": ["token"]}}}']
-)
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"auth": {}}', b'{"auth": {"identity": {"methods": ["token"]}}}'])
 def test_malformed_login_is_refused(cloud, client, body):
     """A body that is not as documented is told so, in Keystone's words."""
     headers = {"Content-Type": "application/json"}
@@ -146,10 +144,7 @@ def test_projects_are_found_by_name(cloud, client):
     cloud.projects["eu-de"] = "0123456789abcdef0123456789abcdef"
 
     def names(query):
-        return [
-            (project["name"], project["id"])
-            for project in client.get(f"/v3/projects{query}").json()["projects"]
-        ]
+        return [(project["name"], project["id"]) for project in client.get(f"/v3/projects{query}").json()["projects"]]
 
     assert [("eu-de", "0123456789abcdef0123456789abcdef")] == names("?name=eu-de")
     assert [] == names("?name=nowhere")

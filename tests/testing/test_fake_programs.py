@@ -65,8 +65,17 @@ def test_job_of_the_command_line(text, steps, seconds):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "dli_batch:b", "no_kind:b:running", "dli_batch::running", "dli_batch:b:", "dli_batch:b:a,,b"]
-    + ["dli_batch:b:0=a,b", "dli_batch:b:x=a", "dli_batch:b:150"],
+    [
+        "",
+        "dli_batch:b",
+        "no_kind:b:running",
+        "dli_batch::running",
+        "dli_batch:b:",
+        "dli_batch:b:a,,b",
+        "dli_batch:b:0=a,b",
+        "dli_batch:b:x=a",
+        "dli_batch:b:150",
+    ],
 )
 def test_wrong_job_of_the_command_line_is_refused(text):
     """What cannot be read is told."""
