@@ -142,7 +142,7 @@ class HwStatusHook(BaseHook):
         try:
             yield
         except AirflowNotFoundException as error:
-            raise ConfigurationError(f"{subject}: it is not defined") from error
+            raise ConfigurationError(f"{subject}: it is not defined, or Airflow cannot read it") from error
         except ConfigurationError as error:
             raise error.about(subject)  # noqa: B904  # the same error, with its subject
 

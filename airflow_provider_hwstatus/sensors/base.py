@@ -161,7 +161,8 @@ class JobStatusSensor(BaseSensorOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; where Airflow would end the task itself, end it as every other mode does."""
         if next_method != _TRIGGER_FAILED:
-            return super().resume_execution(next_method, next_kwargs, context)
+            # The operator's, not the sensor's: that one has flags of its own, and hides a trigger that crashed.
+            return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
         reason, traceback = ((next_kwargs or {}).get(name) for name in ("error", "traceback"))
         if traceback:
             self.log.error("The trigger failed:\n%s", "\n".join(traceback))

@@ -51,7 +51,7 @@ class SyncTransport:
             with self._session.request(
                 request.method,
                 request.url,
-                headers=dict(request.headers),
+                headers={name: value.encode() for name, value in request.headers.items()},  # else Latin-1
                 data=request.body or None,
                 timeout=urllib3.Timeout(total=settings.request_timeout),  # type: ignore[arg-type]  # requests takes it
                 proxies={"http": proxy, "https": proxy} if proxy else None,

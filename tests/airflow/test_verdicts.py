@@ -97,7 +97,10 @@ def test_unknown_state_fails_if_asked_to(huaweicloud, run_sensor, mode, flags):
 @pytest.mark.parametrize("flags", FLAGS, ids=flag_of)
 def test_refused_key_ends_every_wait_at_once(huaweicloud, run_sensor, mode, flags, monkeypatch):
     """A refused key is asked with once, whatever the flags: repeats would lock it."""
-    monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(huaweicloud.connection() | {"password": "wrong" + flag_of(flags) + mode}))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_HWSTATUS_DEFAULT",
+        json.dumps(huaweicloud.connection() | {"password": "wrong" + flag_of(flags) + mode}),
+    )
     huaweicloud.job("dli_batch", "j1", "success")
 
     end = run_sensor(SENSORS["dli_batch"], mode, **FAST, **flags)
@@ -111,13 +114,26 @@ def test_messages_are_the_same_in_every_mode(huaweicloud, run_sensor):
     cases = {
         "failed": ({}, ["running", "dead"]),
         "timed out": ({"timeout": 0.3}, ["running"]),
-        "forbidden": ({}, ["running", Reply(status=403, body={"error_code": "APIGW.0302", "error_msg": "no"}, headers={"X-Request-Id": "r"})]),
-        "skipped": ({"soft_fail": True}, ["running", Reply(body={"id": "j1", "state": "dead"}, headers={"X-Request-Id": "r"})]),
+        "forbidden": (
+            {},
+            [
+                "running",
+                Reply(status=403, body={"error_code": "APIGW.0302", "error_msg": "no"}, headers={"X-Request-Id": "r"}),
+            ],
+        ),
+        "skipped": (
+            {"soft_fail": True},
+            ["running", Reply(body={"id": "j1", "state": "dead"}, headers={"X-Request-Id": "r"})],
+        ),
     }
     for arguments, steps in cases.values():
         messages = set()
         for mode in ("poke", "reschedule", "deferrable"):
-            last = steps[-1] if isinstance(steps[-1], Reply) else Reply(body={"id": "j1", "state": steps[-1]}, headers={"X-Request-Id": "r"})
+            last = (
+                steps[-1]
+                if isinstance(steps[-1], Reply)
+                else Reply(body={"id": "j1", "state": steps[-1]}, headers={"X-Request-Id": "r"})
+            )
             huaweicloud.job("dli_batch", "j1", *steps[:-1], last)
             messages.add(str(run_sensor(SENSORS["dli_batch"], mode, **({"poke_interval": 0.1} | arguments)).error))
         assert 1 == len(messages), messages
@@ -125,7 +141,7 @@ def test_messages_are_the_same_in_every_mode(huaweicloud, run_sensor):
 
 def test_outage_is_waited_out(huaweicloud, run_sensor, mode):
     """An outage between two polls is not the end of the wait, and one that is tolerated less is its error."""
-    huaweicloud.job("dli_batch", "j1", "running", 503, 429, 502, "success")
+    huaweicloud.job("dli_batch", "j1", "running", 503, Reply(status=429), 502, "success")
     assert "success" == run_sensor(SENSORS["dli_batch"], mode, poke_interval=0.1).verdict
 
     huaweicloud.job("dli_batch", "j1", "running", 503)

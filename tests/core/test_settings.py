@@ -18,7 +18,18 @@ def settings(**extra):
 def test_empty_fields_are_not_set():
     """A form sends empty text and null for what was left out."""
     empty = dict.fromkeys(
-        ("region", "project_id", "domain_name", "security_token", "dli_endpoint", "verify", "request_timeout", "proxy", "auth"), ""
+        (
+            "region",
+            "project_id",
+            "domain_name",
+            "security_token",
+            "dli_endpoint",
+            "verify",
+            "request_timeout",
+            "proxy",
+            "auth",
+        ),
+        "",
     )
 
     assert Settings(login="AK", password=SECRET) == settings(**empty)
@@ -122,14 +133,21 @@ def test_id_that_can_be_one(job_id):
     assert job_id == check_job_id("batch_id", job_id)
 
 
-@pytest.mark.parametrize("job_id", ["", ".", "..", "None", "x" * 129, "a/b", "a b", "a\n", "ä", "{{ x }}", None, 7, ["a"]])
+@pytest.mark.parametrize(
+    "job_id", ["", ".", "..", "None", "x" * 129, "a/b", "a b", "a\n", "ä", "{{ x }}", None, 7, ["a"]]
+)
 def test_id_that_cannot_be_one_is_named(job_id):
     """A missing XCom, a template that was not rendered and a path are no ids."""
     with pytest.raises(ConfigurationError, match="batch_id must be 1 to 128"):
         check_job_id("batch_id", job_id)
 
 
-@given(st.dictionaries(st.sampled_from(list(Settings.__dataclass_fields__)), st.none() | st.text() | st.integers() | st.floats() | st.lists(st.text())))
+@given(
+    st.dictionaries(
+        st.sampled_from(list(Settings.__dataclass_fields__)),
+        st.none() | st.text() | st.integers() | st.floats() | st.lists(st.text()),
+    )
+)
 def test_any_extra_is_settings_or_a_named_error(extra):
     """Whatever stands in a connection, the error is ours."""
     try:

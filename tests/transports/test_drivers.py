@@ -98,7 +98,7 @@ def test_other_names_do_not_wait(run_all):
         return (yield Exclusive("outer", inner))
 
     def inner():
-        return (yield Exclusive("inner", lambda: iter_done()))
+        return (yield Exclusive("inner", iter_done))
 
     def iter_done():
         yield Sleep(0)

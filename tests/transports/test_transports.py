@@ -70,7 +70,9 @@ def test_colours_agree(cloud):
         statuses = [status.to_dict() | {"request_id": None} for status in ask(settings_of(cloud.connection()), *jobs)]
         sent = [(record.method, record.path, sorted(record.headers)) for record in cloud.requests]
         cloud.requests.clear()
-        return statuses, [(m, p, [h for h in headers if h not in ("accept-encoding", "connection")]) for m, p, headers in sent]
+        return statuses, [
+            (m, p, [h for h in headers if h not in ("accept-encoding", "connection")]) for m, p, headers in sent
+        ]
 
     assert found(ask_sync) == found(ask_async)
 
@@ -114,7 +116,9 @@ def test_wrong_key_is_refused_without_showing_it(ask, cloud, change, message):
         assert secret not in str(caught.value)
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.HALF, Fault.HANG, Fault.DRIP, Reply(body="x", delay=30.0)], ids=str)
+@pytest.mark.parametrize(
+    "fault", [Fault.RESET, Fault.HALF, Fault.HANG, Fault.DRIP, Reply(body="x", delay=30.0)], ids=str
+)
 def test_no_whole_reply_in_time_is_a_transport_error(ask, cloud, fault):
     """Reset, half, hanging, dripping and late replies end within request_timeout, which is for all of the request."""
     cloud.job(DLI_BATCH, "b1", fault)

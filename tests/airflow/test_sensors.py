@@ -1,0 +1,198 @@
+"""Sensors: what a DAG author sees."""
+
+import json
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
+
+from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.sensors.base import BACKSTOP, JobStatusSensor
+from airflow_provider_hwstatus.sensors.cph import CphJobSensor
+from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
+
+CONTEXT = {"ti": SimpleNamespace(get_first_reschedule_date=lambda context: None)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"success_states": ["dead"]}, "overlap in dead"),
+        ({"success_states": ["A", "b"], "failure_states": ["B"]}, "overlap in b"),
+        ({"success_states": "success"}, "success_states must be a list"),
+        ({"failure_states": []}, "failure_states must be a list"),
+        ({"on_unknown_state": "ignore"}, "on_unknown_state must be 'wait' or 'fail'"),
+        ({"outage_tolerance": -1}, "outage_tolerance must be"),
+        ({"outage_tolerance": float("inf")}, "outage_tolerance must be"),
+        ({"outage_tolerance": "600"}, "outage_tolerance must be"),
+    ],
+)
+def test_wrong_argument_is_refused_when_the_dag_is_parsed(arguments, message):
+    """The DAG does not load, and says which argument and what is allowed."""
+    with pytest.raises(ValueError, match=message):
+        DliBatchSensor(task_id="t", batch_id="b1", **arguments)
+
+
+def test_wait_for_is_ready_or_stopped():
+    """A session has two ends that one can wait for."""
+    with pytest.raises(ValueError, match="wait_for must be 'ready' or 'stopped'"):
+        DliSessionSensor(task_id="t", session_id="s1", wait_for="idle")
+
+
+@pytest.mark.parametrize("cls", JobStatusSensor.__subclasses__(), ids=lambda cls: cls.__name__)
+def test_everything_that_names_a_job_is_templated(cls):
+    """Ids, connection, region and project can come from other tasks."""
+    id_name = next(name for name in ("batch_id", "session_id", "job_id") if name in cls.template_fields)
+
+    assert {id_name, "hwstatus_conn_id", "region", "project_id"} == set(cls.template_fields)
+
+
+@pytest.mark.parametrize("job_id", ["", "None", "{{ x }}", "a b"])
+def test_id_that_is_none_is_named(huaweicloud, run_sensor, mode, job_id):
+    """A template that rendered to nothing is an error that names the argument, in every mode."""
+    end = run_sensor(DliBatchSensor, mode, batch_id=job_id, soft_fail=True)
+
+    assert isinstance(end.error, ConfigurationError)
+    assert "batch_id must be" in str(end.error)
+    assert [] == huaweicloud.requests
+
+
+def test_finished_job_never_reaches_a_triggerer(huaweicloud):
+    """Who asks first need not defer."""
+    huaweicloud.job("dli_batch", "b1", "success")
+
+    assert "success" == DliBatchSensor(task_id="t", batch_id="b1", deferrable=True).execute(CONTEXT)["outcome"]
+    assert 1 == huaweicloud.polls("b1")
+
+
+def test_everything_the_wait_needs_is_deferred(huaweicloud):
+    """The trigger gets each argument, and the deadline as a point in time; Airflow's time-out lies behind it."""
+    huaweicloud.job("cph_job", "c1", 1)
+    sensor = CphJobSensor(
+        task_id="t",
+        job_id="c1",
+        deferrable=True,
+        poke_interval=timedelta(seconds=7),
+        timeout=timedelta(hours=1),
+        region="cn-north-4",
+        project_id=huaweicloud.project_id,
+        exponential_backoff=True,
+        max_wait=timedelta(minutes=2),
+        outage_tolerance=timedelta(minutes=3),
+        success_states=[2],
+        failure_states=[-1, 3],
+        on_unknown_state="fail",
+        silent_fail=True,
+    )
+    with pytest.raises(TaskDeferred) as caught:
+        sensor.execute(CONTEXT)
+
+    _, row = caught.value.trigger.serialize()
+    expected = {
+        "kind": "cph_job",
+        "job_id": "c1",
+        "hwstatus_conn_id": "hwstatus_default",
+        "region": "cn-north-4",
+        "project_id": huaweicloud.project_id,
+        "poke_interval": 7.0,
+        "exponential_backoff": True,
+        "max_wait": 120.0,
+        "outage_tolerance": 180.0,
+        "success_states": ["2"],
+        "failure_states": ["-1", "3"],
+        "on_unknown_state": "fail",
+        "silent_fail": True,
+    }
+    assert expected == {name: row[name] for name in expected}
+    assert 3600.0 == pytest.approx(row["deadline"] - row["began"])
+    assert time.time() == pytest.approx(row["began"], abs=5)
+    assert 3600.0 + BACKSTOP == pytest.approx(caught.value.timeout.total_seconds(), abs=5)
+    assert row == json.loads(json.dumps(row))
+
+
+def test_earlier_of_timeout_and_execution_timeout_ends_a_deferred_wait(huaweicloud):
+    """Airflow 3 does not enforce execution_timeout while deferred; the deadline does."""
+    huaweicloud.job("dli_batch", "b1", "running")
+    sensor = DliBatchSensor(
+        task_id="t", batch_id="b1", deferrable=True, timeout=3600, execution_timeout=timedelta(seconds=60)
+    )
+    with pytest.raises(TaskDeferred) as caught:
+        sensor.execute(CONTEXT)
+    row = caught.value.trigger.serialize()[1]
+    assert 60.0 == pytest.approx(row["deadline"] - row["began"])
+
+
+def test_longest_timeout_can_be_deferred(huaweicloud):
+    """A time-out that no calendar holds does not break the deferral."""
+    huaweicloud.job("dli_batch", "b1", "running")
+    with pytest.raises(TaskDeferred):
+        DliBatchSensor(task_id="t", batch_id="b1", deferrable=True, timeout=timedelta.max).execute(CONTEXT)
+
+
+def test_custom_states_end_the_wait(huaweicloud, run_sensor, mode):
+    """A team may wait for the begin of a job, or take an end for another."""
+    huaweicloud.job("dli_batch", "b1", "starting", "Running")
+    assert (
+        "success"
+        == run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, success_states=["running"]).verdict
+    )
+
+    huaweicloud.job("dli_batch", "b2", "starting", "recovering")
+    end = run_sensor(DliBatchSensor, mode, batch_id="b2", poke_interval=0.1, failure_states=["RECOVERING"])
+    assert "AirflowFailException" == end.verdict
+
+
+def test_poke_mode_keeps_one_connection(huaweicloud, run_sensor):
+    """A whole wait in poke mode takes one TCP connection and one login."""
+    huaweicloud.job("dli_batch", "b1", *["running"] * 10, "success")
+
+    run_sensor(DliBatchSensor, "poke", batch_id="b1", poke_interval=0.05)
+    assert (11, 1) == (huaweicloud.polls("b1"), huaweicloud.connections)
+
+
+def test_timeout_is_met_in_every_mode(huaweicloud, run_sensor, mode):
+    """The wait ends at its timeout, not an interval later."""
+    huaweicloud.job("dli_batch", "b1", "running")
+
+    began = time.monotonic()
+    end = run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=30, timeout=0.7)
+    assert isinstance(end.error, AirflowSensorTimeout)
+    assert 0.6 < time.monotonic() - began < 3.0
+
+
+def test_backoff_slows_every_mode_down(huaweicloud, run_sensor, mode):
+    """exponential_backoff asks less often the longer a wait goes on, in every mode; max_wait bounds it."""
+    huaweicloud.job("dli_batch", "b1", "running")
+    slow = {"poke_interval": 0.1, "exponential_backoff": True, "timeout": 4}
+
+    run_sensor(DliBatchSensor, mode, batch_id="b1", **slow)
+    assert 2 <= huaweicloud.polls("b1") <= 5
+
+    huaweicloud.job("dli_batch", "b2", "running")
+    run_sensor(DliBatchSensor, mode, batch_id="b2", **slow, max_wait=0.3)
+    assert 9 <= huaweicloud.polls("b2") <= 16
+
+
+PARSE = """
+import sys
+import airflow.providers.common.compat.sdk as sdk
+sdk.BaseSensorOperator
+before = set(sys.modules)
+import airflow_provider_hwstatus.sensors.{module}
+heavy = {{"aiohttp", "requests", "wtforms", "flask_appbuilder"}} & (set(sys.modules) - before)
+print("HEAVY", sorted(heavy))
+"""
+
+
+@pytest.mark.parametrize("module", ["dli", "cph"])
+def test_parsing_a_dag_imports_nothing_heavy(module):
+    """A DAG file pays for the sensor alone, at each parse."""
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE.format(module=module)], capture_output=True, text=True, check=True
+    )
+
+    assert "HEAVY []" in done.stdout
