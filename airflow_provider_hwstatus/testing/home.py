@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import os
 import secrets
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -140,20 +141,27 @@ class Home:
         return Path(shutil.copy(self.log_path, name))
 
 
-def stop(process: subprocess.Popen[str], patience: float = 40.0) -> None:
+def stop(process: subprocess.Popen[str]) -> None:
     """
-    End a process and all of its group: by SIGINT, as Airflow likes it, and after *patience* seconds by force.
+    End a process and all of its group.
 
-    Airflow's parents end before all of their children do, so it is the group that is waited for.
+    Airflow's parents stop their children in good order when they alone get SIGINT. The rest is for those who do not.
     """
-    deadline = time.monotonic() + patience
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)
-        while time.monotonic() < deadline:
-            process.poll()
-            os.killpg(process.pid, 0)  # raises when nobody is left
-            time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGKILL)
+    _end(process, lambda: process.send_signal(signal.SIGINT), patience=25.0)
+    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        _end(process, functools.partial(os.killpg, process.pid, number), patience)
     process.wait()
     if process.stdout:
         process.stdout.close()
+
+
+def _end(process: subprocess.Popen[str], ask: Callable[[], None], patience: float) -> None:
+    """Ask the group to end, and wait until nobody is left in it, or *patience* seconds."""
+    deadline = time.monotonic() + patience
+    with suppress(ProcessLookupError):  # nobody is left
+        os.killpg(process.pid, 0)
+        ask()
+        while time.monotonic() < deadline:
+            process.poll()  # or else it stays in its group
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
