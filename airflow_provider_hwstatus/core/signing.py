@@ -19,6 +19,9 @@ from airflow_provider_hwstatus.core.messages import Request, encode
 ALGORITHM = "SDK-HMAC-SHA256"
 DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 
+# What an earlier signature left: signing it again would spoil the new one.
+_SET_HERE = {"authorization", "host", "x-sdk-date", "x-security-token"}
+
 
 @dataclass(frozen=True)
 class AccessKey:
@@ -89,7 +92,8 @@ def sign(request: Request, key: AccessKey, now: datetime) -> Request:
     if now.tzinfo is None:
         raise ValueError("now needs a time zone")
     date = now.astimezone(UTC).strftime(DATE_FORMAT)
-    headers = dict(request.headers) | {"Host": urlsplit(request.url).netloc, "X-Sdk-Date": date}
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in _SET_HERE}
+    headers |= {"Host": urlsplit(request.url).netloc, "X-Sdk-Date": date}
     if key.security_token:
         headers["X-Security-Token"] = key.security_token
     signed = signed_headers(headers)

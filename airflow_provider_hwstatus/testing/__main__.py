@@ -7,7 +7,7 @@ import json
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Event
 from types import FrameType
 from typing import Any
@@ -118,7 +118,7 @@ def show_plans(plans: Sequence[Plan]) -> str:
 
 def show_record(record: Record) -> None:
     """Print what was answered to one request."""
-    when = datetime.fromtimestamp(record.time).strftime("%H:%M:%S")
+    when = datetime.fromtimestamp(record.time, UTC).astimezone().strftime("%H:%M:%S")
     status = record.status or "no reply"
     print(when, record.method, record.path, "->", status, record.state or "", flush=True)
 
@@ -129,9 +129,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Serve a fake Huawei Cloud on this machine until Ctrl-C.",
         epilog=_EPILOG,
     )
-    parser.add_argument(
-        "--port", type=int, default=8123, help="where to listen; 0 takes a free port (%(default)s)"
-    )
+    parser.add_argument("--port", type=int, default=8123, help="where to listen; 0 takes a free port (%(default)s)")
     parser.add_argument(
         "--job", action="append", default=[], type=parse_plan, metavar="KIND:ID:STATES", help="a further job"
     )
@@ -152,9 +150,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cloud = FakeHuaweiCloud(arguments.port)
     cloud.listeners.append(show_record)
     for plan in plans:
-        cloud.job(
-            plan.kind, plan.job_id, *plan.steps, seconds=plan.seconds, since_first_call=True, **plan.fields
-        )
+        cloud.job(plan.kind, plan.job_id, *plan.steps, seconds=plan.seconds, since_first_call=True, **plan.fields)
     with cloud:
         print(show_connection(cloud), show_plans(plans), sep="\n", flush=True)
         done.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import Self
 
 from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
 from airflow_provider_hwstatus.core.signing import AccessKey
@@ -73,7 +74,7 @@ class FakeHuaweiCloud:
         """Stop serving, as in an outage: connections are closed, and new ones refused."""
         self._server.stop()
 
-    def __enter__(self) -> FakeHuaweiCloud:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -92,9 +93,7 @@ class FakeHuaweiCloud:
         """The endpoint of every service."""
         return f"http://{HOST}:{self.port}"
 
-    def connection(
-        self, auth: str = "aksk", key: AccessKey | None = None, **extra: object
-    ) -> dict[str, object]:
+    def connection(self, auth: str = "aksk", key: AccessKey | None = None, **extra: object) -> dict[str, object]:
         """
         Return the fields of an Airflow connection to this cloud; as JSON they are what Airflow reads from
         ``AIRFLOW_CONN_HWSTATUS_DEFAULT``.

@@ -29,9 +29,7 @@ MAX_SKEW_SECONDS = 15 * 60
 LOCK_SECONDS = 5 * 60
 MAX_FAILURES = 5
 
-_AUTHORIZATION = re.compile(
-    rf"{ALGORITHM} Access=([^,\s]+), SignedHeaders=([^,\s]+), Signature=([0-9a-f]{{64}})"
-)
+_AUTHORIZATION = re.compile(rf"{ALGORITHM} Access=([^,\s]+), SignedHeaders=([^,\s]+), Signature=([0-9a-f]{{64}})")
 
 
 def _unauthorized(request: Incoming, text: str, code: str = "APIGW.0301") -> Refused:

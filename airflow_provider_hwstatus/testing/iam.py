@@ -65,9 +65,7 @@ class Iam:
                 return name, project_id
         raise _bad(f"Could not find project: {next(iter(wanted.values()))}.")
 
-    def _describe(
-        self, login: Login, project: tuple[str, str] | None, request: Incoming
-    ) -> dict[str, object]:
+    def _describe(self, login: Login, project: tuple[str, str] | None, request: Incoming) -> dict[str, object]:
         domain = {"id": self._account.domain_id, "name": self._account.domain_name}
         services = [{"type": name, "name": name, "endpoints": list[str]()} for name in ("dli", "cph")]
         token: dict[str, object] = {

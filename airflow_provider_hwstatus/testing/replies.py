@@ -69,6 +69,8 @@ def error(request: Incoming, status: int) -> Reply:
     """Return the error that fits an HTTP status and the service that *request* went to."""
     if status < 300:
         return Reply(status)
+    if request.segments[0] == "v3" and status == 429:
+        return Reply(status, {"error_code": "IAM.0012", "error_msg": "Threshold: 5 times per 60 seconds"})
     if request.segments[0] == "v3":
         return iam_error(status, HTTPStatus(status).description or HTTPStatus(status).phrase)
     if "cloud-phone" in request.segments and status in _CPH_ERRORS:

@@ -143,9 +143,7 @@ class Jobs:
         return (job for job in list(self._jobs.values()) if job.kind.path == kind.path)
 
 
-def new_script(
-    steps: Sequence[Step], seconds: Mapping[float, Step] | None, start: float | None, now: float
-) -> Script:
+def new_script(steps: Sequence[Step], seconds: Mapping[float, Step] | None, start: float | None, now: float) -> Script:
     """
     Return a script.
 

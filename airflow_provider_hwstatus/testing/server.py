@@ -31,9 +31,7 @@ class Server:
     :param port: 0 takes a free one at the first start and keeps it.
     """
 
-    def __init__(
-        self, answer: Callable[[Incoming], Reply | Fault], clock: Callable[[], float], port: int
-    ) -> None:
+    def __init__(self, answer: Callable[[Incoming], Reply | Fault], clock: Callable[[], float], port: int) -> None:
         self.port = port
         self.connections = 0
         self._answer = answer
@@ -108,8 +106,10 @@ class Server:
         if isinstance(reply, Fault):
             return await self._fail(request, reply, headers)
         await self._pause(reply.delay)
-        headers |= {"Content-Type": reply.content_type} | dict(reply.headers)
-        return web.Response(status=reply.status, body=reply.content, headers=headers)
+        headers["Content-Type"] = reply.content_type
+        response = web.Response(status=reply.status, body=reply.content, headers=headers)
+        response.headers.update(reply.headers)  # whatever their letter case
+        return response
 
     async def _pause(self, seconds: float | None) -> None:
         """Wait, but not beyond the server's end; None waits for that."""
@@ -117,9 +117,7 @@ class Server:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    async def _fail(
-        self, request: web.BaseRequest, fault: Fault, headers: dict[str, str]
-    ) -> web.StreamResponse:
+    async def _fail(self, request: web.BaseRequest, fault: Fault, headers: dict[str, str]) -> web.StreamResponse:
         """Do to the client what *fault* says. What is returned no longer reaches it."""
         response = web.StreamResponse(headers=headers)
         if fault is Fault.HANG:

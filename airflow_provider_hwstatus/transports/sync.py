@@ -164,6 +164,6 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, pool = super().build_connection_pool_key_attributes(request, self._verify, cert)
-        for name in ("ca_certs", "ca_cert_dir"):
-            pool.pop(name, None)
+        pool.pop("ca_certs", None)
+        pool.pop("ca_cert_dir", None)
         return host, pool

@@ -62,7 +62,7 @@ class JobStatusTrigger(BaseTrigger):
         silent_fail: bool = False,
         **_other_releases: Any,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.kind = kind
         self.job_id = job_id
         self.hwstatus_conn_id = hwstatus_conn_id

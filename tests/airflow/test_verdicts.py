@@ -1,0 +1,143 @@
+"""The same reply has the same verdict in every mode: every documented state × mode × flag."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_hwstatus.core.errors import AuthenticationError, UnknownStateError
+from airflow_provider_hwstatus.sensors.cph import CphJobSensor
+from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
+from airflow_provider_hwstatus.testing import Reply
+
+SAMPLES = sorted(Path(__file__).parents[1].glob("samples/*/*/*.json"))
+
+SENSORS = {
+    "dli_batch": lambda **kwargs: DliBatchSensor(batch_id="j1", **kwargs),
+    "dli_session_ready": lambda **kwargs: DliSessionSensor(session_id="j1", **kwargs),
+    "dli_session_stopped": lambda **kwargs: DliSessionSensor(session_id="j1", wait_for="stopped", **kwargs),
+    "cph_job": lambda **kwargs: CphJobSensor(job_id="j1", **kwargs),
+}
+
+FLAGS = ({}, {"soft_fail": True}, {"never_fail": True}, {"silent_fail": True})
+
+#: What the task ends with, by the outcome of the state that the job stays in, without flags and by flag.
+VERDICTS = {
+    "success": dict.fromkeys(("", "soft_fail", "never_fail", "silent_fail"), "success"),
+    "failure": {
+        "": "AirflowFailException",
+        "soft_fail": "AirflowSkipException",
+        "never_fail": "AirflowSkipException",
+        "silent_fail": "AirflowFailException",
+    },
+    "in_progress": {
+        "": "AirflowSensorTimeout",
+        "soft_fail": "AirflowSkipException",
+        "never_fail": "AirflowSkipException",
+        "silent_fail": "AirflowSensorTimeout",
+    },
+}
+VERDICTS["unknown"] = VERDICTS["in_progress"]
+
+#: What it ends with where the question has no answer.
+UNANSWERED = {"soft_fail": None, "never_fail": "AirflowSkipException", "silent_fail": "AirflowSensorTimeout", "": None}
+
+FAST = {"poke_interval": 0.1, "timeout": 0.15}
+
+
+def flag_of(flags):
+    return next(iter(flags), "")
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=flag_of)
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: "-".join(path.with_suffix("").parts[-3:]))
+def test_verdict(huaweicloud, run_sensor, mode, sample, flags):
+    """Each documented state ends the task as its outcome and the flag say, in each mode alike."""
+    kind, outcome, state = sample.with_suffix("").parts[-3:]
+    huaweicloud.job(kind, "j1", Reply(body=json.loads(sample.read_text()) | {"id": "j1", "job_id": "j1"}))
+
+    end = run_sensor(SENSORS[kind], mode, **FAST, **flags)
+
+    assert VERDICTS[outcome][flag_of(flags)] == end.verdict
+    if outcome == "success":
+        assert (kind, "j1", state, "success") == tuple(end.value[key] for key in ("kind", "job_id", "state", "outcome"))
+        assert end.value == json.loads(json.dumps(end.value))
+    else:
+        assert "j1" in str(end.error)
+        assert state in str(end.error)
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=flag_of)
+def test_question_without_an_answer(huaweicloud, run_sensor, mode, flags):
+    """A 403 is an error of ours, which soft_fail never hides; never_fail skips, silent_fail asks until the time-out."""
+    huaweicloud.job("dli_batch", "j1", 403)
+
+    end = run_sensor(SENSORS["dli_batch"], mode, **FAST, **flags)
+
+    assert (UNANSWERED[flag_of(flags)] or "AuthenticationError") == end.verdict
+    assert "j1" in str(end.error) or flag_of(flags) == "silent_fail"
+    assert "403" in str(end.error)
+    if not UNANSWERED[flag_of(flags)]:
+        assert isinstance(end.error, AuthenticationError)
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=flag_of)
+def test_unknown_state_fails_if_asked_to(huaweicloud, run_sensor, mode, flags):
+    """on_unknown_state="fail" is an error of the question, not a failed job."""
+    huaweicloud.job("dli_batch", "j1", "running", "paused")
+
+    end = run_sensor(SENSORS["dli_batch"], mode, on_unknown_state="fail", **(FAST | {"timeout": 0.5}), **flags)
+
+    assert (UNANSWERED[flag_of(flags)] or "UnknownStateError") == end.verdict
+    if not UNANSWERED[flag_of(flags)]:
+        assert isinstance(end.error, UnknownStateError)
+        assert "'paused'" in str(end.error)
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=flag_of)
+def test_refused_key_ends_every_wait_at_once(huaweicloud, run_sensor, mode, flags, monkeypatch):
+    """A refused key is asked with once, whatever the flags: repeats would lock it."""
+    monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(huaweicloud.connection() | {"password": "wrong" + flag_of(flags) + mode}))
+    huaweicloud.job("dli_batch", "j1", "success")
+
+    end = run_sensor(SENSORS["dli_batch"], mode, **FAST, **flags)
+
+    assert ("AirflowSkipException" if "never_fail" in flags else "CredentialsRefusedError") == end.verdict
+    assert 1 == len(huaweicloud.requests)
+
+
+def test_messages_are_the_same_in_every_mode(huaweicloud, run_sensor):
+    """Whoever reads why a task ended need not know how it waited."""
+    cases = {
+        "failed": ({}, ["running", "dead"]),
+        "timed out": ({"timeout": 0.3}, ["running"]),
+        "forbidden": ({}, ["running", Reply(status=403, body={"error_code": "APIGW.0302", "error_msg": "no"}, headers={"X-Request-Id": "r"})]),
+        "skipped": ({"soft_fail": True}, ["running", Reply(body={"id": "j1", "state": "dead"}, headers={"X-Request-Id": "r"})]),
+    }
+    for arguments, steps in cases.values():
+        messages = set()
+        for mode in ("poke", "reschedule", "deferrable"):
+            last = steps[-1] if isinstance(steps[-1], Reply) else Reply(body={"id": "j1", "state": steps[-1]}, headers={"X-Request-Id": "r"})
+            huaweicloud.job("dli_batch", "j1", *steps[:-1], last)
+            messages.add(str(run_sensor(SENSORS["dli_batch"], mode, **({"poke_interval": 0.1} | arguments)).error))
+        assert 1 == len(messages), messages
+
+
+def test_outage_is_waited_out(huaweicloud, run_sensor, mode):
+    """An outage between two polls is not the end of the wait, and one that is tolerated less is its error."""
+    huaweicloud.job("dli_batch", "j1", "running", 503, 429, 502, "success")
+    assert "success" == run_sensor(SENSORS["dli_batch"], mode, poke_interval=0.1).verdict
+
+    huaweicloud.job("dli_batch", "j1", "running", 503)
+    end = run_sensor(SENSORS["dli_batch"], mode, poke_interval=0.1, outage_tolerance=1.0, soft_fail=True)
+    assert "ServerError" == end.verdict
+    assert "no answer for 1 s" in str(end.error)
+
+
+def test_deadline_during_an_outage_is_a_timeout(huaweicloud, run_sensor, mode):
+    """At the deadline the wait has timed out, and the message names the last error."""
+    huaweicloud.job("dli_batch", "j1", "running", 503)
+
+    end = run_sensor(SENSORS["dli_batch"], mode, poke_interval=0.1, timeout=1.0)
+    assert "AirflowSensorTimeout" == end.verdict
+    assert "503" in str(end.error)

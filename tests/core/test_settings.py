@@ -1,0 +1,138 @@
+"""A connection's fields: what is wrong is named, and nothing secret is said."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_hwstatus.core.endpoints import endpoint_of
+from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.core.settings import Settings, check_job_id, settings_from
+
+SECRET = "S3cretS3cret"
+
+
+def settings(**extra):
+    return settings_from("AK", SECRET, extra)
+
+
+def test_empty_fields_are_not_set():
+    """A form sends empty text and null for what was left out."""
+    empty = dict.fromkeys(
+        ("region", "project_id", "domain_name", "security_token", "dli_endpoint", "verify", "request_timeout", "proxy", "auth"), ""
+    )
+
+    assert Settings(login="AK", password=SECRET) == settings(**empty)
+    assert Settings(login="AK", password=SECRET) == settings(**dict.fromkeys(empty))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("region", "evil.example.com/"),
+        ("region", "CN-NORTH-4"),
+        ("region", "x" * 65),
+        ("region", 4),
+        ("project_id", "p-1"),
+        ("project_id", "p/../q"),
+        ("project_id", "p" * 65),
+        ("auth", ["aksk"]),
+        ("domain_name", 7),
+        ("security_token", "two\nlines"),
+        ("security_token", " padded"),
+        ("dli_endpoint", "dli.example.com"),
+        ("dli_endpoint", "ftp://dli.example.com"),
+        ("dli_endpoint", "https://user:pass@dli.example.com"),
+        ("cph_endpoint", "https://"),
+        ("cph_endpoint", "https://host:port"),
+        ("iam_endpoint", "https://host/?q=1"),
+        ("verify", 1.5),
+        ("request_timeout", 0),
+        ("request_timeout", -1),
+        ("request_timeout", "soon"),
+        ("request_timeout", "nan"),
+        ("request_timeout", "inf"),
+        ("request_timeout", 601),
+        ("request_timeout", True),
+        ("proxy", "host:3128"),
+        ("proxy", "socks5://host:3128"),
+    ],
+)
+def test_wrong_field_is_named(field, value):
+    """The message names the field, and shows no secret of the others."""
+    with pytest.raises(ConfigurationError, match=field) as caught:
+        settings(**{field: value})
+    assert SECRET not in str(caught.value)
+
+
+def test_secret_field_is_not_echoed():
+    """A wrong secret is not shown, whatever is wrong with it."""
+    for login, password in (("AK", SECRET + "\n"), (SECRET + " ", "x"), ("AK", {"k": SECRET})):
+        with pytest.raises(ConfigurationError) as caught:
+            settings_from(login, password, {})
+        assert SECRET not in str(caught.value)
+
+
+def test_numbers_and_booleans_may_come_as_text():
+    """A URI and older forms know text only."""
+    assert 7.5 == settings(request_timeout="7.5").request_timeout
+    assert [False, False, True, "/ca.pem"] == [settings(verify=v).verify for v in ("False", False, "true", "/ca.pem")]
+
+
+def test_arguments_win_over_the_connection():
+    """A sensor's region and project are its own."""
+    found = settings_from("AK", "SK", {"region": "cn-north-4", "project_id": "p1"}, "eu-west-101", "p2")
+
+    assert ("eu-west-101", "p2") == (found.region, found.project_id)
+
+
+def test_repr_shows_no_secret():
+    """Settings may be logged by accident."""
+    shown = repr(settings_from("AKAKAK", SECRET, {"security_token": "tok3n", "proxy": "http://u:pw@host:1"}))
+
+    assert not [secret for secret in ("AKAKAK", SECRET, "tok3n", "pw@") if secret in shown]
+
+
+@pytest.mark.parametrize(
+    ("service", "region", "expected"),
+    [
+        ("dli", "cn-north-4", "https://dli.cn-north-4.myhuaweicloud.com"),
+        ("cph", "ap-southeast-1", "https://cph.ap-southeast-1.myhuaweicloud.com"),
+        ("iam", "la-south-2", "https://iam.la-south-2.myhuaweicloud.com"),
+        ("dli", "eu-west-101", "https://dli.eu-west-101.myhuaweicloud.eu"),
+        ("dli", "eu-west-0", "https://dli.eu-west-0.myhuaweicloud.com"),
+        ("dli", "eu-de", "https://dli.eu-de.otc.t-systems.com"),
+        ("iam", "eu-ch2", "https://iam.eu-ch2.otc.t-systems.com"),
+    ],
+)
+def test_endpoint_of_a_region(service, region, expected):
+    """Each cloud has its own domain."""
+    assert expected == endpoint_of(service, region)
+
+
+def test_given_endpoint_replaces_the_regions():
+    """An endpoint needs no region, and keeps a path in front."""
+    assert "https://gw.example.com/dli" == settings(dli_endpoint="https://gw.example.com/dli/").endpoint("dli")
+    with pytest.raises(ConfigurationError, match=r"region is not set: set it, or cph_endpoint"):
+        settings(dli_endpoint="https://gw.example.com").endpoint("cph")
+
+
+@pytest.mark.parametrize("job_id", ["0a324461-d9d9-45da-a52a-3b3c7a3d809e", "a", "x" * 128, "batch_1.2"])
+def test_id_that_can_be_one(job_id):
+    """What any of the APIs has as an id is taken."""
+    assert job_id == check_job_id("batch_id", job_id)
+
+
+@pytest.mark.parametrize("job_id", ["", ".", "..", "None", "x" * 129, "a/b", "a b", "a\n", "ä", "{{ x }}", None, 7, ["a"]])
+def test_id_that_cannot_be_one_is_named(job_id):
+    """A missing XCom, a template that was not rendered and a path are no ids."""
+    with pytest.raises(ConfigurationError, match="batch_id must be 1 to 128"):
+        check_job_id("batch_id", job_id)
+
+
+@given(st.dictionaries(st.sampled_from(list(Settings.__dataclass_fields__)), st.none() | st.text() | st.integers() | st.floats() | st.lists(st.text())))
+def test_any_extra_is_settings_or_a_named_error(extra):
+    """Whatever stands in a connection, the error is ours."""
+    try:
+        settings(**extra)
+    except ConfigurationError as error:
+        assert any(name in str(error) for name in extra)  # noqa: PT017  # the message is what is tested

@@ -1,0 +1,146 @@
+"""A whole wait, by a clock that only sleeping moves."""
+
+import json
+
+import pytest
+
+from airflow_provider_hwstatus.core.client import Client
+from airflow_provider_hwstatus.core.errors import (
+    AuthenticationError,
+    CredentialsRefusedError,
+    DeadlineError,
+    UnknownStateError,
+)
+from airflow_provider_hwstatus.core.jobs import DLI_BATCH
+from airflow_provider_hwstatus.core.messages import Exclusive, Response, Sleep
+from airflow_provider_hwstatus.core.settings import Settings
+from airflow_provider_hwstatus.core.waiting import Plan, wait
+
+START = 1_000_000.0
+SETTINGS = Settings(auth="token", password="T", project_id="p1", dli_endpoint="https://dli.example.com")
+
+
+class World:
+    """Answers one state or HTTP status per poll; the last stays."""
+
+    def __init__(self, *answers, settings=SETTINGS):
+        self.now = START
+        self.answers = list(answers)
+        self.polls = []
+        self.saw = []
+        self.client = Client(settings, lambda: self.now)
+
+    def answer(self):
+        self.polls.append(self.now - START)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        status, body = (answer, {}) if isinstance(answer, int) else (200, {"id": "b1", "state": answer})
+        return Response(status, {}, json.dumps(body).encode())
+
+    def drive(self, flow):
+        value = None
+        try:
+            while True:
+                effect = flow.send(value)
+                value = None
+                if isinstance(effect, Sleep):
+                    assert effect.seconds >= 0
+                    self.now += effect.seconds
+                elif isinstance(effect, Exclusive):
+                    value = self.drive(effect.flow())
+                else:
+                    value = self.answer()
+        except StopIteration as done:
+            return done.value
+
+    def wait(self, first_after=0.0, **plan):
+        plan = Plan(**({"poke_interval": 10.0, "began": START} | plan))
+        return self.drive(wait(self.client, DLI_BATCH, "b1", plan, self.saw.append, first_after))
+
+
+def test_wait_ends_with_the_job():
+    """Polls are an interval apart, and the last one is the result."""
+    world = World("starting", "running", "Success")
+
+    assert "Success" == world.wait().state
+    assert [0.0, 10.0, 20.0] == world.polls
+    assert ["starting", "running", "Success"] == [status.state for status in world.saw]
+
+
+def test_failure_is_a_result():
+    """A failed job is an answer, not an error."""
+    assert "failure" == World("running", "dead").wait().outcome
+
+
+def test_first_poll_can_be_later():
+    """Waits that begin together need not ask together."""
+    world = World("success")
+    world.wait(first_after=7.0)
+    assert [7.0] == world.polls
+
+
+def test_deadline_ends_the_wait_with_a_last_look():
+    """The last poll is at the deadline, not an interval behind or before it."""
+    world = World("running")
+
+    with pytest.raises(DeadlineError, match=r"DLI batch b1: timed out after 25 s; its state is 'running'"):
+        world.wait(deadline=START + 25.0)
+    assert [0.0, 10.0, 20.0, 25.0] == world.polls
+
+
+def test_wait_resumed_after_its_deadline_looks_once_more():
+    """A triggerer that was away too long still finds the job's own end."""
+    assert "success" == World("success").wait(deadline=START - 100.0).outcome
+    with pytest.raises(DeadlineError):
+        World("running").wait(deadline=START - 100.0, first_after=50.0)
+
+
+@pytest.mark.parametrize("interval", [0.0, 0.001])
+def test_no_interval_makes_a_hot_loop(interval):
+    """At least a tenth of a second lies between two polls."""
+    world = World(*["running"] * 10, "success")
+    world.wait(poke_interval=interval)
+    gaps = [later - earlier for earlier, later in zip(world.polls, world.polls[1:], strict=False)]
+    assert min(gaps) >= 0.099
+
+
+def test_backoff_grows_like_airflows_and_survives_a_restart():
+    """The interval follows the time waited: doubled, with jitter, up to max_wait."""
+    world = World("running")
+    with pytest.raises(DeadlineError):
+        world.wait(exponential_backoff=True, deadline=START + 3600.0)
+    gaps = [later - earlier for earlier, later in zip(world.polls, world.polls[1:], strict=False)][:-1]
+    assert len(gaps) < 12
+    assert gaps[-1] > 300
+
+    resumed = Plan(poke_interval=10.0, began=START, exponential_backoff=True, max_wait=60.0)
+    assert 60.0 == resumed.interval(START + 3000.0)
+    assert 5.0 <= resumed.interval(START) <= 10.0
+
+
+def test_unknown_state_is_waited_on_or_fails():
+    """The plan says what an unknown state does; it never is a success."""
+    assert "success" == World("paused", "success").wait().state
+    with pytest.raises(UnknownStateError, match="'paused'"):
+        World("paused", "success").wait(on_unknown_state="fail")
+
+
+def test_silent_fail_goes_on_until_the_deadline():
+    """An error is told and overlooked, for as long as there is time."""
+    world = World(403, "running", 403, "success")
+    assert "success" == world.wait(silent_fail=True).state
+    assert 2 == sum(isinstance(seen, AuthenticationError) for seen in world.saw)
+
+    with pytest.raises(DeadlineError, match="403"):
+        World(403).wait(silent_fail=True, deadline=START + 25.0)
+    with pytest.raises(AuthenticationError, match="DLI batch b1"):
+        World(403).wait()
+
+
+def test_refused_key_is_never_overlooked():
+    """Asking on with a refused key would lock it."""
+    aksk = Settings(login="AK", password="SK", project_id="p1", dli_endpoint="https://dli.example.com")
+    world = World(401, settings=aksk)
+
+    with pytest.raises(CredentialsRefusedError):
+        world.wait(silent_fail=True)
+    assert 1 == len(world.polls)

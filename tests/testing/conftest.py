@@ -1,0 +1,74 @@
+"""A fake whose time stands still unless a test moves it, and a client for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+import requests
+
+from airflow_provider_hwstatus.core.messages import Request
+from airflow_provider_hwstatus.core.signing import AccessKey, sign
+from airflow_provider_hwstatus.testing import FakeHuaweiCloud
+
+
+@dataclass
+class ManualClock:
+    """Seconds since 1970, moved by hand."""
+
+    now: float = 1_795_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Client:
+    """Asks *cloud*; ``get`` signs with the account's key unless told otherwise."""
+
+    cloud: FakeHuaweiCloud
+    clock: ManualClock
+    session: requests.Session = field(default_factory=requests.Session)
+
+    def path(self, path: str) -> str:
+        return path.format(dli=f"/v2.0/{self.cloud.project_id}", cph=f"/v1/{self.cloud.project_id}/cloud-phone")
+
+    def send(self, path: str, headers: dict[str, str] | None = None, timeout: float = 5) -> requests.Response:
+        return self.session.get(self.cloud.url + self.path(path), headers=headers, timeout=timeout)
+
+    def get(self, path: str, key: AccessKey | None = None, skew: float = 0, timeout: float = 5) -> requests.Response:
+        key = key or AccessKey(self.cloud.access_key, self.cloud.secret_key)
+        now = datetime.fromtimestamp(self.clock.now + skew, UTC)
+        request = sign(Request("GET", self.cloud.url + self.path(path)), key, now)
+        return self.send(path, dict(request.headers), timeout)
+
+    def log_in(self, scope: object = None, **changes: str) -> requests.Response:
+        user = {"name": self.cloud.user, "password": self.cloud.password} | changes
+        domain = {"name": user.pop("domain", self.cloud.domain_name)}
+        identity = {"methods": ["password"], "password": {"user": user | {"domain": domain}}}
+        auth = {"identity": identity} | ({"scope": scope} if scope else {})
+        return self.session.post(self.cloud.url + "/v3/auth/tokens?nocatalog=true", json={"auth": auth}, timeout=5)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The fake's clock."""
+    return ManualClock()
+
+
+@pytest.fixture
+def cloud(clock: ManualClock) -> Iterator[FakeHuaweiCloud]:
+    """A running fake."""
+    with FakeHuaweiCloud(clock=clock) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def client(cloud: FakeHuaweiCloud, clock: ManualClock) -> Iterator[Client]:
+    """Someone who asks it."""
+    client = Client(cloud, clock)
+    client.session.trust_env = False
+    with client.session:
+        yield client

@@ -1,0 +1,100 @@
+"""The command line, and what importing costs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+import requests
+
+from airflow_provider_hwstatus.core.messages import Request
+from airflow_provider_hwstatus.core.signing import AccessKey, sign
+from airflow_provider_hwstatus.testing import Fault
+from airflow_provider_hwstatus.testing.__main__ import parse_plan
+
+MODULE = "airflow_provider_hwstatus.testing"
+
+
+def ask(connection, path):
+    extra = connection["extra"]
+    request = Request("GET", extra["dli_endpoint"] + path.format(extra["project_id"]))
+    signed = sign(request, AccessKey(connection["login"], connection["password"]), datetime.now(UTC))
+    return requests.get(request.url, headers=dict(signed.headers), timeout=5).json()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_program_serves_until_it_is_told_to_stop(number):
+    """The printed connection works, each answer is printed, and a signal ends it in peace."""
+    command = [sys.executable, "-m", MODULE, "--port", "0", "--job", "dli_batch:mine:starting,success"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        lines = []
+        while "Ctrl-C" not in (lines or [""])[-1]:
+            lines.append(program.stdout.readline())
+        exported = re.search("export AIRFLOW_CONN_HWSTATUS_DEFAULT='(.*)'", "".join(lines)).group(1)
+        replies = [ask(json.loads(exported), "/v2.0/{}/batches/mine/state") for _ in range(2)]
+        ready = ask(json.loads(exported), "/v1/{}/cloud-phone/jobs/cph-good")
+        program.send_signal(number)
+        output, errors = program.communicate(timeout=10)
+
+    assert ["starting", "success"] == [reply["state"] for reply in replies]
+    assert 1 == ready["status"]
+    assert ["200 starting", "200 success", "200 1"] == [line.split("-> ")[1] for line in output.splitlines()]
+    assert (0, "") == (program.returncode, errors)
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "seconds"),
+    [
+        ("dli_batch:b:starting,503,success", ("starting", 503, "success"), None),
+        ("cph_job:j:1,hang,-1", (1, Fault.HANG, -1), None),
+        ("dli_batch:b:0=starting,2.5=reset,30=success", (), {0: "starting", 2.5: Fault.RESET, 30: "success"}),
+    ],
+)
+def test_job_of_the_command_line(text, steps, seconds):
+    """A job is written in one word."""
+    plan = parse_plan(text)
+
+    assert (steps, seconds) == (plan.steps, plan.seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "dli_batch:b",
+        "no_kind:b:running",
+        "dli_batch::running",
+        "dli_batch:b:",
+        "dli_batch:b:a,,b",
+        "dli_batch:b:0=a,b",
+        "dli_batch:b:x=a",
+        "dli_batch:b:150",
+    ],
+)
+def test_wrong_job_of_the_command_line_is_refused(text):
+    """What cannot be read is told."""
+    with pytest.raises(argparse.ArgumentTypeError):
+        parse_plan(text)
+
+
+def test_plugin_is_cheap_to_load():
+    """Every pytest session of every user loads the plugin, so it brings no HTTP library and no Airflow."""
+    heavy = "{'aiohttp', 'airflow', 'requests', 'asyncio'}"
+    code = f"import sys, {MODULE}.pytest_plugin; print({heavy} & set(sys.modules))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert "set()\n" == output
+
+
+def test_unknown_name_is_no_attribute():
+    """The package exports what it says and nothing else."""
+    import airflow_provider_hwstatus.testing as package
+
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = package.nothing

@@ -1,0 +1,136 @@
+"""What waits on one connection share."""
+
+import asyncio
+import threading
+
+import pytest
+
+from airflow_provider_hwstatus.core.errors import AuthenticationError
+from airflow_provider_hwstatus.core.flow import Patience
+from airflow_provider_hwstatus.core.jobs import DLI_BATCH
+from airflow_provider_hwstatus.core.settings import settings_from
+from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
+from airflow_provider_hwstatus.transports.sharing import SyncConnection, joined
+
+
+@pytest.fixture
+def cloud():
+    with FakeHuaweiCloud() as cloud:
+        cloud.job(DLI_BATCH, "b1", "running")
+        yield cloud
+
+
+def settings_of(connection):
+    return settings_from(connection.get("login"), connection["password"], connection["extra"])
+
+
+async def one_wait(settings, polls=1):
+    async with joined(settings) as connection:
+        for _ in range(polls):
+            await connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)))
+        return connection
+
+
+def all_async(settings, count):
+    async def run():
+        return await asyncio.gather(*(one_wait(settings) for _ in range(count)), return_exceptions=True)
+
+    return asyncio.run(run())
+
+
+def all_sync(settings, count):
+    results = []
+
+    def run():
+        connection = SyncConnection(settings)
+        try:
+            results.append(connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0))))
+        except AuthenticationError as error:
+            results.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.fixture(params=[all_sync, all_async], ids=["sync", "async"])
+def wait_all(request):
+    """Let many waits ask at once in one colour."""
+    return request.param
+
+
+def test_one_login_for_all(cloud, wait_all):
+    """Fifty waits that begin at once buy one token."""
+    wait_all(settings_of(cloud.connection("password")), 50)
+
+    assert 1 == cloud.logins
+    assert 50 == cloud.polls("b1")
+
+
+def test_one_renewal_for_all(cloud, wait_all):
+    """Fifty waits whose token died buy one new token."""
+    settings = settings_of(cloud.connection("password"))
+    wait_all(settings, 2)
+    cloud.expire_tokens()
+
+    wait_all(settings, 50)
+    assert 2 == cloud.logins
+
+
+def test_one_project_lookup_for_all(cloud, wait_all):
+    """Fifty waits look the project up once."""
+    wait_all(settings_of(cloud.connection(project_id=None)), 50)
+
+    assert 1 == sum(record.path == "/v3/projects" for record in cloud.requests)
+
+
+def test_refused_key_is_tried_once_by_all(cloud, wait_all):
+    """Fifty waits with a wrong key do not lock it."""
+    results = wait_all(settings_of(cloud.connection() | {"password": "wrong"}), 50)
+
+    assert 1 == len(cloud.requests)
+    assert 50 == sum(isinstance(result, AuthenticationError) for result in results)
+
+
+def test_one_session_in_a_loop(cloud):
+    """Waits in one event loop share TCP connections, and the last one out closes them."""
+    settings = settings_of(cloud.connection())
+
+    async def run():
+        async with joined(settings) as first:
+            await one_wait(settings, polls=20)
+            assert first is await one_wait(settings, polls=20)
+            assert 1 == cloud.connections
+        async with joined(settings) as later:
+            assert later is not first
+
+    asyncio.run(run())
+
+
+def test_wait_that_is_cancelled_leaves(cloud):
+    """A cancelled wait gives its place up, so that the last one closes."""
+    cloud.job(DLI_BATCH, "b1", Reply(delay=30.0))
+    settings = settings_of(cloud.connection())
+
+    async def run():
+        task = asyncio.create_task(one_wait(settings))
+        await asyncio.sleep(0.2)
+        async with joined(settings) as connection:
+            assert 2 == connection.waits
+            task.cancel()
+            await asyncio.wait([task])
+            assert 1 == connection.waits
+
+    asyncio.run(run())
+
+
+def test_a_loop_that_ends_without_a_goodbye_is_forgotten(cloud):
+    """dag.test() gives each trigger a loop of its own; a new loop starts afresh."""
+    settings = settings_of(cloud.connection())
+
+    assert [None, None] == [asyncio.run(one_wait(settings)) and None for _ in range(2)]

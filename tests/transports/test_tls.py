@@ -1,0 +1,133 @@
+"""TLS, with a certificate of our own making."""
+
+import asyncio
+import datetime
+import ipaddress
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from airflow_provider_hwstatus.core.errors import ConfigurationError, TransportError
+from airflow_provider_hwstatus.core.flow import Patience
+from airflow_provider_hwstatus.core.jobs import DLI_BATCH
+from airflow_provider_hwstatus.core.settings import Settings
+from airflow_provider_hwstatus.transports import network
+from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection
+
+
+class _Job(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'{"state": "running"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Return the path of a certificate for 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hwstatus test")])
+    now = datetime.datetime.now(datetime.UTC)
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    pkcs8 = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(
+        cert.public_bytes(serialization.Encoding.PEM) + key.private_bytes(serialization.Encoding.PEM, *pkcs8)
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(certificate):
+    """Return the URL of a server with that certificate."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Job) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"https://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def ask_sync(settings):
+    connection = SyncConnection(settings)
+    try:
+        return connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)))
+    finally:
+        connection.close()
+
+
+def ask_async(settings):
+    async def ask():
+        connection = AsyncConnection(settings)
+        try:
+            return await connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)))
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture(params=[ask_sync, ask_async], ids=["sync", "async"])
+def ask(request):
+    """Ask in one colour."""
+    return request.param
+
+
+def settings(server, verify=True):
+    return Settings(auth="token", password="T", project_id="p1", dli_endpoint=server, verify=verify)
+
+
+def test_unknown_certificate_is_refused(ask, server):
+    """By default a server must prove who it is."""
+    with pytest.raises(TransportError, match=r"(?i)certificate"):
+        ask(settings(server))
+
+
+def test_certificate_of_the_bundle_is_trusted(ask, server, certificate):
+    """A CA bundle of one's own is enough."""
+    assert "running" == ask(settings(server, str(certificate))).state
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")  # urllib3's, and rightly so
+def test_check_can_be_turned_off(ask, server):
+    """verify=false takes any certificate."""
+    assert "running" == ask(settings(server, False)).state
+
+
+def test_bundle_of_the_machine_is_trusted(ask, server, certificate, monkeypatch):
+    """REQUESTS_CA_BUNDLE counts in both colours."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    network.ssl_context.cache_clear()
+    try:
+        assert "running" == ask(settings(server)).state
+    finally:
+        network.ssl_context.cache_clear()
+
+
+def test_missing_bundle_is_named(ask, server):
+    """A path that is none is an error of the connection's field."""
+    with pytest.raises(ConfigurationError, match=r"verify: no CA bundle can be read from /no/such/file"):
+        ask(settings(server, "/no/such/file"))

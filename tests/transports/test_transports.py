@@ -1,0 +1,239 @@
+"""Both colours, over real HTTP to the fake."""
+
+import asyncio
+import contextlib
+import http.server
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from airflow_provider_hwstatus.core.errors import (
+    AuthenticationError,
+    HwStatusError,
+    MalformedResponseError,
+    TransportError,
+)
+from airflow_provider_hwstatus.core.flow import Patience
+from airflow_provider_hwstatus.core.jobs import CPH_JOB, DLI_BATCH, DLI_SESSION_READY
+from airflow_provider_hwstatus.core.settings import settings_from
+from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Fault, Reply
+from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection
+
+
+@pytest.fixture
+def cloud():
+    with FakeHuaweiCloud() as cloud:
+        yield cloud
+
+
+def settings_of(connection, **extra):
+    return settings_from(connection.get("login"), connection["password"], connection["extra"] | extra)
+
+
+def ask_sync(settings, *jobs, tolerance=0.0):
+    connection = SyncConnection(settings)
+    try:
+        return [connection.run(connection.client.get_status(*job, Patience(tolerance))) for job in jobs]
+    finally:
+        connection.close()
+
+
+def ask_async(settings, *jobs, tolerance=0.0):
+    async def ask():
+        connection = AsyncConnection(settings)
+        try:
+            return [await connection.run(connection.client.get_status(*job, Patience(tolerance))) for job in jobs]
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture(params=[ask_sync, ask_async], ids=["sync", "async"])
+def ask(request):
+    """Ask in one colour."""
+    return request.param
+
+
+def test_colours_agree(cloud):
+    """Sync and async send the same and find the same."""
+    for index, reply in enumerate(["running", "Success", "dead", "paused", Reply(body={"state": None})]):
+        cloud.job(DLI_BATCH, f"b{index}", reply)
+    cloud.job(CPH_JOB, "j1", -1, error_code="CPS.0005", error_msg="why", execute_msg="a\nb")
+    cloud.job(DLI_SESSION_READY, "s1", "idle")
+    jobs = [*((DLI_BATCH, f"b{index}") for index in range(5)), (CPH_JOB, "j1"), (DLI_SESSION_READY, "s1")]
+
+    def found(ask):
+        statuses = [status.to_dict() | {"request_id": None} for status in ask(settings_of(cloud.connection()), *jobs)]
+        sent = [(record.method, record.path, sorted(record.headers)) for record in cloud.requests]
+        cloud.requests.clear()
+        return statuses, [(m, p, [h for h in headers if h not in ("accept-encoding", "connection")]) for m, p, headers in sent]
+
+    assert found(ask_sync) == found(ask_async)
+
+
+@pytest.mark.parametrize("auth", ["aksk", "password", "token", "temporary"])
+def test_every_login_is_accepted(ask, cloud, auth):
+    """The gateway, which checks all it is sent, takes each way to log in."""
+    cloud.job(DLI_BATCH, "b1", "success")
+    connection = cloud.connection(key=cloud.temporary_key()) if auth == "temporary" else cloud.connection(auth)
+
+    (status,) = ask(settings_of(connection), (DLI_BATCH, "b1"))
+    assert "success" == status.outcome
+
+
+@pytest.mark.parametrize("auth", ["aksk", "password"])
+def test_project_is_found(ask, cloud, auth):
+    """Without project_id the region's own project is asked about, and looked up once."""
+    cloud.job(DLI_BATCH, "b1", "success")
+    settings = settings_of(cloud.connection(auth, project_id=None))
+
+    ask(settings, (DLI_BATCH, "b1"), (DLI_BATCH, "b1"))
+    lookups = [record for record in cloud.requests if record.path == "/v3/projects"]
+    assert (1 if auth == "aksk" else 0) == len(lookups)
+    assert cloud.project_id in cloud.requests[-1].path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"password": "wrong"}, "APIGW.0301"),
+        ({"login": "AKAKAKAKAKAKAKAKAKAK"}, "ak not exist"),
+    ],
+)
+def test_wrong_key_is_refused_without_showing_it(ask, cloud, change, message):
+    """The gateway echoes the key and the request; the error shows neither."""
+    cloud.job(DLI_BATCH, "b1", "success")
+
+    with pytest.raises(AuthenticationError, match=message) as caught:
+        ask(settings_of(cloud.connection() | change), (DLI_BATCH, "b1"))
+    for secret in (cloud.secret_key, *change.values()):
+        assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.HALF, Fault.HANG, Fault.DRIP, Reply(body="x", delay=30.0)], ids=str)
+def test_no_whole_reply_in_time_is_a_transport_error(ask, cloud, fault):
+    """Reset, half, hanging, dripping and late replies end within request_timeout, which is for all of the request."""
+    cloud.job(DLI_BATCH, "b1", fault)
+    settings = settings_of(cloud.connection(), request_timeout=0.7)
+
+    began = time.monotonic()
+    with pytest.raises(TransportError):
+        ask(settings, (DLI_BATCH, "b1"))
+    assert time.monotonic() - began < 2.0
+
+
+def test_nobody_listening_is_a_transport_error(ask, cloud):
+    """A refused connection is waited out like any outage."""
+    cloud.job(DLI_BATCH, "b1", "success")
+    settings = settings_of(cloud.connection())
+    cloud.stop()
+
+    with pytest.raises(TransportError):
+        ask(settings, (DLI_BATCH, "b1"))
+    threading.Timer(0.5, cloud.start).start()
+    (status,) = ask(settings, (DLI_BATCH, "b1"), tolerance=20.0)
+    assert "success" == status.outcome
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_no_redirect_is_followed(ask, cloud, status):
+    """A signed request goes nowhere but where it was meant to."""
+    cloud.job(DLI_BATCH, "b1", Reply(status=status, headers={"Location": f"{cloud.url}/elsewhere"}))
+
+    with pytest.raises(HwStatusError, match=str(status)):
+        ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"))
+    assert 1 == len(cloud.requests)
+
+
+@pytest.mark.parametrize("size", [4 * 1024 * 1024 - 100, 4 * 1024 * 1024 + 1])
+def test_reply_is_read_up_to_a_bound(ask, cloud, size):
+    """Four megabytes are read, and not more."""
+    cloud.job(DLI_BATCH, "b1", Reply(body=json.dumps({"state": "success"}).ljust(size)))
+
+    if size > 4 * 1024 * 1024:
+        with pytest.raises(MalformedResponseError, match="longer than"):
+            ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"))
+    else:
+        assert "success" == ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"))[0].outcome
+
+
+def test_connection_is_kept(ask, cloud):
+    """Many polls take one TCP connection."""
+    cloud.job(DLI_BATCH, "b1", "running")
+
+    ask(settings_of(cloud.connection()), *[(DLI_BATCH, "b1")] * 20)
+    assert 1 == cloud.connections
+
+
+def test_netrc_is_not_read(ask, cloud, monkeypatch, tmp_path):
+    """A .netrc for the host adds no Authorization of its own."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login thief password thief\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    cloud.job(DLI_BATCH, "b1", "success")
+
+    ask(settings_of(cloud.connection("token")), (DLI_BATCH, "b1"))
+    assert "authorization" not in cloud.requests[0].headers
+
+
+class _Proxy(http.server.BaseHTTPRequestHandler):
+    """Notes what it is asked for and answers itself."""
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Proxy-Authorization")))
+        body = b'{"state": "running"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def proxy():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Proxy) as server:
+        server.asked = []
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_proxy_of_the_connection_is_used(ask, cloud):
+    """The connection's proxy gets the request, with the proxy's own login."""
+    with proxy() as server:
+        url = f"http://user:pass@127.0.0.1:{server.server_port}"
+        settings = settings_of(cloud.connection(), dli_endpoint="http://dli.example.com", proxy=url)
+        assert "running" == ask(settings, (DLI_BATCH, "b1"))[0].state
+        path, login = server.asked[0]
+        assert path.startswith("http://dli.example.com/v2.0/")
+        assert "Basic dXNlcjpwYXNz" == login
+
+
+def test_proxy_of_the_machine_is_used(ask, cloud, monkeypatch):
+    """The proxy variables count in both colours, and no_proxy does."""
+    with proxy() as server:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        settings = settings_of(cloud.connection(), dli_endpoint="http://dli.example.com")
+        ask(settings, (DLI_BATCH, "b1"))
+        assert 1 == len(server.asked)
+
+        cloud.job(DLI_BATCH, "b1", "success")
+        ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"))
+        assert 1 == len(server.asked)
+
+
+def test_proxy_password_is_not_shown(ask, cloud):
+    """An error that names the proxy leaves out its password."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://user:pr0xySecret@127.0.0.1:{closed.getsockname()[1]}"
+        settings = settings_of(cloud.connection(), dli_endpoint="http://dli.example.com", proxy=url)
+        with pytest.raises(TransportError) as caught:
+            ask(settings, (DLI_BATCH, "b1"))
+    assert "pr0xySecret" not in str(caught.value)
