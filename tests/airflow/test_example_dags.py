@@ -1,0 +1,75 @@
+"""The example DAGs, on real Airflow."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_hwstatus.testing import scenario
+from airflow_provider_hwstatus.testing.home import Home, find_example_dags
+
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.testing import FakeHuaweiCloud
+
+#: The only id of which the fake cloud must know nothing.
+UNKNOWN = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def bag() -> Any:
+    """Return Airflow's bag of the example DAGs."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # before Airflow 3.2
+        from airflow.models.dagbag import DagBag
+    return DagBag(find_example_dags())
+
+
+def test_dag_files_are_imported_without_a_warning(bag: Any) -> None:
+    """Airflow imports every file, and none of them makes it warn."""
+    assert {} == bag.import_errors
+    assert {} == dict(bag.captured_warnings)
+    assert sorted(scenario.DAGS) == sorted(bag.dag_ids)
+
+
+def test_demo_has_a_job_for_every_id(bag: Any) -> None:
+    """What a wait asks about by default is what the demo plays, and nothing else."""
+    asked = {value for dag in bag.dags.values() for value in dag.params.dump().values()}
+
+    assert asked - {UNKNOWN} == {part.job_id for part in scenario.PARTS}
+
+
+def test_bad_ends_are_those_of_tasks_that_exist(bag: Any) -> None:
+    """No task is expected to fail that is not there."""
+    tasks = {(dag.dag_id, task.task_id) for dag in bag.dags.values() for task in dag.tasks}
+
+    assert set(scenario.BAD_ENDS) <= tasks
+
+
+def test_every_mode_is_shown(bag: Any) -> None:
+    """There is an example of each way to wait."""
+    sensors = [task for task in bag.dags["example_dli_batch"].tasks if hasattr(task, "poke_interval")]
+
+    assert {"deferrable", "poke", "reschedule"} == {
+        "deferrable" if sensor.deferrable else sensor.mode for sensor in sensors
+    }
+
+
+@pytest.mark.timeout(300)
+def test_example_dags_run_to_their_end(huaweicloud: FakeHuaweiCloud) -> None:
+    """Every task of every example DAG ends as it should on real Airflow, and a bad end says why."""
+    scenario.play_by_calls(huaweicloud)
+    settings = {"AIRFLOW_CONN_HWSTATUS_DEFAULT": json.dumps(huaweicloud.connection())}
+    with Home(poke_interval=0.1) as home:
+        runner = home.start("airflow_provider_hwstatus.testing.run_dags", *scenario.DAGS, settings=settings, piped=True)
+        assert runner.stdout is not None
+        lines = [json.loads(line) for line in runner.stdout]
+        assert 0 == runner.wait(), home.log_path.read_text()[-5000:]
+
+    results = [line for line in lines if "task" in line]
+    wrong = [line for line in results if line["state"] != scenario.expected_state(line["dag"], line["task"])]
+    assert [] == wrong
+    assert set(scenario.DAGS) == {line["dag"] for line in results}
+    assert all(bool(line["message"]) == (line["state"] != "success") for line in results)
