@@ -165,7 +165,9 @@ def wheel(session: nox.Session) -> None:
         (built,) = Path(outside, "dist").glob("*.whl")
         check_wheel(session, built)
         install(session, "3.3", f"{built}[test]")
-        session.chdir(copy_project(Path(outside, "tests-only"), "tests", "example_dags", "pyproject.toml", "README.md"))
+        session.chdir(
+            copy_project(Path(outside, "tests-only"), "tests", "docs", "example_dags", "pyproject.toml", "README.md")
+        )
         session.run("python", "-c", f"import {PACKAGE} as p; assert 'site-packages' in p.__file__, p.__file__")
         pytest(session)
         session.chdir(ROOT)
