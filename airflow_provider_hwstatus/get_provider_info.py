@@ -11,8 +11,15 @@ _INTEGRATION = "Huawei Cloud job status"
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "auth": {
         "label": "Log in with",
-        "description": "aksk: an access key. password: an IAM user's name and password. token: a token.",
-        "schema": {"type": ["string", "null"], "enum": ["aksk", "password", "token"], "default": "aksk"},
+        "description": (
+            "aksk: an access key. password: an IAM user's name and password. token: a token. "
+            "agency: the agency of this ECS or CCE node. env: the vendor SDK's variables or profile file."
+        ),
+        "schema": {
+            "type": ["string", "null"],
+            "enum": ["aksk", "password", "token", "agency", "env"],
+            "default": "aksk",
+        },
     },
     "region": {"label": "Region", "description": "For example cn-north-4.", "schema": _TEXT},
     "project_id": {
@@ -29,6 +36,16 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "dli_endpoint": {"label": "DLI endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
     "cph_endpoint": {"label": "CPH endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
     "iam_endpoint": {"label": "IAM endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
+    "metadata_endpoint": {
+        "label": "Metadata endpoint",
+        "description": "A URL; replaces the node's metadata service, for auth=agency.",
+        "schema": _TEXT,
+    },
+    "profile": {
+        "label": "Profile",
+        "description": "Section of the vendor SDK's profile file, for auth=env; basic by default.",
+        "schema": _TEXT,
+    },
     "verify": {
         "label": "Verify TLS",
         "description": "true, false, or the path of a CA bundle.",

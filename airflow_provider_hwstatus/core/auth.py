@@ -8,29 +8,38 @@ its waits: what is fetched is fetched once, and what is refused is not tried aga
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar, Protocol
 
 from airflow_provider_hwstatus.core.errors import (
     ConfigurationError,
     CredentialsRefusedError,
-    HwStatusError,
     MalformedResponseError,
+    TransportError,
 )
 from airflow_provider_hwstatus.core.flow import Clock
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response
+from airflow_provider_hwstatus.core.profile import DEFAULT_PROFILE, Profile, read_profile
 from airflow_provider_hwstatus.core.redaction import Redactor
+from airflow_provider_hwstatus.core.renewal import Fetched, Refusal, Renewable
 from airflow_provider_hwstatus.core.replies import error_of, json_object, normalised, promised
 from airflow_provider_hwstatus.core.settings import Settings
 from airflow_provider_hwstatus.core.signing import AccessKey, sign
 
-#: Seconds for which a refusal is remembered: as long as the gateway locks a key after five of them.
-REFUSAL_MEMORY = 300.0
-
 #: Seconds before its end at which a token is replaced; a tenth of its life, if that is less.
 RENEWAL_LEAD = 300.0
+
+#: Likewise for the key of an agency, which is replaced hours before its end; as the vendor's SDK.
+AGENCY_LEAD = 2400.0
+
+#: The same on every ECS and CCE node.
+METADATA_ENDPOINT = "http://169.254.169.254"
+
+#: Seconds. It is on this machine or nowhere.
+METADATA_TIMEOUT = 3.0
 
 _KEY_WAS_READ = {200, 400, 403, 404}  # a gateway in trouble answers other statuses without looking at the key
 _TOKEN_CODES = {"DLI.0015", "IAM.0066", "IAM.0067"}  # a refused token, whatever the HTTP status
@@ -56,28 +65,6 @@ class Login(Protocol):
         ...
 
 
-class _Refusal:
-    """Remembers that something was refused, so that other waits do not try it again."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._error: HwStatusError | None = None
-        self._until = 0.0
-
-    def remember(self, error: HwStatusError) -> HwStatusError:
-        self._error, self._until = error, self._clock() + REFUSAL_MEMORY
-        return error
-
-    def check(self) -> None:
-        if self._error and self._clock() < self._until:
-            raise CredentialsRefusedError(
-                f"not tried again, because it was refused just now: {self._error}",
-                http_status=self._error.http_status,
-                code=self._error.code,
-                request_id=self._error.request_id,
-            )
-
-
 class AkSk:
     """
     An access key signs each request; with a security token it is a temporary one.
@@ -90,13 +77,19 @@ class AkSk:
 
     def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None:
         self.project_id: str | None = None
-        self._key = AccessKey(settings.login or "", settings.password or "", settings.security_token)
         self._clock = clock
         self._redact = redact
-        self._refusal = _Refusal(clock)
+        self._use(settings)
+
+    def _use(self, settings: Settings) -> None:
+        key = AccessKey(settings.login or "", settings.password or "", settings.security_token)
+        if key == getattr(self, "_key", None):
+            return
+        self._key = key
+        self._refusal = Refusal(self._clock)
         self._proven = False
         for secret in (settings.login, settings.password, settings.security_token):
-            redact.add(secret)
+            self._redact.add(secret)
 
     def exchange(self, request: Request) -> Flow[Response]:
         response: Response | None = None
@@ -140,10 +133,113 @@ class Token:
         yield from ()
 
 
-@dataclass(frozen=True, repr=False)
-class _Fetched:
-    token: str
-    renew_at: float
+class Agency:
+    """
+    The agency of the ECS or CCE node that this runs on: its metadata service gives temporary access keys.
+
+    Source: ECS user guide, "Obtaining Metadata"; the handshake for a token comes first, where it is offered.
+    """
+
+    needs: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None:
+        self.project_id: str | None = None
+        self._endpoint = settings.metadata_endpoint or METADATA_ENDPOINT
+        self._clock = clock
+        self._redact = redact
+        self._key = Renewable(self._fetch, clock)
+
+    def exchange(self, request: Request) -> Flow[Response]:
+        return self._key.exchange(request, self._sign, lambda response: response.status == 401)
+
+    def ensure(self) -> Flow[None]:
+        return self._key.ensure()
+
+    def _sign(self, request: Request, key: AccessKey) -> Request:
+        return sign(request, key, datetime.fromtimestamp(self._clock(), UTC))
+
+    def _fetch(self) -> Flow[Fetched[AccessKey]]:
+        try:
+            headers = yield from self._handshake()
+            response = yield self._ask("GET", "/openstack/latest/securitykey", headers)
+        except TransportError as error:
+            raise error.about(  # noqa: B904  # the same error, with its subject
+                "auth=agency works on an ECS or CCE node only, and its metadata service cannot be reached"
+            )
+        if response.status in (401, 404):
+            raise ConfigurationError(
+                f"auth=agency: the metadata service has no key (HTTP {response.status}): give this node an agency"
+            )
+        return self._read(promised(response, self._redact, self._clock()).get("credential"))
+
+    def _handshake(self) -> Flow[dict[str, str]]:
+        seconds = {"X-Metadata-Token-Ttl-Seconds": "21600"}
+        response: Response = yield self._ask("PUT", "/meta-data/latest/api/token", seconds)
+        if response.status in (404, 405, 503):  # not offered here
+            return {}
+        if response.status != 200:
+            raise error_of(response, self._redact, self._clock())
+        token = response.body.decode("ascii", "replace").strip()
+        self._redact.add(token)
+        return {"X-Metadata-Token": token}
+
+    def _ask(self, method: str, path: str, headers: Mapping[str, str]) -> Request:
+        return Request(method, self._endpoint + path, headers, timeout=METADATA_TIMEOUT, direct=True)
+
+    def _read(self, reply: object) -> Fetched[AccessKey]:
+        try:
+            if not isinstance(reply, dict):
+                raise TypeError("no object")
+            parts = [reply[name] for name in ("access", "secret", "securitytoken")]
+            if not all(isinstance(part, str) and part for part in parts):
+                raise TypeError("no text")
+            life = datetime.fromisoformat(reply["expires_at"]).timestamp() - self._clock()
+        except (KeyError, TypeError, ValueError) as error:
+            raise MalformedResponseError("the metadata service's reply is no temporary access key") from error
+        for part in parts:
+            self._redact.add(part)
+        return Fetched(AccessKey(*parts), self._clock() + life - min(AGENCY_LEAD, life / 10))
+
+
+class Environment(AkSk):
+    """
+    The access key of the vendor SDK's environment variables, or else of its profile file.
+
+    It is read again when it is refused: something else may have put a new one there.
+    """
+
+    needs: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None:
+        self._settings = settings
+        profile = read_profile(os.environ, settings.profile or DEFAULT_PROFILE)
+        super().__init__(self._with(profile), clock, redact)
+        self.project_id = profile.project_id
+
+    def exchange(self, request: Request) -> Flow[Response]:
+        used = self._key
+        try:
+            response = yield from super().exchange(request)
+        except CredentialsRefusedError:
+            if not self._changed(used):
+                raise
+        else:
+            if response.status != 401 or not self._changed(used):
+                return response
+        return (yield from super().exchange(request))
+
+    def _with(self, profile: Profile) -> Settings:
+        return replace(
+            self._settings,
+            login=profile.access_key,
+            password=profile.secret_key,
+            security_token=profile.security_token,
+        )
+
+    def _changed(self, used: AccessKey) -> bool:
+        if self._key == used:
+            self._use(self._with(read_profile(os.environ, self._settings.profile or DEFAULT_PROFILE)))
+        return self._key != used
 
 
 class Password:
@@ -164,43 +260,25 @@ class Password:
         self._settings = settings
         self._clock = clock
         self._redact = redact
-        self._refusal = _Refusal(clock)
-        self._fetched: _Fetched | None = None
+        self._refusal = Refusal(clock)
+        self._token = Renewable(self._fetch, clock)
         redact.add(settings.password)
         if not (settings.project_id or settings.region):
             raise ConfigurationError("auth=password needs region or project_id: a token is for one project")
 
     def exchange(self, request: Request) -> Flow[Response]:
-        known = self._usable()
-        fetched = known or (yield from self._renew(None))
-        response: Response = yield with_token(request, fetched.token)
-        if known and token_refused(response):
-            fetched = yield from self._renew(known)
-            response = yield with_token(request, fetched.token)
-        return response
+        return self._token.exchange(request, with_token, token_refused)
 
     def ensure(self) -> Flow[None]:
-        if not self._usable():
-            yield from self._renew(None)
+        return self._token.ensure()
 
-    def _usable(self) -> _Fetched | None:
-        return self._fetched if self._fetched and self._clock() < self._fetched.renew_at else None
-
-    def _renew(self, refused: _Fetched | None) -> Flow[_Fetched]:
-        fetched: _Fetched = yield Exclusive("login", lambda: self._fetch_unless_done(refused))
-        return fetched
-
-    def _fetch_unless_done(self, refused: _Fetched | None) -> Flow[_Fetched]:
-        present = self._usable()
-        if present and present is not refused:  # another wait was first
-            return present
-        self._fetched = yield from self._fetch()
-        return self._fetched
-
-    def _fetch(self) -> Flow[_Fetched]:
+    def _fetch(self) -> Flow[Fetched[str]]:
         self._refusal.check()
         began = self._clock()
-        response: Response = yield self._login_request()
+        try:
+            response: Response = yield self._login_request()
+        except TransportError as error:
+            raise error.about("IAM cannot be reached to log in")  # noqa: B904  # the same error, with its subject
         if response.status == 401:
             raise self._refusal.remember(error_of(response, self._redact, began, CredentialsRefusedError))
         reply = promised(response, self._redact, began).get("token")
@@ -211,7 +289,7 @@ class Password:
         project = reply.get("project")
         if isinstance(project, dict) and isinstance(project.get("id"), str):
             self.project_id = project["id"]
-        return _Fetched(token, began + _useful_life(reply))
+        return Fetched(token, began + _useful_life(reply))
 
     def _login_request(self) -> Request:
         settings = self._settings
@@ -228,7 +306,13 @@ class Password:
 
 
 #: Every way to log in, by the name that the connection's ``auth`` has for it.
-LOGINS: dict[str, type[Login]] = {"aksk": AkSk, "password": Password, "token": Token}
+LOGINS: dict[str, type[Login]] = {
+    "aksk": AkSk,
+    "password": Password,
+    "token": Token,
+    "agency": Agency,
+    "env": Environment,
+}
 
 
 def login_for(settings: Settings, clock: Clock, redact: Redactor) -> Login:

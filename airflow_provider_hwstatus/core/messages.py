@@ -22,12 +22,16 @@ class Request:
 
     :param url: Absolute and percent-encoded; it goes onto the wire as it stands.
     :param headers: May hold secrets, like *body*, so neither is shown.
+    :param timeout: Seconds, reading the reply included; None for the connection's.
+    :param direct: Whether it goes past all proxies.
     """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    timeout: float | None = None
+    direct: bool = False
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)

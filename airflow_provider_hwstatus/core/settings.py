@@ -30,6 +30,8 @@ class Settings:
     :param auth: The way to log in; see :mod:`airflow_provider_hwstatus.core.auth`.
     :param login: Access key or user name.
     :param password: Secret key, password or token.
+    :param metadata_endpoint: Replaces the metadata service's, for ``auth=agency``.
+    :param profile: Section of the vendor SDK's profile file, for ``auth=env``.
     :param verify: Whether to check TLS certificates, or the path of a CA bundle to check them with.
     :param request_timeout: Seconds for one HTTP request, reading the reply included.
     :param proxy: URL of an HTTP proxy.
@@ -45,6 +47,8 @@ class Settings:
     dli_endpoint: str | None = None
     cph_endpoint: str | None = None
     iam_endpoint: str | None = None
+    metadata_endpoint: str | None = None
+    profile: str | None = None
     verify: bool | str = True
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT
     proxy: str | None = field(default=None, repr=False)
@@ -79,7 +83,7 @@ def settings_from(
     :raises ConfigurationError: A field has a value that it cannot have; the message names it.
     """
     fields = dict(extra) | {name: value for name, value in (("region", region), ("project_id", project_id)) if value}
-    texts = {name: _text(name, fields.get(name)) for name in ("domain_name", "security_token")}
+    texts = {name: _text(name, fields.get(name)) for name in ("domain_name", "security_token", "profile")}
     return Settings(
         auth=_text("auth", fields.get("auth")) or Settings.auth,
         login=_text("login", login),
@@ -89,6 +93,7 @@ def settings_from(
         dli_endpoint=_checked(fields, "dli_endpoint", _endpoint),
         cph_endpoint=_checked(fields, "cph_endpoint", _endpoint),
         iam_endpoint=_checked(fields, "iam_endpoint", _endpoint),
+        metadata_endpoint=_checked(fields, "metadata_endpoint", _endpoint),
         verify=_verify(fields.get("verify")),
         request_timeout=_request_timeout(fields.get("request_timeout")),
         proxy=_checked(fields, "proxy", _proxy),

@@ -57,6 +57,8 @@ class FakeHuaweiCloud:
         self.domain_name = self._account.domain_name
         #: Ids of the account's projects by name; change it as you like.
         self.projects = self._account.projects
+        #: The metadata service of a node with an agency; ``handshake`` and ``agency`` say what it offers.
+        self.metadata = self._dispatcher.metadata
         #: Everything that was asked, oldest first.
         self.requests = self._dispatcher.records
         #: Called with each :class:`Record`, in the server's thread and before the reply is sent.
@@ -98,15 +100,18 @@ class FakeHuaweiCloud:
         Return the fields of an Airflow connection to this cloud; as JSON they are what Airflow reads from
         ``AIRFLOW_CONN_HWSTATUS_DEFAULT``.
 
-        :param auth: ``aksk``, ``password`` or ``token``; the last one issues a token.
+        :param auth: ``aksk``, ``password``, ``token`` (issues one) or ``agency``. For ``env``, put the key of
+            :meth:`temporary_key` or the account's own where the vendor's SDK would find it.
         :param key: Instead of the account's own, e.g. ``connection(key=cloud.temporary_key())``.
         :param extra: Added to the connection's extra, or replacing what is there; None takes it away.
         """
         key = key or AccessKey(self.access_key, self.secret_key)
-        logins: dict[str, Callable[[], tuple[str | None, str]]] = {
+        logins: dict[str, Callable[[], tuple[str | None, str | None]]] = {
             "aksk": lambda: (key.access_key, key.secret_key),
             "password": lambda: (self.user, self.password),
             "token": lambda: (None, self._account.issue_token(self.project_id, self._clock())[0]),
+            "agency": lambda: (None, None),
+            "env": lambda: (None, None),
         }
         if auth not in logins:
             raise ValueError(f"auth must be one of {', '.join(logins)}; it is {auth!r}")
@@ -122,6 +127,8 @@ class FakeHuaweiCloud:
             "aksk": {"project_id": self.project_id, "security_token": key.security_token},
             "password": {"domain_name": self.domain_name},
             "token": {"project_id": self.project_id},
+            "agency": {"project_id": self.project_id, "metadata_endpoint": self.url},
+            "env": {"project_id": self.project_id},
         }
         return {"auth": auth, "region": self.region} | by_auth[auth] | endpoints
 

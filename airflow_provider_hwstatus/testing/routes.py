@@ -12,6 +12,7 @@ from airflow_provider_hwstatus.testing.cph import Cph
 from airflow_provider_hwstatus.testing.dli import Dli
 from airflow_provider_hwstatus.testing.gateway import Gateway
 from airflow_provider_hwstatus.testing.iam import Iam
+from airflow_provider_hwstatus.testing.metadata import Metadata
 from airflow_provider_hwstatus.testing.replies import Refused, error, not_published
 from airflow_provider_hwstatus.testing.script import Jobs
 from airflow_provider_hwstatus.testing.wire import Answer, Fault, Incoming, Record, Reply
@@ -57,7 +58,9 @@ class Breakage:
     path_contains: str
 
 
-def _routes(iam: Iam, jobs: Jobs) -> Iterator[Route]:
+def _routes(iam: Iam, metadata: Metadata, jobs: Jobs) -> Iterator[Route]:
+    yield Route("PUT", "/meta-data/latest/api/token", metadata.create_token, open=True)
+    yield Route("GET", "/openstack/latest/securitykey", metadata.show_security_key, open=True)
     yield Route("POST", "/v3/auth/tokens", iam.create_token, open=True)
     yield Route("GET", "/v3/projects", iam.list_projects)
     batches = Dli(jobs, DLI_BATCH, (400, "DLI.0002", "The batch {} does not exist."))
@@ -83,13 +86,14 @@ class Dispatcher:
 
     def __init__(self, account: Account, jobs: Jobs) -> None:
         self.iam = Iam(account)
+        self.metadata = Metadata(account)
         self.records: list[Record] = []
         self.listeners: list[Callable[[Record], None]] = []
         self.breakages: list[Breakage] = []
         self.unpublished: set[str] = set()
         self.polls: Counter[str] = Counter()
         self._gateway = Gateway(account)
-        self._routes = list(_routes(self.iam, jobs))
+        self._routes = list(_routes(self.iam, self.metadata, jobs))
 
     def answer(self, request: Incoming) -> Reply | Fault:
         """Return the answer to *request*, recorded already: whoever has the reply finds its record."""

@@ -27,6 +27,7 @@ class AioTransport:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._timeout = aiohttp.ClientTimeout(total=client.settings.request_timeout)
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> Self:
@@ -34,7 +35,6 @@ class AioTransport:
         context = await asyncio.get_running_loop().run_in_executor(None, ssl_context, self._client.settings.verify)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, keepalive_timeout=KEEPALIVE),
-            timeout=aiohttp.ClientTimeout(total=self._client.settings.request_timeout),
             headers=HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,  # .netrc is never read; the proxy variables are read below
@@ -56,7 +56,8 @@ class AioTransport:
                 yarl.URL(request.url, encoded=True),
                 headers=request.headers,
                 data=request.body or None,
-                proxy=proxy_for(request.url, self._client.settings),
+                proxy=proxy_for(request, self._client.settings),
+                timeout=self._timeout if request.timeout is None else aiohttp.ClientTimeout(total=request.timeout),
                 allow_redirects=False,
             ) as reply:
                 headers = {name.lower(): value for name, value in reply.headers.items()}

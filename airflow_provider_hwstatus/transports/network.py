@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.core.messages import Request
 from airflow_provider_hwstatus.core.settings import Settings
 
 #: Bytes of a reply that are read at most, after decompression. A status takes a hundred.
@@ -60,11 +61,13 @@ def _certifi() -> str:
     return certifi.where()
 
 
-def proxy_for(url: str, settings: Settings) -> str | None:
+def proxy_for(request: Request, settings: Settings) -> str | None:
     """Return the URL of the proxy for a request: the connection's, else the one of this machine's variables."""
+    if request.direct:
+        return None
     if settings.proxy:
         return settings.proxy
-    parts = urlsplit(url)
+    parts = urlsplit(request.url)
     if proxy_bypass(parts.hostname or ""):
         return None
     proxies = getproxies()

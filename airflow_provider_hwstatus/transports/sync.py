@@ -46,14 +46,14 @@ class SyncTransport:
         :raises MalformedResponseError: The reply is longer than a status can be.
         """
         settings = self._client.settings
-        proxy = proxy_for(request.url, settings)
+        proxy = proxy_for(request, settings)
         try:
             with self._session.request(
                 request.method,
                 request.url,
                 headers={name: value.encode() for name, value in request.headers.items()},  # else Latin-1
                 data=request.body or None,
-                timeout=urllib3.Timeout(total=settings.request_timeout),  # type: ignore[arg-type]  # requests takes it
+                timeout=urllib3.Timeout(total=request.timeout or settings.request_timeout),  # type: ignore[arg-type]  # requests takes it
                 proxies={"http": proxy, "https": proxy} if proxy else None,
                 allow_redirects=False,
                 stream=True,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_hwstatus.core.auth import REFUSAL_MEMORY, login_for
+from airflow_provider_hwstatus.core.auth import login_for
 from airflow_provider_hwstatus.core.errors import (
     ConfigurationError,
     CredentialsRefusedError,
@@ -14,6 +14,7 @@ from airflow_provider_hwstatus.core.errors import (
 )
 from airflow_provider_hwstatus.core.messages import Exclusive, Request, Response
 from airflow_provider_hwstatus.core.redaction import Redactor
+from airflow_provider_hwstatus.core.renewal import REFUSAL_MEMORY
 from airflow_provider_hwstatus.core.settings import Settings
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
@@ -78,7 +79,9 @@ class Iam:
 
 def test_unknown_way_lists_the_known_ones():
     """Whoever misspells auth reads what is allowed."""
-    with pytest.raises(ConfigurationError, match=r"auth must be one of aksk, password, token; it is 'asks'"):
+    with pytest.raises(
+        ConfigurationError, match=r"auth must be one of aksk, password, token, agency, env; it is 'asks'"
+    ):
         login_for(Settings(auth="asks"), lambda: NOW, Redactor())
 
 

@@ -1,0 +1,103 @@
+"""What is fetched once for all waits of a connection, and remembered: credentials, and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from airflow_provider_hwstatus.core.errors import CredentialsRefusedError, HwStatusError
+from airflow_provider_hwstatus.core.flow import Clock
+from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response
+
+C = TypeVar("C")
+
+#: Seconds for which a refusal is remembered: as long as the gateway locks a key after five of them.
+REFUSAL_MEMORY = 300.0
+
+
+class Refusal:
+    """Remembers that something was refused, so that other waits do not try it again."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._error: HwStatusError | None = None
+        self._until = 0.0
+
+    def remember(self, error: HwStatusError) -> HwStatusError:
+        """Let nobody try again for :data:`REFUSAL_MEMORY`; return *error*."""
+        self._error, self._until = error, self._clock() + REFUSAL_MEMORY
+        return error
+
+    def check(self) -> None:
+        """:raises CredentialsRefusedError: It was refused a short while ago."""
+        if self._error and self._clock() < self._until:
+            raise CredentialsRefusedError(
+                f"not tried again, because it was refused just now: {self._error}",
+                http_status=self._error.http_status,
+                code=self._error.code,
+                request_id=self._error.request_id,
+            )
+
+
+@dataclass(frozen=True, repr=False)
+class Fetched(Generic[C]):
+    """
+    A credential.
+
+    :param renew_at: Seconds since 1970 from which it is not used any more: shortly before its end.
+    """
+
+    credential: C
+    renew_at: float
+
+
+class Renewable(Generic[C]):
+    """
+    A credential that is fetched when it is first needed, and again shortly before its end or when it is refused.
+
+    However many waits need it, one fetches it.
+
+    :param fetch: Fetches it.
+    """
+
+    def __init__(self, fetch: Callable[[], Flow[Fetched[C]]], clock: Clock) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._present: Fetched[C] | None = None
+
+    def ensure(self) -> Flow[None]:
+        """Fetch it if there is none to use."""
+        if not self._usable():
+            yield from self._renew(None)
+
+    def exchange(
+        self, request: Request, dress: Callable[[Request, C], Request], refused: Callable[[Response], bool]
+    ) -> Flow[Response]:
+        """
+        Send *request* with it, and once more with a new one if it was refused; not if it was new already.
+
+        :param dress: Returns a request with a credential.
+        :param refused: Whether a reply says that a new credential may help.
+        """
+        known = self._usable()
+        fetched = known or (yield from self._renew(None))
+        response: Response = yield dress(request, fetched.credential)
+        if known and refused(response):
+            fetched = yield from self._renew(known)
+            response = yield dress(request, fetched.credential)
+        return response
+
+    def _usable(self) -> Fetched[C] | None:
+        return self._present if self._present and self._clock() < self._present.renew_at else None
+
+    def _renew(self, refused: Fetched[C] | None) -> Flow[Fetched[C]]:
+        fetched: Fetched[C] = yield Exclusive("login", lambda: self._fetch_unless_done(refused))
+        return fetched
+
+    def _fetch_unless_done(self, refused: Fetched[C] | None) -> Flow[Fetched[C]]:
+        present = self._usable()
+        if present and present is not refused:  # another wait was first
+            return present
+        self._present = yield from self._fetch()
+        return self._present
