@@ -52,6 +52,16 @@ def settings_of(connection):
     return settings_from(connection.get("login"), connection.get("password"), connection["extra"])
 
 
+def in_turn(*steps):
+    """Return a function that calls one of *steps* each time; ``int`` is one that does nothing."""
+    rounds = iter(steps)
+
+    def call():
+        next(rounds)()
+
+    return call
+
+
 def poll_all_sync(settings, waits, polls, between=lambda: None):
     barrier, results = threading.Barrier(waits, action=between), []
 
@@ -115,9 +125,7 @@ def test_every_way_works_with_many_waits(cloud, connection_of, poll_all, auth):
 @pytest.mark.parametrize("auth", ["password", "agency"])
 def test_refused_login_is_renewed_once_while_waits_run(cloud, connection_of, poll_all, auth):
     """When tokens and keys die early, all waits go on with one new login."""
-    rounds = iter([int, cloud.expire_tokens, int])  # int() does nothing
-
-    statuses = poll_all(settings_of(connection_of(auth)), 10, 3, lambda: next(rounds)())
+    statuses = poll_all(settings_of(connection_of(auth)), 10, 3, in_turn(int, cloud.expire_tokens, int))
     assert 30 == len(statuses)
     assert 2 == cloud.logins + cloud.metadata.keys
 
@@ -140,8 +148,7 @@ def test_environment_is_read_again_when_its_key_is_refused(cloud, environment, p
         cloud.expire_tokens()
         environment(cloud.temporary_key())
 
-    rounds = iter([int, replace, int])  # int() does nothing
-    assert 15 == len(poll_all(settings_of(cloud.connection("env")), 5, 3, lambda: next(rounds)()))
+    assert 15 == len(poll_all(settings_of(cloud.connection("env")), 5, 3, in_turn(int, replace, int)))
 
 
 @pytest.mark.parametrize("where", ["variables", "file"])
