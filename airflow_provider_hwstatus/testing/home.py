@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import os
 import secrets
 import shutil
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +65,7 @@ class Home:
         self._log: IO[bytes] = self.log_path.open("wb")
         self._processes: list[subprocess.Popen[str]] = []
         shutil.copytree(find_example_dags(), self.dags, ignore=shutil.ignore_patterns("__pycache__"))
+        (self.path / "tmp").mkdir()
         self._write("config/airflow_local_settings.py", _POLICY.format(seconds=poke_interval))
         self._write("bin/airflow", _AIRFLOW.format(python=sys.executable)).chmod(0o700)
         self._fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
@@ -101,6 +101,7 @@ class Home:
         own = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
         return own | {
             "HOME": str(self.path),
+            "TMPDIR": str(self.path / "tmp"),  # Airflow 2's web server leaves files there
             "PATH": os.pathsep.join((str(self.path / "bin"), os.environ.get("PATH", os.defpath))),
             "NO_PROXY": "127.0.0.1,localhost",
             "PYTHONUNBUFFERED": "1",
@@ -145,23 +146,19 @@ def stop(process: subprocess.Popen[str]) -> None:
     """
     End a process and all of its group.
 
-    Airflow's parents stop their children in good order when they alone get SIGINT. The rest is for those who do not.
+    Airflow's parents stop their children in good order when they alone get SIGINT, but may not wait for all of them.
     """
-    _end(process, lambda: process.send_signal(signal.SIGINT), patience=25.0)
-    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-        _end(process, functools.partial(os.killpg, process.pid, number), patience)
-    process.wait()
-    if process.stdout:
-        process.stdout.close()
-
-
-def _end(process: subprocess.Popen[str], ask: Callable[[], None], patience: float) -> None:
-    """Ask the group to end, and wait until nobody is left in it, or *patience* seconds."""
-    deadline = time.monotonic() + patience
+    with suppress(subprocess.TimeoutExpired):
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=20)
     with suppress(ProcessLookupError):  # nobody is left
-        os.killpg(process.pid, 0)
-        ask()
+        os.killpg(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             process.poll()  # or else it stays in its group
             os.killpg(process.pid, 0)
             time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
