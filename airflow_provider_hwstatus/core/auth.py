@@ -21,7 +21,7 @@ from airflow_provider_hwstatus.core.errors import (
     TransportError,
 )
 from airflow_provider_hwstatus.core.flow import Clock
-from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response
+from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Mask, Request, Response
 from airflow_provider_hwstatus.core.profile import DEFAULT_PROFILE, Profile, read_profile
 from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.renewal import Fetched, Refusal, Renewable
@@ -56,6 +56,11 @@ class Login(Protocol):
 
     def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None: ...
 
+    @property
+    def who(self) -> str:
+        """Who is logged in, without anything secret."""
+        ...
+
     def exchange(self, request: Request) -> Flow[Response]:
         """Send *request* as the one who is logged in."""
         ...
@@ -80,6 +85,10 @@ class AkSk:
         self._clock = clock
         self._redact = redact
         self._use(settings)
+
+    @property
+    def who(self) -> str:
+        return f"access key {self._key.access_key[:4]}…"
 
     def _use(self, settings: Settings) -> None:
         key = AccessKey(settings.login or "", settings.password or "", settings.security_token)
@@ -125,6 +134,10 @@ class Token:
         self._token = settings.password or ""
         redact.add(settings.password)
 
+    @property
+    def who(self) -> str:
+        return "the owner of the given token"
+
     def exchange(self, request: Request) -> Flow[Response]:
         response: Response = yield with_token(request, self._token)
         return response
@@ -149,6 +162,10 @@ class Agency:
         self._redact = redact
         self._key = Renewable(self._fetch, clock)
 
+    @property
+    def who(self) -> str:
+        return "this node's agency"
+
     def exchange(self, request: Request) -> Flow[Response]:
         return self._key.exchange(request, self._sign, lambda response: response.status == 401)
 
@@ -170,7 +187,9 @@ class Agency:
             raise ConfigurationError(
                 f"auth=agency: the metadata service has no key (HTTP {response.status}): give this node an agency"
             )
-        return self._read(promised(response, self._redact, self._clock()).get("credential"))
+        fetched = self._read(promised(response, self._redact, self._clock()).get("credential"))
+        yield from _mask(fetched.credential)
+        return fetched
 
     def _handshake(self) -> Flow[dict[str, str]]:
         seconds = {"X-Metadata-Token-Ttl-Seconds": "21600"}
@@ -181,6 +200,7 @@ class Agency:
             raise error_of(response, self._redact, self._clock())
         token = response.body.decode("ascii", "replace").strip()
         self._redact.add(token)
+        yield Mask(token)
         return {"X-Metadata-Token": token}
 
     def _ask(self, method: str, path: str, headers: Mapping[str, str]) -> Request:
@@ -213,11 +233,15 @@ class Environment(AkSk):
     def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None:
         self._settings = settings
         profile = read_profile(os.environ, settings.profile or DEFAULT_PROFILE)
+        self._masked: AccessKey | None = None
         super().__init__(self._with(profile), clock, redact)
         self.project_id = profile.project_id
 
     def exchange(self, request: Request) -> Flow[Response]:
         used = self._key
+        if used is not self._masked:
+            self._masked = used
+            yield from _mask(used)
         try:
             response = yield from super().exchange(request)
         except CredentialsRefusedError:
@@ -266,6 +290,10 @@ class Password:
         if not (settings.project_id or settings.region):
             raise ConfigurationError("auth=password needs region or project_id: a token is for one project")
 
+    @property
+    def who(self) -> str:
+        return f"IAM user {self._settings.login} of account {self._settings.domain_name}"
+
     def exchange(self, request: Request) -> Flow[Response]:
         return self._token.exchange(request, with_token, token_refused)
 
@@ -286,6 +314,7 @@ class Password:
         if not token or not isinstance(reply, dict):
             raise MalformedResponseError("IAM's reply to the login has no X-Subject-Token or no token in its body")
         self._redact.add(token)
+        yield Mask(token)
         project = reply.get("project")
         if isinstance(project, dict) and isinstance(project.get("id"), str):
             self.project_id = project["id"]
@@ -328,6 +357,11 @@ def login_for(settings: Settings, clock: Clock, redact: Redactor) -> Login:
         if not getattr(settings, name):
             raise ConfigurationError(f"{name} is not set: with auth={settings.auth} it is {meaning}")
     return cls(settings, clock, redact)
+
+
+def _mask(key: AccessKey) -> Flow[None]:
+    for secret in filter(None, (key.access_key, key.secret_key, key.security_token)):
+        yield Mask(secret)
 
 
 def with_token(request: Request, token: str) -> Request:

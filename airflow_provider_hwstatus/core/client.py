@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_hwstatus.core.auth import login_for
-from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
+from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, MalformedResponseError
 from airflow_provider_hwstatus.core.flow import Clock, Patience, Throttle, persist
 from airflow_provider_hwstatus.core.jobs import JobKind
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, encode
@@ -60,19 +60,39 @@ class Client:
         response: Response = yield from self._login.exchange(request)
         return read_status(kind, job_id, response, self.redact, self.clock())
 
+    @property
+    def who(self) -> str:
+        """Who is logged in, without anything secret."""
+        return self._login.who
+
+    def list_projects(self) -> Flow[list[tuple[str, str]]]:
+        """
+        Return name and id of the projects that have the region's name; all of them if there is no region.
+
+        :raises HwStatusError: IAM does not say.
+        """
+        region = self.settings.region
+        url = f"{self.settings.endpoint('iam')}/v3/projects" + (f"?name={encode(region)}" if region else "")
+        response = yield from self._login.exchange(Request("GET", url, {"Content-Type": "application/json"}))
+        listed = promised(response, self.redact, self.clock()).get("projects")
+        if not isinstance(listed, list):
+            raise MalformedResponseError("IAM's list of projects has no projects in it")
+        projects = [project for project in listed if isinstance(project, dict) and project.get("id")]
+        return [(str(project.get("name")), str(project["id"])) for project in projects]
+
     def _look_up_project(self) -> Flow[str]:
         if self._project_id is not None:  # another wait was first
             return self._project_id
         region = self.settings.region
         if not region:
             raise ConfigurationError("project_id is not set, and without region it cannot be looked up")
-        url = f"{self.settings.endpoint('iam')}/v3/projects?name={encode(region)}"
-        response = yield from self._login.exchange(Request("GET", url, {"Content-Type": "application/json"}))
-        listed = promised(response, self.redact, self.clock()).get("projects")
-        projects = [project for project in listed if isinstance(project, dict)] if isinstance(listed, list) else []
-        ids = [str(project["id"]) for project in projects if project.get("name") == region and project.get("id")]
+        projects = yield from self.list_projects()
+        ids = [project_id for name, project_id in projects if name == region]
         if len(ids) != 1:
-            found = ", ".join(f"{project.get('name')} ({project.get('id')})" for project in projects) or "none"
-            raise ConfigurationError(f"project_id is not set, and IAM lists {found} for {region}: set project_id")
+            found = ", ".join(f"{name} ({project_id})" for name, project_id in projects[:20]) or "none"
+            raise ConfigurationError(
+                f"project_id is not set, and IAM lists these projects by the name of region {region}: {found}. "
+                "Set project_id to the one that the jobs are in"
+            )
         self._project_id = ids[0]
         return ids[0]

@@ -73,7 +73,14 @@ class Exclusive:
     flow: Callable[[], Generator[Any, Any, Any]]
 
 
-Effect = Request | Sleep | Exclusive
+@dataclass(frozen=True)
+class Mask:
+    """Have a secret that was fetched masked in all logs of this process; those of the connection are already."""
+
+    secret: str = field(repr=False)
+
+
+Effect = Request | Sleep | Exclusive | Mask
 Flow = Generator[Effect, Any, T]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from airflow_provider_hwstatus.core.errors import HwStatusError
-from airflow_provider_hwstatus.core.jobs import Outcome
+from airflow_provider_hwstatus.core.jobs import KINDS, Outcome
 from airflow_provider_hwstatus.core.status import JobStatus
 
 
@@ -32,10 +32,12 @@ class Observer:
         if isinstance(seen, HwStatusError):
             self._log.error("Going on after an error (silent_fail): %s", seen)
             return
+        title = KINDS[seen.kind].title
         if seen.outcome is Outcome.UNKNOWN and seen.state not in self._warned:
             self._warned.add(seen.state)
-            self._log.warning("%s %s: its state %r is in no table; waiting on", seen.kind, seen.job_id, seen.state)
+            self._log.warning("%s %s: its state %r is in no table; waiting on", title, seen.job_id, seen.state)
         if seen.state != self._state:
-            before = "" if self._state is None else f" (was {self._state})"
-            self._log.info("%s %s is %s%s", seen.kind, seen.job_id, seen.state, before)
+            before = "" if self._state is None else f", was {self._state}"
+            reading = seen.outcome.replace("_", " ")
+            self._log.info("%s %s: state %s (%s)%s", title, seen.job_id, seen.state, reading, before)
             self._state = seen.state

@@ -15,15 +15,17 @@ _NEXT = {
 
 
 def failure_message(kind: JobKind, status: JobStatus) -> str:
-    """Return why the job failed, as far as the reply tells, and where to look next."""
-    facts = [
-        f"{kind.title} {status.job_id} failed: its state is {status.state!r}",
-        " ".join(part for part in (status.error_code, status.error_message) if part),
-        f"it began at {status.begin_time}" if status.begin_time else "",
-        f"it ended at {status.end_time}" if status.end_time else "",
-        f"request id {status.request_id}" if status.request_id else "",
-    ]
-    message = "; ".join(fact for fact in facts if fact) + f". Next: {_NEXT[kind.service]}."
+    """Return why the job failed, as far as the reply tells, and where to look next; one fact a line."""
+    why = " ".join(part for part in (status.error_code, status.error_message) if part)
+    facts = {
+        "error": why,
+        "began": status.begin_time,
+        "ended": status.end_time,
+        "request id": status.request_id,
+        "next": _NEXT[kind.service],
+    }
+    lines = [f"{kind.title} {status.job_id} failed: its state is {status.state!r}"]
+    lines += [f"  {name}: {fact}" for name, fact in facts.items() if fact]
     if status.log:
-        message += "\nIts last lines of output:\n" + "\n".join(f"  {line}" for line in status.log[-_LAST_LINES:])
-    return message
+        lines += ["  its last lines of output:", *(f"    {line}" for line in status.log[-_LAST_LINES:])]
+    return "\n".join(lines)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
-from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, JobNotFoundError
+from airflow_provider_hwstatus.core.check import check
+from airflow_provider_hwstatus.core.endpoints import is_known
+from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
 from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
 from airflow_provider_hwstatus.core.settings import Settings, settings_from
 from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELING
+from airflow_provider_hwstatus.hooks.limits import within
 from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection, joined
 
 if TYPE_CHECKING:
@@ -20,8 +26,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_hwstatus.core.status import JobStatus
 
-#: An id that no job has; asking for it needs no more rights than waiting does.
-_NO_JOB = "00000000-0000-0000-0000-000000000000"
+#: Seconds for all that a test of the connection asks, and for each request of it.
+_TEST_TIMEOUT = 14.0
+_TEST_REQUEST_TIMEOUT = 6.0
 
 
 class HwStatusHook(BaseHook):
@@ -59,7 +66,7 @@ class HwStatusHook(BaseHook):
         if self._connection is None:
             with self._naming_connection():
                 found = self.get_connection(self.hwstatus_conn_id)
-                self._connection = SyncConnection(self._settings(found, found.extra_dejson))
+                self._connection = SyncConnection(self._settings(found, found.extra_dejson), mask_secret)
         return self._connection
 
     @asynccontextmanager
@@ -72,7 +79,7 @@ class HwStatusHook(BaseHook):
         async with AsyncExitStack() as stack:
             with self._naming_connection():
                 settings = self._settings(*await _look_up(self.hwstatus_conn_id))
-                connection = await stack.enter_async_context(joined(settings))
+                connection = await stack.enter_async_context(joined(settings, _amask_secret))
             yield connection
 
     def get_status(
@@ -114,16 +121,21 @@ class HwStatusHook(BaseHook):
         return self.get_status("cph_job", job_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Return whether the connection works, and what to say: who is told that a job does not exist is logged in."""
+        """
+        Ask IAM, DLI and CPH once; return whether the connection works, and who is logged in where or what to change.
+
+        It answers within 15 seconds, whatever happens, and needs no more rights than waiting does.
+        """
         try:
-            status = self.get_status("dli_batch", _NO_JOB, outage_tolerance=0)
-        except JobNotFoundError:
-            return True, "Logged in: DLI answered a question about a job that does not exist."
+            with self._naming_connection():
+                found = self.get_connection(self.hwstatus_conn_id)
+                settings = self._settings(found, found.extra_dejson)
+                settings = replace(settings, request_timeout=min(settings.request_timeout, _TEST_REQUEST_TIMEOUT))
+                return True, within(_TEST_TIMEOUT, lambda: _check(settings))
+        except TimeoutError:
+            return False, f"No answer within {_TEST_TIMEOUT:g} s: check the endpoints, the proxy and the network"
         except HwStatusError as error:
             return False, str(error)
-        finally:
-            self.close()
-        return True, f"Logged in: DLI answered {status.state!r}."
 
     def close(self) -> None:
         """Close the session, if there is one."""
@@ -134,7 +146,10 @@ class HwStatusHook(BaseHook):
     def _settings(self, connection: Connection, extra: object) -> Settings:
         if not isinstance(extra, Mapping) or (connection.extra and not extra and connection.extra.strip() != "{}"):
             raise ConfigurationError("extra must be a JSON object")
-        return settings_from(connection.login, connection.password, extra, self.region, self.project_id)
+        settings = settings_from(connection.login, connection.password, extra, self.region, self.project_id)
+        if settings.region and not is_known(settings.region):
+            _warn_of_region(settings.region)
+        return settings
 
     @contextmanager
     def _naming_connection(self) -> Iterator[None]:
@@ -183,3 +198,30 @@ async def _look_up(conn_id: str) -> tuple[Connection, dict[str, Any]]:
 
         connection = await sync_to_async(BaseHook.get_connection)(conn_id)
     return connection, await get_async_extra_dejson(connection)
+
+
+async def _amask_secret(secret: str) -> None:
+    try:
+        from airflow.sdk.log import amask_secret
+    except ImportError:  # before Airflow 3.3
+        from asgiref.sync import sync_to_async
+
+        amask_secret = sync_to_async(mask_secret)
+    await amask_secret(secret)
+
+
+def _check(settings: Settings) -> str:
+    connection = SyncConnection(settings, mask_secret)
+    try:
+        return connection.run(check(connection.client))
+    finally:
+        connection.close()
+
+
+@lru_cache(maxsize=64)  # once
+def _warn_of_region(region: str) -> None:
+    logging.getLogger(__name__).warning(
+        "Region %s is not one that this release knows; its endpoints are taken to be like the others'. "
+        "If they are not, set dli_endpoint, cph_endpoint and iam_endpoint in the connection.",
+        region,
+    )

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_hwstatus.core.errors import HwStatusError
-from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, Sleep, T
+from airflow_provider_hwstatus.core.messages import Effect, Exclusive, Flow, Mask, Request, Response, Sleep, T
 
 Lock = TypeVar("Lock")
 
@@ -58,20 +58,23 @@ def drive(
     flow: Flow[T],
     send: Callable[[Request], Response],
     turns: Turns[threading.Lock],
+    mask: Callable[[str], object],
     sleep: Callable[[float], object] = time.sleep,
 ) -> T:
     """Run *flow* to its end in this thread."""
 
-    def perform(effect: Request | Sleep | Exclusive) -> Any:
+    def perform(effect: Effect) -> Any:
         if isinstance(effect, Sleep):
             return sleep(effect.seconds)
+        if isinstance(effect, Mask):
+            return mask(effect.secret)
         if isinstance(effect, Exclusive):
             turn = turns[effect.name]
             ticket, error = turn.queue(), None
             with turn.lock:
                 turn.begin(ticket)
                 try:
-                    return drive(effect.flow(), send, turns, sleep)
+                    return drive(effect.flow(), send, turns, mask, sleep)
                 except HwStatusError as exc:
                     error = exc
                     raise
@@ -99,20 +102,23 @@ async def adrive(
     flow: Flow[T],
     send: Callable[[Request], Awaitable[Response]],
     turns: Turns[asyncio.Lock],
+    mask: Callable[[str], Awaitable[object]],
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> T:
     """Run *flow* to its end in this event loop."""
 
-    async def perform(effect: Request | Sleep | Exclusive) -> Any:
+    async def perform(effect: Effect) -> Any:
         if isinstance(effect, Sleep):
             return await sleep(effect.seconds)
+        if isinstance(effect, Mask):
+            return await mask(effect.secret)
         if isinstance(effect, Exclusive):
             turn = turns[effect.name]
             ticket, error = turn.queue(), None
             async with turn.lock:
                 turn.begin(ticket)
                 try:
-                    return await adrive(effect.flow(), send, turns, sleep)
+                    return await adrive(effect.flow(), send, turns, mask, sleep)
                 except HwStatusError as exc:
                     error = exc
                     raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -26,11 +26,13 @@ class SyncConnection:
     A connection as one hook uses it: its own session, with the login that the process shares.
 
     :param settings: The connection.
+    :param mask: Masks a secret in all logs of this process.
     :raises ConfigurationError: A field that its way to log in needs is missing.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, mask: Callable[[str], object]) -> None:
         self.client, self._turns = _in_process(settings)
+        self._mask = mask
         self._transport: SyncTransport | None = None
 
     def run(self, flow: Flow[T]) -> T:
@@ -39,7 +41,7 @@ class SyncConnection:
             from airflow_provider_hwstatus.transports.sync import SyncTransport
 
             self._transport = SyncTransport(self.client)
-        return drive(flow, self._transport.send, self._turns)
+        return drive(flow, self._transport.send, self._turns, self._mask)
 
     def close(self) -> None:
         """Close the session."""
@@ -53,11 +55,13 @@ class AsyncConnection:
     A connection as all waits in one event loop use it; get it from :func:`joined`.
 
     :param settings: The connection.
+    :param mask: Masks a secret in all logs of this process.
     :raises ConfigurationError: A field that its way to log in needs is missing.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, mask: Callable[[str], Awaitable[object]]) -> None:
         self.client, _ = _in_process(settings)
+        self._mask = mask
         self.waits = 0  # how many share it now
         self.joined = 0  # how many have, since it was opened
         self._turns = Turns(asyncio.Lock)
@@ -67,7 +71,7 @@ class AsyncConnection:
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow of this connection's client."""
         transport = self._transport or await self._open()
-        return await adrive(flow, transport.send, self._turns)
+        return await adrive(flow, transport.send, self._turns, self._mask)
 
     async def _open(self) -> AioTransport:
         async with self._opening:
@@ -94,14 +98,15 @@ _creating = threading.Lock()
 
 
 @asynccontextmanager
-async def joined(settings: Settings) -> AsyncIterator[AsyncConnection]:
+async def joined(settings: Settings, mask: Callable[[str], Awaitable[object]]) -> AsyncIterator[AsyncConnection]:
     """
     Join the waits of this event loop on a connection; the last one out closes what they shared.
 
+    :param mask: Masks a secret in all logs of this process.
     :raises ConfigurationError: A field that its way to log in needs is missing.
     """
     connections = _in_loops.setdefault(asyncio.get_running_loop(), {})
-    connection = connections.get(settings) or connections.setdefault(settings, AsyncConnection(settings))
+    connection = connections.get(settings) or connections.setdefault(settings, AsyncConnection(settings, mask))
     connection.waits += 1
     connection.joined += 1
     try:

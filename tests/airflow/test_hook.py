@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
 from airflow_provider_hwstatus.core.errors import ConfigurationError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.testing import Fault
 
 
 @pytest.fixture
@@ -117,15 +119,88 @@ def test_arguments_win_over_the_connection(ask, huaweicloud):
     assert "0" * 32 in huaweicloud.requests[-1].path
 
 
-def test_test_connection_says_whether_it_works(huaweicloud, connect):
-    """The form's Test button needs no more rights than waiting does, and says what is wrong."""
-    assert (
-        True,
-        "Logged in: DLI answered a question about a job that does not exist.",
-    ) == HwStatusHook().test_connection()
+WORKS = "Logged in as {}, project cn-north-4 ({}) in region cn-north-4. DLI answers; CPH answers."
 
-    connect(huaweicloud.connection() | {"password": "wrong"})
+
+@pytest.mark.parametrize(
+    ("auth", "who"),
+    [
+        ("aksk", "access key HWST…"),
+        ("password", "IAM user airflow of account hwstatus-fake"),
+        ("token", "the owner of the given token"),
+        ("agency", "this node's agency"),
+    ],
+)
+def test_test_connection_says_who_and_where(huaweicloud, connect, auth, who):
+    """The form's Test button answers who is logged in, in which project and region."""
+    connect(huaweicloud.connection(auth))
+
+    assert (True, WORKS.format(who, huaweicloud.project_id)) == HwStatusHook().test_connection()
+
+
+def test_test_connection_needs_no_more_rights_than_waiting(huaweicloud):
+    """Who may not list projects, or may use one service only, can wait all the same."""
+    huaweicloud.break_with(403, path_contains="/v3/projects")
+    huaweicloud.break_with(403, path_contains="/cloud-phone/")
+
+    works, message = HwStatusHook().test_connection()
+    assert works
+    assert f"project {huaweicloud.project_id} in region" in message
+    assert "DLI answers; CPH cannot be used (CPH job" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"password": "wrong"}, "APIGW.0301"),
+        ({"login": ""}, "login is not set"),
+        ({"extra": {"region": "cn-north-4", "iam_endpoint": "http://127.0.0.1:9"}}, "IAM|127.0.0.1:9"),
+    ],
+)
+def test_test_connection_says_what_to_change(huaweicloud, connect, change, reason):
+    """What is wrong is named, a key is tried once, and nothing secret is shown."""
+    connect(huaweicloud.connection() | change)
+
     works, message = HwStatusHook().test_connection()
     assert not works
-    assert "APIGW.0301" in message
+    assert re.search(reason, message)
+    assert len(huaweicloud.requests) <= 1
     assert huaweicloud.access_key not in message
+    assert huaweicloud.secret_key not in message
+
+
+def test_test_connection_answers_in_time(huaweicloud, monkeypatch):
+    """Whatever hangs, the button answers."""
+    monkeypatch.setattr("airflow_provider_hwstatus.hooks.hwstatus._TEST_TIMEOUT", 0.5)
+    huaweicloud.break_with(Fault.HANG, calls=9)
+
+    assert (
+        False,
+        "No answer within 0.5 s: check the endpoints, the proxy and the network",
+    ) == HwStatusHook().test_connection()
+
+
+def test_fetched_token_is_masked_in_logs(ask, connect, huaweicloud):
+    """A token that Airflow has never seen is masked by Airflow, too."""
+    from airflow.providers.common.compat.sdk import redact
+
+    huaweicloud.job("dli_batch", "b1", "running")
+    connect(huaweicloud.connection("password"))
+    ask()
+
+    token = huaweicloud.requests[-1].headers["x-auth-token"]
+    assert "it is ***" == redact(f"it is {token}")
+
+
+def test_unknown_region_is_warned_of_once(huaweicloud, connect, caplog):
+    """A region newer than this release works, and says once that it is one."""
+    from airflow_provider_hwstatus.hooks.hwstatus import _warn_of_region
+
+    huaweicloud.job("dli_batch", "b1", "running")
+    _warn_of_region.cache_clear()
+    for _ in range(3):
+        fields = huaweicloud.connection()
+        fields["extra"]["region"] = "xx-new-9"
+        connect(fields)
+        assert "running" == sync().state
+    assert 1 == sum("xx-new-9 is not one that this release knows" in record.getMessage() for record in caplog.records)

@@ -12,7 +12,7 @@ from airflow_provider_hwstatus.core.errors import (
     MalformedResponseError,
     ServerError,
 )
-from airflow_provider_hwstatus.core.messages import Exclusive, Request, Response
+from airflow_provider_hwstatus.core.messages import Exclusive, Mask, Request, Response
 from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.renewal import REFUSAL_MEMORY
 from airflow_provider_hwstatus.core.settings import Settings
@@ -32,6 +32,7 @@ class Cloud:
     def __init__(self, settings, answer):
         self.now = NOW
         self.sent = []
+        self.masked = []
         self.answer = answer
         self.redact = Redactor()
         self.login = login_for(settings, lambda: self.now, self.redact)
@@ -41,7 +42,9 @@ class Cloud:
         try:
             while True:
                 effect = flow.send(value)
-                if isinstance(effect, Exclusive):
+                if isinstance(effect, Mask):
+                    self.masked.append(effect.secret)
+                elif isinstance(effect, Exclusive):
                     value = self.run(effect.flow())
                 else:
                     self.sent.append(effect)
@@ -118,6 +121,7 @@ def test_password_buys_one_token():
     for _ in range(5):
         assert OK == cloud.exchange()
     assert 1 == cloud.logins
+    assert ["t1"] == cloud.masked
     assert "p9" == cloud.login.project_id
     body = json.loads(cloud.sent[0].body)
     assert {"project": {"name": "cn-north-4"}} == body["auth"]["scope"]

@@ -28,9 +28,9 @@ def told(*states):
 def test_one_line_per_change_of_state():
     """A wait of days in one state is one line."""
     assert [
-        ("info", "dli_batch b1 is starting"),
-        ("info", "dli_batch b1 is running (was starting)"),
-        ("info", "dli_batch b1 is success (was running)"),
+        ("info", "DLI batch b1: state starting (in progress)"),
+        ("info", "DLI batch b1: state running (in progress), was starting"),
+        ("info", "DLI batch b1: state success (success), was running"),
     ] == told("starting", "starting", "running", "running", "running", "success")
 
 

@@ -112,12 +112,21 @@ def test_repr_shows_no_secret():
         ("dli", "eu-west-101", "https://dli.eu-west-101.myhuaweicloud.eu"),
         ("dli", "eu-west-0", "https://dli.eu-west-0.myhuaweicloud.com"),
         ("dli", "eu-de", "https://dli.eu-de.otc.t-systems.com"),
-        ("iam", "eu-ch2", "https://iam.eu-ch2.otc.t-systems.com"),
+        ("iam", "eu-nl", "https://iam.eu-nl.otc.t-systems.com"),
+        ("dli", "xx-new-9", "https://dli.xx-new-9.myhuaweicloud.com"),
     ],
 )
 def test_endpoint_of_a_region(service, region, expected):
     """Each cloud has its own domain."""
     assert expected == endpoint_of(service, region)
+
+
+@pytest.mark.parametrize("region", ["eu-de", "eu-west-101"])
+def test_service_that_a_region_does_not_have_is_named(region):
+    """Open Telekom Cloud and others have no cloud phones; who knows better can set the endpoint."""
+    with pytest.raises(ConfigurationError, match=f"region {region} has no CPH: .* set cph_endpoint"):
+        settings(region=region).endpoint("cph")
+    assert "https://x.example.com" == settings(region=region, cph_endpoint="https://x.example.com").endpoint("cph")
 
 
 def test_given_endpoint_replaces_the_regions():

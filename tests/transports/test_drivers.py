@@ -38,7 +38,7 @@ def all_sync(make, count):
 
     def run():
         try:
-            results.append(drive(make(), None, turns))
+            results.append(drive(make(), None, turns, None))
         except ServerError as error:
             results.append(error)
 
@@ -53,7 +53,7 @@ def all_sync(make, count):
 def all_async(make, count):
     async def run():
         turns = Turns(asyncio.Lock)
-        return await asyncio.gather(*(adrive(make(), None, turns) for _ in range(count)), return_exceptions=True)
+        return await asyncio.gather(*(adrive(make(), None, turns, None) for _ in range(count)), return_exceptions=True)
 
     return asyncio.run(run())
 
@@ -113,8 +113,8 @@ def test_cancelled_turn_lets_the_next_one_in():
 
     async def run():
         turns = Turns(asyncio.Lock)
-        first = asyncio.create_task(adrive(once.need(), None, turns))
-        second = asyncio.create_task(adrive(once.need(), None, turns))
+        first = asyncio.create_task(adrive(once.need(), None, turns, None))
+        second = asyncio.create_task(adrive(once.need(), None, turns, None))
         await asyncio.sleep(0.05)
         first.cancel()
         return await second

@@ -20,6 +20,10 @@ from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
 from airflow_provider_hwstatus.transports.sharing import SyncConnection, joined
 
 
+async def amask(secret):
+    """Mask nothing."""
+
+
 @pytest.fixture
 def cloud():
     with FakeHuaweiCloud() as cloud:
@@ -66,7 +70,7 @@ def poll_all_sync(settings, waits, polls, between=lambda: None):
     barrier, results = threading.Barrier(waits, action=between), []
 
     def run():
-        connection = SyncConnection(settings)
+        connection = SyncConnection(settings, str)
         try:
             for _ in range(polls):
                 barrier.wait()
@@ -85,7 +89,7 @@ def poll_all_sync(settings, waits, polls, between=lambda: None):
 def poll_all_async(settings, waits, polls, between=lambda: None):
     async def run():
         results = []
-        async with joined(settings) as connection:
+        async with joined(settings, amask) as connection:
             for _ in range(polls):
                 between()
                 flows = (connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)) for _ in range(waits))

@@ -13,6 +13,10 @@ from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
 from airflow_provider_hwstatus.transports.sharing import SyncConnection, joined
 
 
+async def amask(secret):
+    """Mask nothing."""
+
+
 @pytest.fixture
 def cloud():
     with FakeHuaweiCloud() as cloud:
@@ -25,7 +29,7 @@ def settings_of(connection):
 
 
 async def one_wait(settings, polls=1):
-    async with joined(settings) as connection:
+    async with joined(settings, amask) as connection:
         for _ in range(polls):
             await connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)))
         return connection
@@ -42,7 +46,7 @@ def all_sync(settings, count):
     results = []
 
     def run():
-        connection = SyncConnection(settings)
+        connection = SyncConnection(settings, str)
         try:
             results.append(connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0))))
         except AuthenticationError as error:
@@ -102,11 +106,11 @@ def test_one_session_in_a_loop(cloud):
     settings = settings_of(cloud.connection())
 
     async def run():
-        async with joined(settings) as first:
+        async with joined(settings, amask) as first:
             await one_wait(settings, polls=20)
             assert first is await one_wait(settings, polls=20)
             assert 1 == cloud.connections
-        async with joined(settings) as later:
+        async with joined(settings, amask) as later:
             assert later is not first
 
     asyncio.run(run())
@@ -120,7 +124,7 @@ def test_wait_that_is_cancelled_leaves(cloud):
     async def run():
         task = asyncio.create_task(one_wait(settings))
         await asyncio.sleep(0.2)
-        async with joined(settings) as connection:
+        async with joined(settings, amask) as connection:
             assert 2 == connection.waits
             task.cancel()
             await asyncio.wait([task])

@@ -21,6 +21,10 @@ from airflow_provider_hwstatus.transports import network
 from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection
 
 
+async def amask(secret):
+    """Mask nothing."""
+
+
 class _Job(BaseHTTPRequestHandler):
     def do_GET(self):
         body = b'{"state": "running"}'
@@ -72,7 +76,7 @@ def server(certificate):
 
 
 def ask_sync(settings):
-    connection = SyncConnection(settings)
+    connection = SyncConnection(settings, str)
     try:
         return connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)))
     finally:
@@ -81,7 +85,7 @@ def ask_sync(settings):
 
 def ask_async(settings):
     async def ask():
-        connection = AsyncConnection(settings)
+        connection = AsyncConnection(settings, amask)
         try:
             return await connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)))
         finally:

@@ -23,6 +23,10 @@ from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Fault, Reply
 from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection
 
 
+async def amask(secret):
+    """Mask nothing."""
+
+
 @pytest.fixture
 def cloud():
     with FakeHuaweiCloud() as cloud:
@@ -34,7 +38,7 @@ def settings_of(connection, **extra):
 
 
 def ask_sync(settings, *jobs, tolerance=0.0):
-    connection = SyncConnection(settings)
+    connection = SyncConnection(settings, str)
     try:
         return [connection.run(connection.client.get_status(*job, Patience(tolerance))) for job in jobs]
     finally:
@@ -43,7 +47,7 @@ def ask_sync(settings, *jobs, tolerance=0.0):
 
 def ask_async(settings, *jobs, tolerance=0.0):
     async def ask():
-        connection = AsyncConnection(settings)
+        connection = AsyncConnection(settings, amask)
         try:
             return [await connection.run(connection.client.get_status(*job, Patience(tolerance))) for job in jobs]
         finally:

@@ -1,0 +1,67 @@
+"""Whether a connection works, without more rights than waiting needs."""
+
+from __future__ import annotations
+
+from airflow_provider_hwstatus.core.client import Client
+from airflow_provider_hwstatus.core.errors import (
+    ApiError,
+    ApiNotAvailableError,
+    AuthenticationError,
+    ConfigurationError,
+    CredentialsRefusedError,
+    HwStatusError,
+    RetryableError,
+)
+from airflow_provider_hwstatus.core.flow import Patience
+from airflow_provider_hwstatus.core.jobs import CPH_JOB, DLI_BATCH, JobKind
+from airflow_provider_hwstatus.core.messages import Flow
+
+#: Ids that no job has: whoever is told that is logged in, and at the right endpoint.
+NO_JOBS = ((DLI_BATCH, "00000000-0000-0000-0000-000000000000"), (CPH_JOB, "0" * 32))
+
+
+def check(client: Client) -> Flow[str]:
+    """
+    Ask IAM and each service once; return who is logged in where, and what each of them said.
+
+    :raises HwStatusError: The connection cannot be used for anything; the message says what to change.
+    """
+    project_id = yield from client.project_id()
+    project = yield from _project_name(client, project_id)
+    said, errors = [], []
+    for kind, job_id in NO_JOBS:
+        error = yield from _ask(client, kind, job_id)
+        said.append(f"{kind.service.upper()} {'answers' if error is None else f'cannot be used ({error})'}")
+        errors.append(error)
+    first = errors[0]
+    if first is not None and all(errors):
+        raise first
+    where = f"project {project} in region {client.settings.region or '(none set)'}"
+    return f"Logged in as {client.who}, {where}. {'; '.join(said)}."
+
+
+def _project_name(client: Client, project_id: str) -> Flow[str]:
+    """Return the project as it is called, if whoever is logged in may know: waiting does not need that."""
+    try:
+        projects = yield from client.list_projects()
+    except CredentialsRefusedError:
+        raise
+    except HwStatusError:
+        return project_id
+    names = [name for name, listed in projects if listed == project_id]
+    return f"{names[0]} ({project_id})" if names else project_id
+
+
+def _ask(client: Client, kind: JobKind, job_id: str) -> Flow[HwStatusError | None]:
+    """Return why a service cannot be used; None if it can."""
+    try:
+        yield from client.get_status(kind, job_id, Patience(0.0))
+    except CredentialsRefusedError:
+        raise
+    except (AuthenticationError, ApiNotAvailableError, ConfigurationError, RetryableError) as error:
+        return error
+    except ApiError:  # it knows no such job, in whichever words
+        return None
+    except HwStatusError as error:
+        return error
+    return None
