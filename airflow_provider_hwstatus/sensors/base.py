@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -105,6 +106,7 @@ class JobStatusSensor(BaseSensorOperator):
         self.on_unknown_state = on_unknown_state
         self.outage_tolerance = _seconds("outage_tolerance", outage_tolerance)
         self._began: float | None = None
+        self._deadline: float | None = None
 
     @property
     def _job_id(self) -> str:
@@ -122,7 +124,10 @@ class JobStatusSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait, or defer the wait if the job is not over yet. Returns the last status, as a dict."""
-        self._began = self._first_poke_at(context)
+        self._began, limit = self._first_poke_at(context), self._limit
+        self._deadline, timeout = self._began + limit, self.timeout
+        # Each poke looks at the deadline. Airflow's own look would race it, with a message that names no job.
+        self.timeout = math.inf
         try:
             with self._flags(), self._execution_timeout():
                 if not self.deferrable:
@@ -133,6 +138,7 @@ class JobStatusSensor(BaseSensorOperator):
         except _Stop as stop:
             raise stop.error from stop.error.__cause__
         finally:
+            self.timeout = timeout
             self.hook.close()
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -186,7 +192,7 @@ class JobStatusSensor(BaseSensorOperator):
         return Plan(
             poke_interval=self.poke_interval,
             began=began,
-            deadline=None if self._began is None else began + self._limit,
+            deadline=self._deadline,
             exponential_backoff=self.exponential_backoff,
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
             outage_tolerance=self.outage_tolerance,
@@ -209,8 +215,8 @@ class JobStatusSensor(BaseSensorOperator):
         from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
         plan = self._plan()
-        deadline = plan.began + self._limit
-        backstop = timedelta(seconds=min(deadline + BACKSTOP - time.time(), _LONGEST_DEFERRAL.total_seconds()))
+        left = (plan.deadline or 0.0) - time.time()
+        backstop = timedelta(seconds=min(left + BACKSTOP, _LONGEST_DEFERRAL.total_seconds()))
         trigger = JobStatusTrigger(
             kind=self.kind.name,
             job_id=self._job_id,
@@ -219,7 +225,7 @@ class JobStatusSensor(BaseSensorOperator):
             project_id=self.project_id,
             poke_interval=plan.poke_interval,
             began=plan.began,
-            deadline=deadline,
+            deadline=plan.deadline,
             exponential_backoff=plan.exponential_backoff,
             max_wait=plan.max_wait,
             outage_tolerance=plan.outage_tolerance,
@@ -276,7 +282,8 @@ class JobStatusSensor(BaseSensorOperator):
         except AirflowTaskTimeout as error:
             if self.reschedule and not self.deferrable:
                 raise
-            raise AirflowSensorTimeout(f"{self._subject}: timed out after {self._limit:g} s") from error
+            seconds = (self._deadline or 0.0) - (self._began or 0.0)
+            raise AirflowSensorTimeout(f"{self._subject}: timed out after {seconds:g} s") from error
 
     @contextmanager
     def _flags(self) -> Iterator[None]:

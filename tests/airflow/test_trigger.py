@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from itertools import pairwise
 
@@ -157,10 +158,12 @@ def test_event_loop_is_never_blocked(huaweicloud):
 def test_cancelled_wait_leaves_nothing(huaweicloud):
     """A triggerer that stops cancels its triggers; nothing is sent to the cloud for it."""
     huaweicloud.job("dli_batch", "b1", "running")
+    asked = threading.Event()
+    huaweicloud.listeners.append(lambda record: asked.set())
 
     async def run():
         task = asyncio.create_task(events(JobStatusTrigger(kind="dli_batch", job_id="b1", poke_interval=0.1)))
-        await asyncio.sleep(0.5)
+        await asyncio.to_thread(asked.wait, 10)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
