@@ -145,20 +145,20 @@ class ConnectionsPage:
 
     def add(self, conn_id: str, conn_type: str) -> None:
         """Open the form for a new connection, give it a name and choose its type."""
-        self._find("//button[normalize-space()='Add Connection']").click()
+        self._click("//button[normalize-space()='Add Connection']")
         self.fill("Connection ID", conn_id)
         self.choose("Connection Type", conn_type)
 
     def edit(self, conn_id: str) -> None:
         """Open the form of a saved connection."""
-        self._row_button(conn_id, "Edit Connection").click()
+        self._click_in_row(conn_id, "Edit Connection")
         self._find("//*[@role='dialog']//button[normalize-space()='Standard Fields']")
 
     def unfold(self, section: str) -> None:
         """Show a section of the form, which folds the others."""
-        button = self._find(f"//*[@role='dialog']//button[normalize-space()='{section}']")
-        if button.get_attribute("aria-expanded") != "true":
-            button.click()
+        button = f"//*[@role='dialog']//button[normalize-space()='{section}']"
+        if self._find(button).get_attribute("aria-expanded") != "true":
+            self._click(button)
 
     def group(self, label: str) -> WebElement:
         """Return a field of the form with all that belongs to it."""
@@ -202,7 +202,7 @@ class ConnectionsPage:
 
     def save(self, conn_id: str) -> None:
         """Save the form."""
-        self._find("//*[@role='dialog']//button[normalize-space()='Save']").click()
+        self._click("//*[@role='dialog']//button[normalize-space()='Save']")
         self._until(lambda: not self._browser.find_elements("xpath", "//*[@role='dialog']"))
         if version("apache-airflow") == "3.3.2":  # it tests nothing without a port: apache/airflow#73298
             known = {name: self._ui.request(f"connections/{conn_id}")[name] for name in ("connection_id", "conn_type")}
@@ -211,7 +211,7 @@ class ConnectionsPage:
 
     def test(self, conn_id: str) -> str:
         """Press the button that tests a saved connection; return what pops up."""
-        self._row_button(conn_id, "Test Connection").click()
+        self._click_in_row(conn_id, "Test Connection")
         pop_up = "//*[@data-scope='toast'][@data-part='root'][contains(., 'Test Connection')]"
         self._until(lambda: "\n" in self._find(pop_up).text)
         return self._find(pop_up).text
@@ -230,18 +230,26 @@ class ConnectionsPage:
             Path(folder, f"{name}.png").write_bytes(self._find(part).screenshot_as_png)
             self._browser.set_window_size(before["width"], before["height"])
 
-    def _row_button(self, conn_id: str, label: str) -> WebElement:
-        return self._find(f"//tr[td[normalize-space()='{conn_id}']]//button[@aria-label='{label}']")
+    def _click_in_row(self, conn_id: str, label: str) -> None:
+        self._click(f"//tr[td[normalize-space()='{conn_id}']]//button[@aria-label='{label}']")
+
+    def _click(self, xpath: str) -> None:
+        self._until(lambda: (self._browser.find_element("xpath", xpath).click(), True))
 
     def _find(self, xpath: str) -> WebElement:
         return self._until(lambda: self._browser.find_element("xpath", xpath))
 
     def _until(self, probe: Callable[[], T]) -> T:
         """Return what *probe* returns once that is something and the page stands still for it."""
-        from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+        from selenium.common import exceptions
         from selenium.webdriver.support.ui import WebDriverWait
 
-        passing = (NoSuchElementException, StaleElementReferenceException)
+        passing = (
+            exceptions.NoSuchElementException,
+            exceptions.StaleElementReferenceException,
+            exceptions.ElementNotInteractableException,
+            exceptions.ElementClickInterceptedException,
+        )
         return WebDriverWait(self._browser, PATIENCE, 0.2, passing).until(lambda _: probe())
 
 
