@@ -118,18 +118,20 @@ def _wait_until_up(ui: AirflowUi, server: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser(_everything_is_here: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
-    """Start Chromium without a screen, with a profile of its own."""
+def browser(_everything_is_here: None, airflow_home: Path) -> Iterator[WebDriver]:
+    """Start Chromium without a screen; what it writes is thrown away with the home of this run of the tests."""
     from selenium import webdriver
 
+    (directory := airflow_home / "chromium").mkdir()
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
-    for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+    for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={directory / 'profile'}"):
         options.add_argument(flag)
     # With a path, Selenium does not look for a driver to download.
-    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-    with webdriver.Chrome(options=options, service=service) as driver:
-        yield driver
+    driver = shutil.which("chromedriver")
+    service = webdriver.ChromeService(executable_path=driver, env=os.environ | {"TMPDIR": str(directory)})
+    with webdriver.Chrome(options=options, service=service) as browser:
+        yield browser
 
 
 class ConnectionsPage:
