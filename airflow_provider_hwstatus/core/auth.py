@@ -24,9 +24,9 @@ from airflow_provider_hwstatus.core.flow import Clock
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Mask, Request, Response
 from airflow_provider_hwstatus.core.profile import DEFAULT_PROFILE, Profile, read_profile
 from airflow_provider_hwstatus.core.redaction import Redactor
-from airflow_provider_hwstatus.core.renewal import Fetched, Refusal, Renewable
+from airflow_provider_hwstatus.core.renewal import Fetched, Refusal, Renewable, useful_life
 from airflow_provider_hwstatus.core.replies import error_of, json_object, normalised, promised
-from airflow_provider_hwstatus.core.settings import Settings
+from airflow_provider_hwstatus.core.settings import Settings, check_project_id
 from airflow_provider_hwstatus.core.signing import AccessKey, sign
 
 #: Seconds before its end at which a token is replaced; a tenth of its life, if that is less.
@@ -41,7 +41,7 @@ METADATA_ENDPOINT = "http://169.254.169.254"
 #: Seconds. It is on this machine or nowhere.
 METADATA_TIMEOUT = 3.0
 
-_KEY_WAS_READ = {200, 400, 403, 404}  # a gateway in trouble answers other statuses without looking at the key
+_KEY_WAS_READ = {400, 403, 404}  # a gateway in trouble answers other statuses without looking at the key
 _TOKEN_CODES = {"DLI.0015", "IAM.0066", "IAM.0067"}  # a refused token, whatever the HTTP status
 
 
@@ -75,7 +75,8 @@ class AkSk:
     An access key signs each request; with a security token it is a temporary one.
 
     A permanent key is locked for five minutes after five refusals in a row. So the first request is sent while the
-    others wait for what it finds, and nothing is sent for five minutes after a refusal.
+    others wait for what it finds, and nothing is sent for five minutes after a refusal. (Requests that are under way
+    when a good key is revoked are refused together.)
     """
 
     needs: ClassVar[Mapping[str, str]] = {"login": "the access key (AK)", "password": "the secret key (SK)"}
@@ -112,15 +113,21 @@ class AkSk:
         yield from ()
 
     def _first(self, request: Request) -> Flow[Response | None]:
-        return None if self._proven else (yield from self._send(request))
+        if self._proven:
+            return None
+        response = yield from self._send(request)
+        if not self._proven:  # raised, so that those who queued share it and do not each ask in turn
+            raise error_of(response, self._redact, self._clock())
+        return response
 
     def _send(self, request: Request) -> Flow[Response]:
         self._refusal.check()
         response: Response = yield sign(request, self._key, datetime.fromtimestamp(self._clock(), UTC))
         if response.status == 401 and not self._key.security_token:
+            self._proven = False
             error = error_of(response, self._redact, self._clock(), CredentialsRefusedError)
             raise self._refusal.remember(error)
-        self._proven = self._proven or response.status in _KEY_WAS_READ
+        self._proven = self._proven or response.status < 300 or response.status in _KEY_WAS_READ
         return response
 
 
@@ -218,7 +225,7 @@ class Agency:
             raise MalformedResponseError("the metadata service's reply is no temporary access key") from error
         for part in parts:
             self._redact.add(part)
-        return Fetched(AccessKey(*parts), self._clock() + life - min(AGENCY_LEAD, life / 10))
+        return Fetched(AccessKey(*parts), self._clock() + useful_life(life, AGENCY_LEAD))
 
 
 class Environment(AkSk):
@@ -311,13 +318,13 @@ class Password:
             raise self._refusal.remember(error_of(response, self._redact, began, CredentialsRefusedError))
         reply = promised(response, self._redact, began).get("token")
         token = response.headers.get("x-subject-token")
-        if not token or not isinstance(reply, dict):
+        if not token or not token.isascii() or not isinstance(reply, dict):
             raise MalformedResponseError("IAM's reply to the login has no X-Subject-Token or no token in its body")
         self._redact.add(token)
         yield Mask(token)
         project = reply.get("project")
-        if isinstance(project, dict) and isinstance(project.get("id"), str):
-            self.project_id = project["id"]
+        if isinstance(project, dict):
+            self.project_id = check_project_id(project.get("id"))
         return Fetched(token, began + _useful_life(reply))
 
     def _login_request(self) -> Request:
@@ -384,4 +391,4 @@ def _useful_life(token: Mapping[str, object]) -> float:
         life = (ends - issued).total_seconds()
     except (ValueError, TypeError) as error:
         raise MalformedResponseError("IAM's reply to the login has no valid expires_at and issued_at") from error
-    return life - min(RENEWAL_LEAD, life / 10)
+    return useful_life(life, RENEWAL_LEAD)

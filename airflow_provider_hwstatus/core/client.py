@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from airflow_provider_hwstatus.core.auth import login_for
 from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, MalformedResponseError
 from airflow_provider_hwstatus.core.flow import Clock, Patience, Throttle, persist
@@ -9,8 +11,11 @@ from airflow_provider_hwstatus.core.jobs import JobKind
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, encode
 from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.replies import promised
-from airflow_provider_hwstatus.core.settings import Settings, check_job_id
+from airflow_provider_hwstatus.core.settings import Settings, check_job_id, check_project_id
 from airflow_provider_hwstatus.core.status import JobStatus, read_status, status_request
+
+#: Seconds that a question at the deadline, or after it, may take.
+_LAST_LOOK = 5.0
 
 
 class Client:
@@ -39,7 +44,7 @@ class Client:
         """
         check_job_id(kind.id_name, job_id)
         try:
-            return (yield from persist(lambda: self._ask(kind, job_id), patience, self.throttle, self.clock))
+            return (yield from persist(lambda: self._ask(kind, job_id, patience), patience, self.throttle, self.clock))
         except HwStatusError as error:
             raise error.about(f"{kind.title} {job_id}")  # noqa: B904  # the same error, with its subject
 
@@ -54,9 +59,12 @@ class Client:
             self._project_id = self._login.project_id or (yield Exclusive("project", self._look_up_project))
         return self._project_id
 
-    def _ask(self, kind: JobKind, job_id: str) -> Flow[JobStatus]:
+    def _ask(self, kind: JobKind, job_id: str, patience: Patience) -> Flow[JobStatus]:
         project_id = yield from self.project_id()
         request = status_request(kind, self.settings.endpoint(kind.service), project_id, job_id)
+        if patience.deadline is not None:
+            left = max(patience.deadline - self.clock(), _LAST_LOOK)
+            request = replace(request, timeout=min(left, self.settings.request_timeout))
         response: Response = yield from self._login.exchange(request)
         return read_status(kind, job_id, response, self.redact, self.clock())
 
@@ -94,5 +102,5 @@ class Client:
                 f"project_id is not set, and IAM lists these projects by the name of region {region}: {found}. "
                 "Set project_id to the one that the jobs are in"
             )
-        self._project_id = ids[0]
-        return ids[0]
+        self._project_id = check_project_id(ids[0])
+        return self._project_id

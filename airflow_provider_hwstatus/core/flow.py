@@ -42,10 +42,15 @@ class Throttle:
 
     def __init__(self) -> None:
         self.until = 0.0
+        self._held = 0.0
 
     def hold(self, seconds: float, now: float) -> None:
-        """Let nobody ask for *seconds*, and a tenth more at random, so that not all come back at once."""
-        self.until = max(self.until, now + seconds * random.uniform(1.0, 1.1))  # noqa: S311  # spreads, hides nothing
+        """Let nobody ask for *seconds*; within as long again, all come back."""
+        self.until, self._held = max(self.until, now + seconds), seconds
+
+    def turn(self) -> float:
+        """Return when one of those who wait may ask, in seconds since 1970: not all of them at once."""
+        return self.until + random.uniform(0.0, self._held)  # noqa: S311  # spreads, hides nothing
 
 
 def delays() -> Iterator[float]:
@@ -91,7 +96,7 @@ def _throttle_over(throttle: Throttle, limit: float, clock: Clock) -> Flow[bool]
     while (now := clock()) < throttle.until:
         if now >= limit:
             return False
-        yield Sleep(min(throttle.until, limit) - now)
+        yield Sleep(min(throttle.turn(), limit) - now)
     return True
 
 

@@ -30,14 +30,14 @@ class Observer:
     def saw(self, seen: JobStatus | HwStatusError) -> None:
         """Take note of a status, or of an error after which the wait goes on."""
         if isinstance(seen, HwStatusError):
-            self._log.error("Going on after an error (silent_fail): %s", seen)
+            self._log.error("Going on after an error: %s", seen)
             return
         title = KINDS[seen.kind].title
         if seen.outcome is Outcome.UNKNOWN and seen.state not in self._warned:
             self._warned.add(seen.state)
             self._log.warning("%s %s: its state %r is in no table; waiting on", title, seen.job_id, seen.state)
         if seen.state != self._state:
-            before = "" if self._state is None else f", was {self._state}"
+            before = "" if self._state is None else f", was {self._state!r}"
             reading = seen.outcome.replace("_", " ")
-            self._log.info("%s %s: state %s (%s)%s", title, seen.job_id, seen.state, reading, before)
+            self._log.info("%s %s: state %r (%s)%s", title, seen.job_id, seen.state, reading, before)
             self._state = seen.state

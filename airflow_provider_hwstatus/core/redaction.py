@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Iterable
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote
 
 HIDDEN = "***"
 
@@ -19,20 +21,26 @@ class Redactor:
 
     def add(self, secret: str | None) -> None:
         """Hide *secret* from now on."""
-        if secret:
+        if secret and secret not in self._forms:
             escaped = json.dumps(secret)[1:-1]
-            forms = {secret, quote(secret, safe=""), quote(secret), escaped, escaped.replace("/", "\\/")}
+            quoted = {quote(secret, safe=""), quote(secret)}
+            forms = {secret, escaped, escaped.replace("/", "\\/"), *quoted, *map(_lower_hex, quoted)}
             self._forms = sorted({*self._forms, *forms}, key=len, reverse=True)
 
     def add_url(self, url: str | None) -> None:
-        """Hide the user and the password that stand in *url*."""
-        if url and "@" in url:
-            parts = urlsplit(url)
-            self.add(parts.netloc.rpartition("@")[0])
-            self.add(parts.password)
+        """Hide the user and the password that stand in *url*, also as ``Basic`` has them."""
+        user = (url or "").rpartition("@")[0].rpartition("//")[2]
+        password = user.partition(":")[2]
+        basic = base64.b64encode(unquote(user).encode()).decode()
+        for secret in (user, password, unquote(password), basic):
+            self.add(secret)
 
     def __call__(self, text: str) -> str:
         for form in self._forms:
             if form in text:
                 text = text.replace(form, HIDDEN)
         return text
+
+
+def _lower_hex(text: str) -> str:
+    return re.sub("%..", lambda escape: escape[0].lower(), text)

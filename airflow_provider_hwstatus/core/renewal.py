@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -26,7 +27,7 @@ class Refusal:
 
     def remember(self, error: HwStatusError) -> HwStatusError:
         """Let nobody try again for :data:`REFUSAL_MEMORY`; return *error*."""
-        self._error, self._until = error, self._clock() + REFUSAL_MEMORY
+        self._error, self._until = copy.copy(error), self._clock() + REFUSAL_MEMORY
         return error
 
     def check(self) -> None:
@@ -50,6 +51,16 @@ class Fetched(Generic[C]):
 
     credential: C
     renew_at: float
+
+
+def useful_life(life: float, lead: float) -> float:
+    """
+    Return for how many seconds a credential is used.
+
+    :param life: Seconds that it has. None at all says that a clock is wrong: it is used for a minute, or until refused.
+    :param lead: Seconds before its end at which it is replaced; a tenth of its life, if that is less.
+    """
+    return life - min(lead, life / 10) if life > 0 else 60.0
 
 
 class Renewable(Generic[C]):

@@ -94,7 +94,11 @@ def error_of(
     code, text = _code_and_text(body)
     cls = _class_of(response.status, code, refused)
     request_id = request_id_of(response, body, redact)
-    parts = [f"HTTP {response.status}", redact(code or ""), clip(redact(text)) if text else snippet(response, redact)]
+    parts = [
+        f"HTTP {response.status}",
+        clip(redact(code or ""), 64),
+        clip(redact(text)) if text else snippet(response, redact),
+    ]
     message = " ".join(part for part in parts if part)
     if request_id:
         message += f" (request id {request_id})"
@@ -102,7 +106,7 @@ def error_of(
     return cls(
         f"{message}: {advice}" if advice else message,
         http_status=response.status,
-        code=redact(code) if code else None,
+        code=clip(redact(code), 64) if code else None,
         request_id=request_id,
         retry_after=_retry_after(response, text, now),
     )
@@ -121,7 +125,8 @@ def snippet(response: Response, redact: Redactor) -> str:
 
 
 def clip(text: str, length: int = _SHOWN) -> str:
-    """Return *text*, cut to *length* characters."""
+    """Return *text*, cut to *length* characters, and without what databases and logs refuse."""
+    text = text.encode("utf-8", "replace").decode().replace("\0", "?")
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
@@ -150,7 +155,7 @@ def _code_and_text(body: Mapping[str, object]) -> tuple[str | None, str]:
         for code_name, text_name in _NAMES:
             code, text = nested.get(code_name), nested.get(text_name)
             if code and isinstance(text, str):
-                return str(code)[:64], text
+                return str(code), text
     return None, ""
 
 
@@ -165,9 +170,9 @@ def _retry_after(response: Response, text: str, now: float) -> float | None:
 def _until(value: str, now: float) -> float | None:
     try:
         date = parsedate_to_datetime(value)
-    except (ValueError, IndexError):
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, IndexError, OverflowError):
         return None
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
 
 
 def iso_time(value: object) -> str | None:

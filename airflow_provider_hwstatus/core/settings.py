@@ -10,12 +10,12 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from airflow_provider_hwstatus.core.endpoints import endpoint_of
-from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.core.errors import ConfigurationError, MalformedResponseError
 
 T = TypeVar("T")
 
 DEFAULT_REQUEST_TIMEOUT = 30.0
-_LONGEST_REQUEST_TIMEOUT = 600.0
+_LONGEST_REQUEST_TIMEOUT = 240.0  # below the margin that Airflow's own time-out of a deferral has
 
 _PROJECT_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 _JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -115,6 +115,17 @@ def check_job_id(name: str, job_id: object) -> str:
         f"{name} must be 1 to 128 of the characters A-Z a-z 0-9 . _ - (and not '.', '..' or 'None', which is what a "
         f"missing XCom looks like); it is {shown}"
     )
+
+
+def check_project_id(project_id: object) -> str:
+    """
+    Return what IAM says is a project's id, if it can be one: it becomes part of every path.
+
+    :raises MalformedResponseError: It cannot.
+    """
+    if isinstance(project_id, str) and _PROJECT_ID.fullmatch(project_id):
+        return project_id
+    raise MalformedResponseError("IAM's reply has a project id that is not 1 to 64 letters and digits")
 
 
 def _text(name: str, value: object) -> str | None:

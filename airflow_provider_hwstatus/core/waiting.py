@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import (
+    ConfigurationError,
     CredentialsRefusedError,
     DeadlineError,
     HwStatusError,
@@ -16,6 +18,7 @@ from airflow_provider_hwstatus.core.errors import (
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
 from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.messages import Flow, Sleep
+from airflow_provider_hwstatus.core.replies import clip
 from airflow_provider_hwstatus.core.status import JobStatus
 
 #: Seconds that lie at least between two polls of a job, whatever the interval.
@@ -37,6 +40,7 @@ class Plan:
     :param outage_tolerance: Seconds to go on without an answer.
     :param on_unknown_state: ``wait`` or ``fail``.
     :param silent_fail: Whether to go on asking after an error.
+    :raises ConfigurationError: One of them is none of these: it may come from a database, and another release.
     """
 
     poke_interval: float
@@ -47,6 +51,16 @@ class Plan:
     outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
     on_unknown_state: str = "wait"
     silent_fail: bool = False
+
+    def __post_init__(self) -> None:
+        numbers = ("poke_interval", "began", "outage_tolerance")
+        optional = tuple(name for name in ("deadline", "max_wait") if getattr(self, name) is not None)
+        for name in numbers + optional:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ConfigurationError(f"{name} must be a number; it is {clip(repr(value), 64)}")
+        if self.on_unknown_state not in UNKNOWN_STATE_POLICIES:
+            raise ConfigurationError(f"on_unknown_state must be 'wait' or 'fail'; it is {self.on_unknown_state!r}")
 
     def interval(self, now: float) -> float:
         """Return seconds from *now* to the next poll: at the deadline at the latest."""

@@ -144,7 +144,8 @@ class HwStatusHook(BaseHook):
             self._connection = None
 
     def _settings(self, connection: Connection, extra: object) -> Settings:
-        if not isinstance(extra, Mapping) or (connection.extra and not extra and connection.extra.strip() != "{}"):
+        # Airflow reads an extra that is no JSON as an empty one.
+        if not isinstance(extra, Mapping) or (not extra and (connection.extra or "").strip(" {}\n\t")):
             raise ConfigurationError("extra must be a JSON object")
         settings = settings_from(connection.login, connection.password, extra, self.region, self.project_id)
         if settings.region and not is_known(settings.region):
@@ -182,7 +183,7 @@ def kind_of(kind: JobKind | str) -> JobKind:
     """
     if isinstance(kind, JobKind):
         return kind
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ConfigurationError(f"kind must be one of {', '.join(KINDS)}; it is {str(kind)[:64]!r}")
     return KINDS[kind]
 

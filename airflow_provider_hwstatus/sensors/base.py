@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -123,7 +124,7 @@ class JobStatusSensor(BaseSensorOperator):
         """Wait, or defer the wait if the job is not over yet. Returns the last status, as a dict."""
         self._began = self._first_poke_at(context)
         try:
-            with self._flags():
+            with self._flags(), self._execution_timeout():
                 if not self.deferrable:
                     # Past Airflow 2's guard, which takes this call for one from outside of a task.
                     return super().execute.__wrapped__(self, context)  # type: ignore[attr-defined]  # by functools.wraps
@@ -268,6 +269,16 @@ class JobStatusSensor(BaseSensorOperator):
         raise error
 
     @contextmanager
+    def _execution_timeout(self) -> Iterator[None]:
+        """Take Airflow's time-out for the deadline that it is, except where it is for one rescheduled poke alone."""
+        try:
+            yield
+        except AirflowTaskTimeout as error:
+            if self.reschedule and not self.deferrable:
+                raise
+            raise AirflowSensorTimeout(f"{self._subject}: timed out after {self._limit:g} s") from error
+
+    @contextmanager
     def _flags(self) -> Iterator[None]:
         """
         Give ``soft_fail`` and ``never_fail`` one meaning: Airflow's own differs by mode and by release.
@@ -277,7 +288,7 @@ class JobStatusSensor(BaseSensorOperator):
         try:
             yield
         except AirflowSkipException as skip:  # by Airflow, from a poke: it leaves out why
-            if skip.__cause__ is None:
+            if skip.__cause__ is None or not (self.soft_fail or self.never_fail):
                 raise
             raise self._skip(skip.__cause__) from skip.__cause__
         except (AirflowFailException, AirflowSensorTimeout) as error:

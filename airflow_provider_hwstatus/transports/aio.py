@@ -34,7 +34,7 @@ class AioTransport:
         """Open the session. The TLS settings are built in a thread: it takes longer than a loop should stand still."""
         context = await asyncio.get_running_loop().run_in_executor(None, ssl_context, self._client.settings.verify)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, keepalive_timeout=KEEPALIVE),
+            connector=aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=KEEPALIVE),
             headers=HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,  # .netrc is never read; the proxy variables are read below
@@ -50,20 +50,23 @@ class AioTransport:
         """
         if self._session is None:
             raise RuntimeError("open() comes first")
+        proxy = proxy_for(request, self._client.settings)
+        self._client.redact.add_url(proxy)
         try:
             async with self._session.request(
                 request.method,
                 yarl.URL(request.url, encoded=True),
                 headers=request.headers,
                 data=request.body or None,
-                proxy=proxy_for(request, self._client.settings),
+                proxy=proxy,
                 timeout=self._timeout if request.timeout is None else aiohttp.ClientTimeout(total=request.timeout),
                 allow_redirects=False,
             ) as reply:
                 headers = {name.lower(): value for name, value in reply.headers.items()}
                 return Response(reply.status, headers, await _body(reply))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise TransportError(self._client.redact(f"{request}: {error!r}")) from None  # its text may hold secrets
+            failure = f"{request}: {_shown(error)}"
+        raise TransportError(self._client.redact(failure))  # not where it is caught: its context may hold secrets
 
     async def close(self) -> None:
         """Close the session's connections."""
@@ -77,6 +80,12 @@ class AioTransport:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _shown(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):  # its repr has the headers of the request
+        return f"{type(error).__name__}({error.status}, {error.message!r})"
+    return repr(error)
 
 
 async def _body(reply: aiohttp.ClientResponse) -> bytes:

@@ -40,7 +40,7 @@ class Turn(Generic[Lock]):
     def end(self, error: HwStatusError | None) -> None:
         """Note how the turn ended."""
         self._ended += 1
-        self._error = error
+        self._error = copy.copy(error)  # its message is put together by whoever has it
 
 
 class Turns(Generic[Lock]):

@@ -62,7 +62,11 @@ def _certifi() -> str:
 
 
 def proxy_for(request: Request, settings: Settings) -> str | None:
-    """Return the URL of the proxy for a request: the connection's, else the one of this machine's variables."""
+    """
+    Return the URL of the proxy for a request: the connection's, else the one of this machine's variables.
+
+    :raises ConfigurationError: That one is no HTTP proxy.
+    """
     if request.direct:
         return None
     if settings.proxy:
@@ -71,4 +75,10 @@ def proxy_for(request: Request, settings: Settings) -> str | None:
     if proxy_bypass(parts.hostname or ""):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and "://" not in proxy:
+        return f"http://{proxy}"
+    if proxy and not proxy.startswith(("http://", "https://")):
+        kind = proxy.partition(":")[0]
+        raise ConfigurationError(f"{parts.scheme}_proxy or all_proxy: only HTTP proxies can be used, not {kind}")
+    return proxy

@@ -7,6 +7,8 @@ import io
 import socket
 import ssl
 import time
+from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,9 +19,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_hwstatus.core.client import Client
-from airflow_provider_hwstatus.core.errors import MalformedResponseError, TransportError
+from airflow_provider_hwstatus.core.errors import ConfigurationError, MalformedResponseError, TransportError
 from airflow_provider_hwstatus.core.messages import Request, Response
 from airflow_provider_hwstatus.transports.network import CHUNK, HEADERS, LONGEST_BODY, proxy_for, ssl_context
+
+if int(version("urllib3").split(".")[0]) < 2:  # the first that notices half a body
+    raise ConfigurationError(f"urllib3 2 or newer is needed; {version('urllib3')} is installed")
 
 
 class SyncTransport:
@@ -31,7 +36,8 @@ class SyncTransport:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._session = requests.Session()
+        self._session = _Session()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.trust_env = False  # .netrc is never read; the proxy variables are read below
         self._session.headers.clear()
         self._session.headers.update(HEADERS)
@@ -47,6 +53,7 @@ class SyncTransport:
         """
         settings = self._client.settings
         proxy = proxy_for(request, settings)
+        self._client.redact.add_url(proxy)
         try:
             with self._session.request(
                 request.method,
@@ -60,8 +67,9 @@ class SyncTransport:
             ) as reply:
                 headers = {name.lower(): value for name, value in reply.headers.items()}
                 return Response(reply.status_code, headers, _body(reply))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise TransportError(self._client.redact(f"{request}: {error!r}")) from None  # its text may hold secrets
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            failure = f"{request}: {error!r}"
+        raise TransportError(self._client.redact(failure))  # not where it is caught: its context may hold secrets
 
     def close(self) -> None:
         """Close the session's connections."""
@@ -72,6 +80,11 @@ class SyncTransport:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Look at no ``Location``: requests would parse it and read the whole body, also where it does not follow."""
 
 
 def _body(reply: requests.Response) -> bytes:

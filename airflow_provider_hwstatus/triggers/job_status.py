@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
 from airflow_provider_hwstatus.core.observing import Observer
-from airflow_provider_hwstatus.core.waiting import Plan, wait
+from airflow_provider_hwstatus.core.waiting import Plan, overlook, wait
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook, kind_of
 
 if TYPE_CHECKING:
+    from airflow_provider_hwstatus.core.jobs import JobKind
+    from airflow_provider_hwstatus.core.messages import Flow
     from airflow_provider_hwstatus.core.status import JobStatus
+    from airflow_provider_hwstatus.transports.sharing import AsyncConnection
 
 _GOLDEN_RATIO = 0.618034
+
+#: Seconds for which a connection that a worker had found may be missing: Airflow says so of any look-up that fails.
+LOOKUP_TOLERANCE = 60.0
+
+#: Seconds between two such look-ups, at most.
+LOOKUP_PAUSE = 5.0
 
 
 class JobStatusTrigger(BaseTrigger):
@@ -110,11 +121,32 @@ class JobStatusTrigger(BaseTrigger):
             yield TriggerEvent({"status": status.to_dict()})
 
     async def _wait(self) -> JobStatus:
+        kind, plan, observer = self._kind(), self._plan(), Observer(self.log)
+        hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
+        give_up = time.time() + (0.0 if self.began is None else LOOKUP_TOLERANCE)
+        while True:
+            try:
+                async with hook.get_async_conn() as connection:
+                    return await connection.run(self._flow(connection, kind, plan, observer))
+            except ConfigurationError as error:
+                if not isinstance(error.__cause__, AirflowNotFoundException) or time.time() >= give_up:
+                    overlook(error, plan, time.time())
+                observer.saw(error)
+            await asyncio.sleep(min(plan.interval(time.time()), LOOKUP_PAUSE))
+
+    def _flow(self, connection: AsyncConnection, kind: JobKind, plan: Plan, observer: Observer) -> Flow[JobStatus]:
+        # Waits that begin together spread over one interval: each asks a golden section after the one before.
+        first_after = (connection.joined - 1) * _GOLDEN_RATIO % 1 * plan.poke_interval
+        return wait(connection.client, kind, self.job_id, plan, observer.saw, first_after)
+
+    def _kind(self) -> JobKind:
         try:
-            kind = kind_of(self.kind).with_states(self.success_states, self.failure_states)
+            return kind_of(self.kind).with_states(self.success_states, self.failure_states)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
-        plan = Plan(
+
+    def _plan(self) -> Plan:
+        return Plan(
             poke_interval=self.poke_interval,
             began=time.time() if self.began is None else self.began,
             deadline=self.deadline,
@@ -124,9 +156,3 @@ class JobStatusTrigger(BaseTrigger):
             on_unknown_state=self.on_unknown_state,
             silent_fail=self.silent_fail,
         )
-        hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
-        async with hook.get_async_conn() as connection:
-            # Waits that begin together spread over one interval: each asks a golden section after the one before.
-            first_after = (connection.joined - 1) * _GOLDEN_RATIO % 1 * self.poke_interval
-            flow = wait(connection.client, kind, self.job_id, plan, Observer(self.log).saw, first_after)
-            return await connection.run(flow)

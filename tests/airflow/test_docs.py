@@ -1,17 +1,15 @@
 """What the documents say is what the code does."""
 
-import json
+import inspect
 import re
-import time
 from pathlib import Path
 
 import pytest
 
-from airflow_provider_hwstatus.core.auth import login_for
+from airflow_provider_hwstatus.core.auth import LOGINS
 from airflow_provider_hwstatus.core.jobs import KINDS
-from airflow_provider_hwstatus.core.redaction import Redactor
-from airflow_provider_hwstatus.core.settings import settings_from
 from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS
+from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -45,13 +43,32 @@ LINES = [
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_documented_connection_is_one(line):
-    """Each line to paste is a connection that the code takes, but for its placeholders."""
-    fields = json.loads(re.sub(r"<(\w+)>", r"\1", line))
+def test_documented_connection_is_one(line, monkeypatch):
+    """Each line to paste is a connection that Airflow reads and the code takes, but for its placeholders."""
+    monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", re.sub(r"<(\w+)>", r"\1", line))
+    for name in ("AK", "SK"):
+        monkeypatch.setenv(f"HUAWEICLOUD_SDK_{name}", name)
+    region = "eu-de" if "eu-de" in line else "cn-north-4"
 
-    settings = settings_from(fields.get("login"), fields["password"], fields["extra"])
-    assert login_for(settings, time.time, Redactor())
-    assert settings.endpoint("dli").startswith("https://dli.cn-north-4.")
+    settings = HwStatusHook().get_conn().client.settings
+    assert region == settings.region
+    assert settings.endpoint("dli").startswith(f"https://dli.{region}.")
+    assert settings.auth == ((re.findall(r'auth(?:=|": ")(\w+)', line)) or ["aksk"])[0]
+    assert ("security_token" in line) == bool(settings.security_token)
+
+
+def test_login_table_is_the_codes():
+    """Each way to log in stands there as the code has it."""
+    page = (DOCS / "connect.md").read_text().split("## Ways to log in")[1]
+    lines = [line for line in page.splitlines() if line.startswith("| `")][1:]  # the first is the table's head
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+    def row(name, cls):
+        what = inspect.getdoc(cls).split("\n\n")[0].replace("\n", " ")
+        others = [f"`{field}`: {meaning}" for field, meaning in cls.needs.items() if field not in ("login", "password")]
+        return [f"`{name}`", what, cls.needs.get("login", ""), cls.needs.get("password", ""), ", ".join(others)]
+
+    assert [row(name, cls) for name, cls in LOGINS.items()] == rows
 
 
 def test_example_of_the_testing_page_works(huaweicloud):

@@ -74,6 +74,11 @@ def test_one_event(huaweicloud):
         {"kind": "dli_batch", "job_id": "a/b"},
         {"kind": "dli_batch", "job_id": "b1", "hwstatus_conn_id": "no_such"},
         {"kind": "dli_batch", "job_id": "b1", "success_states": ["dead"]},
+        {"kind": ["dli_batch"], "job_id": "b1"},
+        {"kind": "dli_batch", "job_id": 7},
+        {"kind": "dli_batch", "job_id": "b1", "poke_interval": "1"},
+        {"kind": "dli_batch", "job_id": "b1", "deadline": "x"},
+        {"kind": "dli_batch", "job_id": "b1", "region": 4},
     ],
 )
 def test_wrong_row_is_an_error_event(huaweicloud, kwargs):
@@ -81,6 +86,22 @@ def test_wrong_row_is_an_error_event(huaweicloud, kwargs):
     (event,) = asyncio.run(events(JobStatusTrigger(**kwargs)))
 
     assert "ConfigurationError" == event["error"]["type"]
+
+
+def test_connection_that_is_missing_for_a_moment_loses_no_wait(huaweicloud, monkeypatch):
+    """Airflow says of a look-up that failed that there is no such connection; a worker had found it."""
+    huaweicloud.job("dli_batch", "b1", "success")
+    monkeypatch.setattr("airflow_provider_hwstatus.triggers.job_status.LOOKUP_PAUSE", 0.1)
+    fields = json.dumps(huaweicloud.connection())
+    monkeypatch.delenv("AIRFLOW_CONN_HWSTATUS_DEFAULT")
+    trigger = JobStatusTrigger(kind="dli_batch", job_id="b1", poke_interval=0.1, began=time.time())
+
+    async def run():
+        asyncio.get_running_loop().call_later(0.5, monkeypatch.setenv, "AIRFLOW_CONN_HWSTATUS_DEFAULT", fields)
+        return await events(trigger)
+
+    (event,) = asyncio.run(run())
+    assert "success" == event["status"]["outcome"]
 
 
 def test_event_holds_no_secret(huaweicloud, monkeypatch):

@@ -1,6 +1,7 @@
 """The same reply has the same verdict in every mode: every documented state × mode × flag."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,31 @@ def test_deadline_during_an_outage_is_a_timeout(huaweicloud, run_sensor, mode):
     end = run_sensor(SENSORS["dli_batch"], mode, poke_interval=0.1, timeout=1.0)
     assert "AirflowSensorTimeout" == end.verdict
     assert "503" in str(end.error)
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=flag_of)
+def test_connection_that_cannot_work(huaweicloud, run_sensor, mode, flags, monkeypatch):
+    """An undefined connection is a question without an answer in every mode, for every flag."""
+    end = run_sensor(SENSORS["dli_batch"], mode, hwstatus_conn_id="no_such", **FAST, **flags)
+
+    assert (UNANSWERED[flag_of(flags)] or "ConfigurationError") == end.verdict
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=flag_of)
+@pytest.mark.parametrize("how", ["poke", "deferrable"])
+def test_execution_timeout_is_a_timeout(huaweicloud, run_sensor, how, flags):
+    """Airflow's alarm in a worker and our deadline in a triggerer are one verdict."""
+    from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+    huaweicloud.job("dli_batch", "j1", "running")
+    alarm = {"execution_timeout": timedelta(seconds=0.3)}
+
+    def make(**kwargs):
+        sensor = SENSORS["dli_batch"](**kwargs)
+        if how == "poke":  # as Airflow's signal handler does, in the midst of a sleep between two pokes
+            sensor._get_next_poke_interval = lambda *args: (_ for _ in ()).throw(AirflowTaskTimeout("Timeout, PID: 1"))
+        return sensor
+
+    end = run_sensor(make, how, poke_interval=0.1, timeout=60, **alarm, **flags)
+    assert VERDICTS["in_progress"][flag_of(flags)] == end.verdict
+    assert "timed out after 0.3 s" in str(end.error)

@@ -242,7 +242,8 @@ def test_first_use_of_a_permanent_key_is_exclusive():
 def test_trouble_at_the_gateway_proves_no_key():
     """A 503 says nothing about the key."""
     cloud = Cloud(AKSK, lambda request: Response(503, {}, b""))
-    cloud.exchange()
+    with pytest.raises(ServerError):
+        cloud.exchange()
 
     assert isinstance(next(cloud.login.exchange(POLL)), Exclusive)
 

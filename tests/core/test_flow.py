@@ -166,7 +166,21 @@ def test_throttling_holds_back_all_waits_of_a_connection():
 
     second = World("answer", throttle=first.throttle)
     second.run()
-    assert 60.0 <= second.asked[0] <= 66.0
+    assert 60.0 <= second.asked[0] <= 120.0
+
+
+def test_waits_that_were_held_back_do_not_come_back_at_once():
+    """Who was told to wait a minute comes back within the next one, spread over it."""
+    throttle, turns = Throttle(), []
+    throttle.hold(60.0, START)
+    for _ in range(200):
+        world = World("answer", throttle=throttle)
+        world.run()
+        turns += world.asked
+
+    by_second = [sum(second <= turn < second + 10 for turn in turns) for second in range(60, 120, 10)]
+    assert 200 == sum(by_second)
+    assert max(by_second) < 2.2 * 200 / 6
 
 
 def test_held_back_until_the_deadline_is_a_deadline():

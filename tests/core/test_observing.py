@@ -28,9 +28,9 @@ def told(*states):
 def test_one_line_per_change_of_state():
     """A wait of days in one state is one line."""
     assert [
-        ("info", "DLI batch b1: state starting (in progress)"),
-        ("info", "DLI batch b1: state running (in progress), was starting"),
-        ("info", "DLI batch b1: state success (success), was running"),
+        ("info", "DLI batch b1: state 'starting' (in progress)"),
+        ("info", "DLI batch b1: state 'running' (in progress), was 'starting'"),
+        ("info", "DLI batch b1: state 'success' (success), was 'running'"),
     ] == told("starting", "starting", "running", "running", "running", "success")
 
 
@@ -43,4 +43,4 @@ def test_one_warning_per_unknown_state():
 
 def test_overlooked_error_is_told():
     """silent_fail goes on, but not silently."""
-    assert [("error", "Going on after an error (silent_fail): no")] == told(ApiError("no"))
+    assert [("error", "Going on after an error: no")] == told(ApiError("no"))

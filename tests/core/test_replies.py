@@ -114,6 +114,8 @@ def test_keystone_error_is_read():
         ("soon", None),
         ("", None),
         ("9" * 5000, None),
+        ("1 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Sat, 21 Nov 2026 08:00:30 +99999999999", None),
     ],
 )
 def test_retry_after_is_bounded_and_junk_ignored(value, expected):
@@ -144,6 +146,26 @@ def test_echoed_secrets_are_hidden():
         shown = json.dumps(error(401, body, redact=redact).to_dict())
         assert "AKAKAKAKAKAKAKAKAKAK" not in shown
         assert "ken" not in shown.replace("token", "")
+
+
+def test_secret_is_hidden_before_a_text_is_cut():
+    """A secret that is cut in two would not be known as one."""
+    secret = "S3CR3T" * 6
+    for body in (api("x" * 50 + secret, "text"), api("X.1", "x" * 990 + secret), ("x" * 190 + secret).encode()):
+        assert "S3CR3T" not in json.dumps(error(400, body, redact=Redactor([secret])).to_dict())
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://us:p%40ss@h:1", "us:p%40ss@h:1", "http://us:p%40ss@h:99999"],
+)
+def test_proxy_login_is_hidden_in_every_form(url):
+    """The user and password of a proxy are hidden as they stand, decoded, and as Basic has them."""
+    redact = Redactor()
+    redact.add_url(url)
+
+    shown = redact(f"{url} p@ss Basic dXM6cEBzcw== p%40ss")
+    assert not [form for form in ("p%40ss", "p@ss", "dXM6cEBzcw==") if form in shown]
 
 
 def test_error_survives_an_event():

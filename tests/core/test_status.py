@@ -148,6 +148,16 @@ def test_secret_in_the_reply_is_not_shown_but_read():
     assert ("***", "key ***", ("***",)) == (status.state, status.error_message, status.log)
 
 
+def test_what_no_log_or_database_takes_is_replaced():
+    """Half a surrogate pair, as a service leaves that cuts text, and NUL would fail a task that went well."""
+    body = {"state": "success", "error_msg": "\ud83d", "log": ["a\0b", "\ud83d broken"], "error_code": "\ud83d"}
+    shown = json.dumps(read(json.dumps(body).encode()).to_dict(), ensure_ascii=False)
+
+    assert shown.encode()
+    assert "\\u0000" not in shown
+    assert Outcome.UNKNOWN is read(b'{"state": "\\ud800"}').outcome
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

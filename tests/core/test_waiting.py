@@ -7,6 +7,7 @@ import pytest
 from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import (
     AuthenticationError,
+    ConfigurationError,
     CredentialsRefusedError,
     DeadlineError,
     UnknownStateError,
@@ -144,3 +145,33 @@ def test_refused_key_is_never_overlooked():
     with pytest.raises(CredentialsRefusedError):
         world.wait(silent_fail=True)
     assert 1 == len(world.polls)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"poke_interval": "1"},
+        {"poke_interval": None},
+        {"poke_interval": float("nan")},
+        {"began": "now"},
+        {"deadline": "x"},
+        {"max_wait": []},
+        {"outage_tolerance": True},
+        {"on_unknown_state": "ignore"},
+    ],
+)
+def test_plan_of_another_release_is_checked(wrong):
+    """What a database hands back may be anything; the error names the argument."""
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        Plan(**({"poke_interval": 1.0, "began": START} | wrong))
+
+
+def test_question_near_the_deadline_is_short():
+    """A reply that hangs at the end of a wait does not carry it far beyond its deadline."""
+    world = World("running")
+    flow = wait(
+        world.client, DLI_BATCH, "b1", Plan(poke_interval=1.0, began=START, deadline=START + 12.0), world.saw.append
+    )
+
+    assert isinstance(next(flow), Sleep)
+    assert 12.0 == flow.send(None).timeout

@@ -1,11 +1,13 @@
 """What waits on one connection share."""
 
 import asyncio
+import re
 import threading
+import time
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import AuthenticationError
+from airflow_provider_hwstatus.core.errors import AuthenticationError, HwStatusError
 from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH
 from airflow_provider_hwstatus.core.settings import settings_from
@@ -49,7 +51,7 @@ def all_sync(settings, count):
         connection = SyncConnection(settings, str)
         try:
             results.append(connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0))))
-        except AuthenticationError as error:
+        except HwStatusError as error:
             results.append(error)
         finally:
             connection.close()
@@ -99,6 +101,34 @@ def test_refused_key_is_tried_once_by_all(cloud, wait_all):
 
     assert 1 == len(cloud.requests)
     assert 50 == sum(isinstance(result, AuthenticationError) for result in results)
+
+
+@pytest.mark.parametrize("reply", [Reply(status=504, delay=0.5), Reply(status=429, headers={"Retry-After": "2"})])
+def test_gateway_in_trouble_is_not_asked_by_each_in_turn(cloud, wait_all, reply):
+    """Until a key is known to be good one wait asks for all, also when what it hears is bad."""
+    cloud.break_with(reply, calls=2)
+
+    began = time.time()
+    wait_all(settings_of(cloud.connection()), 30)
+    assert sum(record.time < began + 1.5 and record.status != 200 for record in cloud.requests) <= 3
+    assert time.time() - began < 12.0
+
+
+def test_shared_error_is_about_each_waits_own_job(cloud):
+    """What one wait found for all is told to each as its own."""
+    for index in range(5):
+        cloud.job(DLI_BATCH, f"b{index}", "running")
+    settings = settings_of(cloud.connection() | {"password": "wrong-for-all"})
+
+    async def one(index):
+        async with joined(settings, amask) as connection:
+            await connection.run(connection.client.get_status(DLI_BATCH, f"b{index}", Patience(0.0)))
+
+    async def run():
+        return await asyncio.gather(*map(one, range(5)), return_exceptions=True)
+
+    messages = [str(error) for error in asyncio.run(run())]
+    assert [[f"b{index}"] for index in range(5)] == [re.findall(r"DLI batch (b\d)", text) for text in messages]
 
 
 def test_one_session_in_a_loop(cloud):

@@ -1,6 +1,7 @@
 """Both colours, over real HTTP to the fake."""
 
 import asyncio
+import base64
 import contextlib
 import http.server
 import json
@@ -12,6 +13,7 @@ import pytest
 
 from airflow_provider_hwstatus.core.errors import (
     AuthenticationError,
+    ConfigurationError,
     HwStatusError,
     MalformedResponseError,
     TransportError,
@@ -157,6 +159,24 @@ def test_no_redirect_is_followed(ask, cloud, status):
     assert 1 == len(cloud.requests)
 
 
+@pytest.mark.parametrize("location", ["http://[", "\xff\xfe", "x" * 60_000])
+def test_odd_location_is_not_even_read(ask, cloud, location):
+    """A redirect that is not followed can have anything as its target."""
+    headers = {"Location": location} if len(location) < 9000 else {}
+    cloud.job(DLI_BATCH, "b1", Reply(status=302, headers=headers, body=b"x" * 5_000_000))
+
+    with pytest.raises(HwStatusError):
+        ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"))
+
+
+def test_no_cookie_is_kept(ask, cloud):
+    """A load balancer's cookie is no part of what was signed."""
+    cloud.job(DLI_BATCH, "b1", Reply(body={"state": "running"}, headers={"Set-Cookie": "a=b"}))
+
+    ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"), (DLI_BATCH, "b1"))
+    assert "cookie" not in cloud.requests[-1].headers
+
+
 @pytest.mark.parametrize("size", [4 * 1024 * 1024 - 100, 4 * 1024 * 1024 + 1])
 def test_reply_is_read_up_to_a_bound(ask, cloud, size):
     """Four megabytes are read, and not more."""
@@ -234,6 +254,46 @@ def test_proxy_of_the_machine_is_used(ask, cloud, monkeypatch):
         cloud.job(DLI_BATCH, "b1", "success")
         ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"))
         assert 1 == len(server.asked)
+
+
+def test_proxy_without_a_scheme_is_taken_for_http(ask, cloud, monkeypatch):
+    """Both colours read a proxy variable as curl does; one that is no HTTP proxy is an error at once."""
+    with proxy() as server:
+        monkeypatch.setenv("http_proxy", f"127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        settings = settings_of(cloud.connection(), dli_endpoint="http://dli.example.com")
+        ask(settings, (DLI_BATCH, "b1"))
+        assert 1 == len(server.asked)
+
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="only HTTP proxies can be used, not socks5"):
+        ask(settings, (DLI_BATCH, "b1"))
+
+
+def chain(error):
+    """Return all that a traceback of *error* would show of its exceptions."""
+    shown = ""
+    while error is not None:
+        shown += repr(error) + str(vars(error))
+        error = error.__cause__ or error.__context__
+    return shown
+
+
+@pytest.mark.parametrize("how", ["connection", "environment"])
+def test_refusing_proxy_shows_no_secret(ask, cloud, monkeypatch, how):
+    """A proxy that refuses a tunnel leaves neither its own login nor ours in the error, its cause or its context."""
+    with proxy() as server:
+        url = f"http://puser:pr0xySecret@127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("no_proxy", "")
+        if how == "environment":
+            monkeypatch.setenv("https_proxy", url)
+        extra = {"proxy": url} if how == "connection" else {}
+        settings = settings_of(cloud.connection(), dli_endpoint="https://dli.example.com", **extra)
+        with pytest.raises(HwStatusError) as caught:
+            ask(settings, (DLI_BATCH, "b1"))
+    shown = chain(caught.value)
+    secrets = ("pr0xySecret", base64.b64encode(b"puser:pr0xySecret").decode(), cloud.access_key, cloud.secret_key)
+    assert [] == [secret for secret in secrets if secret in shown]
 
 
 def test_proxy_password_is_not_shown(ask, cloud):
