@@ -25,7 +25,7 @@ nox.needs_version = ">=2026.1"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = True
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["readme", "tests-2.11", "tests-3.3", "lint", "types", "arrows", "wheel"]
+nox.options.sessions = ["readme", "tests-2.11", "tests-3.3", "lint", "types", "arrows", "wheel", "browser"]
 os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
 
 
@@ -124,6 +124,15 @@ def tests_newest(session: nox.Session) -> None:
         session.warn(f"Python 3.13 was not found, so this runs on {NEWEST}")
     install(session, "3.3", ".[test]")
     pytest(session)
+
+
+@nox.session(python=NEWEST)
+def browser(session: nox.Session) -> None:
+    """Make, test and mend a connection in Airflow 3.3's web interface, with Chromium."""
+    if missing := [name for name in ("chromium", "chromedriver") if not shutil.which(name)]:
+        session.skip(f"there is no {' and no '.join(missing)} (Debian: apt-get install chromium chromium-driver)")
+    install(session, "3.3", ".[test]", "selenium")
+    pytest(session, "tests/browser")
 
 
 @nox.session
