@@ -36,8 +36,8 @@ def check(client: Client) -> Flow[str]:
     first = errors[0]
     if first is not None and all(errors):
         raise first
-    where = f"project {project} in region {client.settings.region or '(none set)'}"
-    return f"Logged in as {client.who}, {where}. {'; '.join(said)}."
+    region = f"region {client.settings.region}" if client.settings.region else "no region"
+    return f"Logged in as {client.who}, project {project}, {region}. {'; '.join(said)}."
 
 
 def _project_name(client: Client, project_id: str) -> Flow[str]:

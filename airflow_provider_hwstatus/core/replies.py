@@ -12,6 +12,7 @@ from airflow_provider_hwstatus.core.errors import (
     ApiError,
     ApiNotAvailableError,
     AuthenticationError,
+    CredentialsRefusedError,
     HwStatusError,
     JobNotFoundError,
     MalformedResponseError,
@@ -44,7 +45,8 @@ MEANINGS: dict[str, type[ApiError]] = {
 ADVICE: tuple[tuple[type[ApiError], str], ...] = (
     (ApiNotAvailableError, "this API does not exist in this region: check region and endpoint"),
     (JobNotFoundError, "check the id, project_id and region"),
-    (AuthenticationError, "check the connection's login, project_id, region and the user's permissions"),
+    (CredentialsRefusedError, "check the access key (login), the secret key (password) and this machine's clock"),
+    (AuthenticationError, "check how the connection logs in, its project_id and region, and the user's permissions"),
 )
 
 _WINDOW = re.compile(r"time:\s*(\d{1,6})\s*(second|minute|hour|day)")
@@ -83,26 +85,28 @@ def promised(response: Response, redact: Redactor, now: float) -> Mapping[str, o
 
 
 def error_of(
-    response: Response, redact: Redactor, now: float, refused: type[AuthenticationError] = AuthenticationError
+    response: Response,
+    redact: Redactor,
+    now: float,
+    refused: type[AuthenticationError] = AuthenticationError,
+    advice: str | None = None,
 ) -> HwStatusError:
     """
     Return what a reply other than 2xx means.
 
     :param refused: What a 401 means to the caller.
+    :param advice: What to do about it, instead of :data:`ADVICE`.
     """
     body = json_object(response) or {}
     code, text = _code_and_text(body)
     cls = _class_of(response.status, code, refused)
     request_id = request_id_of(response, body, redact)
-    parts = [
-        f"HTTP {response.status}",
-        clip(redact(code or ""), 64),
-        clip(redact(text)) if text else snippet(response, redact),
-    ]
-    message = " ".join(part for part in parts if part)
+    shown_code = "" if code == str(response.status) else clip(redact(code or ""), 64)
+    shown_text = clip(redact(text)) if text else snippet(response, redact)
+    message = " ".join(part for part in (f"HTTP {response.status}", shown_code, shown_text) if part)
     if request_id:
         message += f" (request id {request_id})"
-    advice = next((advice for kind, advice in ADVICE if issubclass(cls, kind)), None)
+    advice = advice or next((advice for kind, advice in ADVICE if issubclass(cls, kind)), None)
     return cls(
         f"{message}: {advice}" if advice else message,
         http_status=response.status,

@@ -119,7 +119,7 @@ def test_arguments_win_over_the_connection(ask, huaweicloud):
     assert "0" * 32 in huaweicloud.requests[-1].path
 
 
-WORKS = "Logged in as {}, project cn-north-4 ({}) in region cn-north-4. DLI answers; CPH answers."
+WORKS = "Logged in as {}, project cn-north-4 ({}), region cn-north-4. DLI answers; CPH answers."
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_test_connection_needs_no_more_rights_than_waiting(huaweicloud):
 
     works, message = HwStatusHook().test_connection()
     assert works
-    assert f"project {huaweicloud.project_id} in region" in message
+    assert f"project {huaweicloud.project_id}, region" in message
     assert "DLI answers; CPH cannot be used (CPH job" in message
 
 

@@ -96,7 +96,7 @@ def test_keystone_error_is_read():
     """IAM's older errors have a number as code."""
     found = error(401, {"error": {"code": 401, "message": "The password is wrong.", "title": "Unauthorized"}})
 
-    assert str(found).startswith("HTTP 401 401 The password is wrong.")
+    assert str(found).startswith("HTTP 401 The password is wrong.")
 
 
 @pytest.mark.parametrize(
