@@ -41,7 +41,7 @@ METADATA_ENDPOINT = "http://169.254.169.254"
 #: Seconds. It is on this machine or nowhere.
 METADATA_TIMEOUT = 3.0
 
-_WRONG_PASSWORD = "check the IAM user's name (login), password and account name (domain_name)"
+_LOGIN_ADVICE = "check the IAM user's name (login), password and account name (domain_name)"
 
 _KEY_WAS_READ = {400, 403, 404}  # a gateway in trouble answers other statuses without looking at the key
 _TOKEN_CODES = {"DLI.0015", "IAM.0066", "IAM.0067"}  # a refused token, whatever the HTTP status
@@ -318,7 +318,7 @@ class Password:
             raise error.about("IAM cannot be reached to log in")  # noqa: B904  # the same error, with its subject
         if response.status == 401:
             raise self._refusal.remember(
-                error_of(response, self._redact, began, CredentialsRefusedError, _WRONG_PASSWORD)
+                error_of(response, self._redact, began, CredentialsRefusedError, _LOGIN_ADVICE)
             )
         reply = promised(response, self._redact, began).get("token")
         token = response.headers.get("x-subject-token")
