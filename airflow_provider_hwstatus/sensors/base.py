@@ -11,9 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
     AirflowSensorTimeout,
-    AirflowSkipException,
     AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
@@ -22,20 +20,17 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_hwstatus.core.errors import (
     CredentialsRefusedError,
-    DeadlineError,
     HwStatusError,
     TriggerError,
-    error_from_dict,
 )
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
-from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
+from airflow_provider_hwstatus.core.jobs import JobKind
 from airflow_provider_hwstatus.core.observing import Observer
 from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.report import failure_message
-from airflow_provider_hwstatus.core.status import JobStatus
 from airflow_provider_hwstatus.core.waiting import UNKNOWN_STATE_POLICIES, Plan, overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.rescheduling import first_poke_at
+from airflow_provider_hwstatus.sensors.verdict import Stop, flags, settle, status_of, unanswered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -49,14 +44,6 @@ _LONGEST_DEFERRAL = timedelta(days=3650)
 # What Airflow calls instead of execute_complete when a trigger did not end by an event, and its words for a time-out.
 _TRIGGER_FAILED = "__fail__"
 _TRIGGER_TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
-
-
-class _Stop(BaseException):
-    """Carries a refused key past Airflow's ``silent_fail``, which goes on after any ``Exception``."""
-
-    def __init__(self, error: CredentialsRefusedError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class JobStatusSensor(BaseSensorOperator):
@@ -129,13 +116,13 @@ class JobStatusSensor(BaseSensorOperator):
         # Each poke looks at the deadline. Airflow's own look would race it, with a message that names no job.
         self.timeout = math.inf
         try:
-            with self._flags(), self._execution_timeout():
+            with flags(self), self._execution_timeout():
                 if not self.deferrable:
                     # Past Airflow 2's guard, which takes this call for one from outside of a task.
                     return super().execute.__wrapped__(self, context)  # type: ignore[attr-defined]  # by functools.wraps
                 found = self.poke(context)
                 return found.xcom_value if found else self._defer()
-        except _Stop as stop:
+        except Stop as stop:
             raise stop.error from stop.error.__cause__
         finally:
             self.timeout = timeout
@@ -156,12 +143,12 @@ class JobStatusSensor(BaseSensorOperator):
         except HwStatusError as error:
             return self._poke_failed(error, plan)
         self._observer.saw(status)
-        return self._settle(status)
+        return settle(self.kind, status)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Resume after the trigger's event. Returns the last status, as a dict."""
-        with self._flags():
-            found = self._settle(self._status_of(event))
+        with flags(self):
+            found = settle(self.kind, status_of(event, self.kind, self._job_id))
             if not found:
                 raise TriggerError(f"{self._subject}: the trigger ended before the job did: {clip(repr(event), 200)}")
             return found.xcom_value
@@ -174,7 +161,7 @@ class JobStatusSensor(BaseSensorOperator):
         reason, traceback = ((next_kwargs or {}).get(name) for name in ("error", "traceback"))
         if traceback:
             self.log.error("The trigger failed:\n%s", "\n".join(traceback))
-        with self._flags():
+        with flags(self):
             if reason in _TRIGGER_TIMED_OUT:
                 raise AirflowSensorTimeout(f"{self._subject}: timed out, and no triggerer had it at its deadline")
             raise TriggerError(f"{self._subject}: the trigger did not end by an event: {reason}; see the log above")
@@ -237,42 +224,17 @@ class JobStatusSensor(BaseSensorOperator):
         self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop)
         raise AssertionError("defer() returned")
 
-    def _status_of(self, event: object) -> JobStatus:
-        if isinstance(event, dict) and isinstance(event.get("error"), dict):
-            self._unanswered(error_from_dict(event["error"]))
-        try:
-            status = JobStatus.from_dict(event["status"])  # type: ignore[index]  # what it is not is caught
-        except (KeyError, TypeError, ValueError) as error:
-            raise TriggerError(
-                f"{self._subject}: the trigger's event is not one of ours: {clip(repr(event), 200)}"
-            ) from error
-        if (status.kind, status.job_id) != (self.kind.name, self._job_id):
-            raise TriggerError(f"{self._subject}: the trigger's event is about {status.kind} {status.job_id}")
-        return status
-
     def _poke_failed(self, error: HwStatusError, plan: Plan) -> PokeReturnValue:
         try:
             overlook(error, plan, time.time())
         except CredentialsRefusedError as refused:
             if self.silent_fail:
-                raise _Stop(refused) from None
+                raise Stop(refused) from None
             raise
         except HwStatusError as final:
-            self._unanswered(final)
+            unanswered(final)
         self._observer.saw(error)
         return PokeReturnValue(is_done=False)
-
-    def _settle(self, status: JobStatus) -> PokeReturnValue:
-        """Turn an outcome into a verdict; every mode comes through here."""
-        if status.outcome is Outcome.FAILURE:
-            raise AirflowFailException(failure_message(self.kind, status))
-        return PokeReturnValue(is_done=status.outcome is Outcome.SUCCESS, xcom_value=status.to_dict())
-
-    def _unanswered(self, error: HwStatusError) -> NoReturn:
-        """Turn an error into a verdict; every mode comes through here."""
-        if isinstance(error, DeadlineError):
-            raise AirflowSensorTimeout(str(error)) from error
-        raise error
 
     @contextmanager
     def _execution_timeout(self) -> Iterator[None]:
@@ -284,35 +246,6 @@ class JobStatusSensor(BaseSensorOperator):
                 raise
             seconds = (self._deadline or 0.0) - (self._began or 0.0)
             raise AirflowSensorTimeout(f"{self._subject}: timed out after {seconds:g} s") from error
-
-    @contextmanager
-    def _flags(self) -> Iterator[None]:
-        """
-        Give ``soft_fail`` and ``never_fail`` one meaning: Airflow's own differs by mode and by release.
-
-        The error of a question without an answer is skipped by ``never_fail`` alone.
-        """
-        try:
-            yield
-        except AirflowSkipException as skip:  # by Airflow, from a poke: it leaves out why
-            if skip.__cause__ is None or not (self.soft_fail or self.never_fail):
-                raise
-            raise self._skip(skip.__cause__) from skip.__cause__
-        except (AirflowFailException, AirflowSensorTimeout) as error:
-            if self.soft_fail or self.never_fail:
-                raise self._skip(error) from error
-            raise
-        except HwStatusError as error:
-            if self.never_fail:
-                raise self._skip(error) from error
-            raise
-        except _Stop as stop:
-            if self.never_fail:
-                raise self._skip(stop.error) from stop.error
-            raise
-
-    def _skip(self, error: BaseException) -> AirflowSkipException:
-        return AirflowSkipException(f"Skipped because of {'soft_fail' if self.soft_fail else 'never_fail'}: {error}")
 
 
 def _as_text(states: Sequence[str | int] | None) -> list[str] | None:

@@ -155,6 +155,28 @@ def test_environment_is_read_again_when_its_key_is_refused(cloud, environment, p
     assert 15 == len(poll_all(settings_of(cloud.connection("env")), 5, 3, in_turn(int, replace, int)))
 
 
+@pytest.mark.parametrize("auth", ["aksk", "password"])
+def test_open_telekom_cloud_works_like_the_others(cloud, poll_all, auth):
+    """Its regions have other hosts, and projects of their own names, which are looked up alike."""
+    cloud.projects["eu-de"] = "e" * 32
+    connection = cloud.connection(auth, region="eu-de", project_id=None)
+
+    assert 1 == len(poll_all(settings_of(connection), 1, 1))
+    assert "e" * 32 in cloud.requests[-1].path
+
+
+@pytest.mark.parametrize("found", [{}, {"cn-north-4": "a" * 32, "cn-north-4_team": "b" * 32}])
+def test_project_that_is_not_one_is_listed(cloud, found):
+    """None or several found: the error says what was found, and what to set."""
+    projects = [{"name": "cn-north-4", "id": project_id} for project_id in found.values()]
+    cloud.break_with(Reply(body={"projects": projects}), path_contains="/v3/projects")
+
+    with pytest.raises(ConfigurationError, match="Set project_id") as caught:
+        poll_all_async(settings_of(cloud.connection(project_id=None)), 1, 1)
+    assert all(project_id in str(caught.value) for project_id in found.values())
+    assert found or "none" in str(caught.value)
+
+
 @pytest.mark.parametrize("where", ["variables", "file"])
 def test_environment_is_where_the_vendors_sdk_looks(cloud, environment, poll_all, where):
     """The variables come first, then the profile file."""
