@@ -13,6 +13,7 @@ from airflow_provider_hwstatus.core.errors import (
     CredentialsRefusedError,
     DeadlineError,
     HwStatusError,
+    JobNotFoundError,
     UnknownStateError,
 )
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
@@ -40,6 +41,7 @@ class Plan:
     :param outage_tolerance: Seconds to go on without an answer.
     :param on_unknown_state: ``wait`` or ``fail``.
     :param silent_fail: Whether to go on asking after an error.
+    :param not_found_grace: Seconds from the begin for which a job that the service does not know is waited for.
     :raises ConfigurationError: One of them is none of these: it may come from a database, and another release.
     """
 
@@ -51,9 +53,10 @@ class Plan:
     outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
     on_unknown_state: str = "wait"
     silent_fail: bool = False
+    not_found_grace: float = 0.0
 
     def __post_init__(self) -> None:
-        numbers = ("poke_interval", "began", "outage_tolerance")
+        numbers = ("poke_interval", "began", "outage_tolerance", "not_found_grace")
         optional = tuple(name for name in ("deadline", "max_wait") if getattr(self, name) is not None)
         for name in numbers + optional:
             value = getattr(self, name)
@@ -118,9 +121,11 @@ def overlook(error: HwStatusError, plan: Plan, now: float) -> None:
 
     :param now: Seconds since 1970.
     :raises DeadlineError: The deadline has passed meanwhile.
-    :raises HwStatusError: *error* itself; also always where repeats would lock a key.
+    :raises HwStatusError: *error* itself; always where repeats would lock a key.
     """
-    if not plan.silent_fail or isinstance(error, CredentialsRefusedError | DeadlineError):
+    if isinstance(error, CredentialsRefusedError | DeadlineError):
+        raise error
+    if not plan.silent_fail and not (isinstance(error, JobNotFoundError) and now < plan.began + plan.not_found_grace):
         raise error
     if plan.deadline is not None and now >= plan.deadline:
         raise DeadlineError(f"timed out after {plan.deadline - plan.began:g} s; the last error was: {error}") from error

@@ -60,6 +60,8 @@ class JobStatusSensor(BaseSensorOperator):
     :param on_unknown_state: What a state that no table lists does: ``wait``, or ``fail`` with an
         :class:`~airflow_provider_hwstatus.core.errors.UnknownStateError`.
     :param outage_tolerance: Seconds to go on without an answer; 0 for not at all.
+    :param not_found_grace: Seconds from the begin of the wait for which a job that the service does not know (yet) is
+        waited for; by default that is an error at once.
     :raises ValueError: An argument has a value that it cannot have.
     """
 
@@ -78,6 +80,7 @@ class JobStatusSensor(BaseSensorOperator):
         failure_states: Sequence[str | int] | None = None,
         on_unknown_state: str = "wait",
         outage_tolerance: timedelta | float = DEFAULT_OUTAGE_TOLERANCE,
+        not_found_grace: timedelta | float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -92,6 +95,7 @@ class JobStatusSensor(BaseSensorOperator):
         self.failure_states = _as_text(failure_states)
         self.on_unknown_state = on_unknown_state
         self.outage_tolerance = _seconds("outage_tolerance", outage_tolerance)
+        self.not_found_grace = _seconds("not_found_grace", not_found_grace)
         self._began: float | None = None
         self._deadline: float | None = None
 
@@ -185,6 +189,7 @@ class JobStatusSensor(BaseSensorOperator):
             outage_tolerance=self.outage_tolerance,
             on_unknown_state=self.on_unknown_state,
             silent_fail=self.silent_fail,
+            not_found_grace=self.not_found_grace,
         )
 
     @property
@@ -220,6 +225,7 @@ class JobStatusSensor(BaseSensorOperator):
             failure_states=self.failure_states,
             on_unknown_state=plan.on_unknown_state,
             silent_fail=plan.silent_fail,
+            not_found_grace=plan.not_found_grace,
         )
         self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop)
         raise AssertionError("defer() returned")

@@ -52,6 +52,7 @@ class JobStatusTrigger(BaseTrigger):
     :param failure_states: Replace the table's.
     :param on_unknown_state: ``wait`` or ``fail``.
     :param silent_fail: Whether to go on asking after an error.
+    :param not_found_grace: Seconds from the begin for which a job that the service does not know is waited for.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class JobStatusTrigger(BaseTrigger):
         failure_states: list[str] | None = None,
         on_unknown_state: str = "wait",
         silent_fail: bool = False,
+        not_found_grace: float = 0.0,
         **_other_releases: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
@@ -89,6 +91,7 @@ class JobStatusTrigger(BaseTrigger):
         self.failure_states = failure_states
         self.on_unknown_state = on_unknown_state
         self.silent_fail = silent_fail
+        self.not_found_grace = not_found_grace
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -108,6 +111,7 @@ class JobStatusTrigger(BaseTrigger):
             "failure_states",
             "on_unknown_state",
             "silent_fail",
+            "not_found_grace",
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
@@ -155,4 +159,5 @@ class JobStatusTrigger(BaseTrigger):
             outage_tolerance=self.outage_tolerance,
             on_unknown_state=self.on_unknown_state,
             silent_fail=self.silent_fail,
+            not_found_grace=self.not_found_grace,
         )

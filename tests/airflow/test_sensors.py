@@ -29,6 +29,7 @@ CONTEXT = {"ti": SimpleNamespace(get_first_reschedule_date=lambda context: None)
         ({"outage_tolerance": -1}, "outage_tolerance must be"),
         ({"outage_tolerance": float("inf")}, "outage_tolerance must be"),
         ({"outage_tolerance": "600"}, "outage_tolerance must be"),
+        ({"not_found_grace": -1}, "not_found_grace must be"),
     ],
 )
 def test_wrong_argument_is_refused_when_the_dag_is_parsed(arguments, message):
@@ -87,6 +88,7 @@ def test_everything_the_wait_needs_is_deferred(huaweicloud):
         failure_states=[-1, 3],
         on_unknown_state="fail",
         silent_fail=True,
+        not_found_grace=timedelta(seconds=4),
     )
     with pytest.raises(TaskDeferred) as caught:
         sensor.execute(CONTEXT)
@@ -106,6 +108,7 @@ def test_everything_the_wait_needs_is_deferred(huaweicloud):
         "failure_states": ["-1", "3"],
         "on_unknown_state": "fail",
         "silent_fail": True,
+        "not_found_grace": 4.0,
     }
     assert expected == {name: row[name] for name in expected}
     assert 3600.0 == pytest.approx(row["deadline"] - row["began"])
@@ -174,7 +177,7 @@ def test_backoff_slows_every_mode_down(huaweicloud, run_sensor, mode):
 
     huaweicloud.job("dli_batch", "b2", "running")
     run_sensor(DliBatchSensor, mode, batch_id="b2", **slow, max_wait=0.3)
-    assert 9 <= huaweicloud.polls("b2") <= 16
+    assert 6 <= huaweicloud.polls("b2") <= 16
 
 
 PARSE = """

@@ -78,7 +78,7 @@ def test_failure_is_shared_by_those_who_waited(run_all):
 
     began = time.monotonic()
     results = run_all(once.need, 30)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 4.0
     assert {"failure 1"} == {str(error) for error in results}
     assert 30 == len({id(error) for error in results})
 

@@ -137,9 +137,9 @@ def test_refused_login_is_renewed_once_while_waits_run(cloud, connection_of, pol
 @pytest.mark.parametrize("auth", ["password", "agency"])
 def test_login_is_renewed_before_it_expires(cloud, connection_of, poll_all, auth):
     """Waits that outlast their login never see it refused."""
-    cloud.token_lifetime = 1.0
+    cloud.token_lifetime = 2.0
 
-    poll_all(settings_of(connection_of(auth)), 3, 8, lambda: time.sleep(0.25))
+    poll_all(settings_of(connection_of(auth)), 3, 7, lambda: time.sleep(0.5))
     assert {200, 201} >= {record.status for record in cloud.requests}
     assert 2 <= cloud.logins + cloud.metadata.keys <= 4
 

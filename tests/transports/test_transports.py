@@ -133,7 +133,7 @@ def test_no_whole_reply_in_time_is_a_transport_error(ask, cloud, fault):
     began = time.monotonic()
     with pytest.raises(TransportError):
         ask(settings, (DLI_BATCH, "b1"))
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 4.0
 
 
 def test_nobody_listening_is_a_transport_error(ask, cloud):
