@@ -194,6 +194,13 @@ def check_wheel(session: nox.Session, built: Path) -> None:
     session.log(f"{built.name} holds the {len(names)} files that it should")
 
 
+@nox.session(python=LOWEST)
+def fuzz(session: nox.Session) -> None:
+    """Run the coverage-guided fuzzer; not part of CI. Arguments are libFuzzer's, such as -max_total_time=60."""
+    session.install("atheris")
+    session.run("python", "tests/fuzz/fuzz_replies.py", *session.posargs, env={"PYTHONPATH": str(ROOT)})
+
+
 @nox.session
 def constraints(session: nox.Session) -> None:
     """Make the constraint files anew, with the newest versions that fit."""
