@@ -43,6 +43,17 @@ class Outcome:
         """How many seconds after that each task ended."""
         return {wait.task_id: (self.tasks[wait.task_id].ended or 0.0) - self.due(wait) for wait in self.waits}
 
+    @cached_property
+    def unseen(self) -> dict[str, float]:
+        """How many seconds after a job's end the fake was first asked about it, by task."""
+        ends = {wait.job_id: (wait, self.due(wait)) for wait in self.waits if wait.ends_at is not None}
+        polls = self.evidence.polls()
+        seen = {
+            job_id: next((poll[0] for poll in polls[job_id] if poll[0] >= end), None)
+            for job_id, (_, end) in ends.items()
+        }
+        return {ends[job_id][0].task_id: time - ends[job_id][1] for job_id, time in seen.items() if time is not None}
+
 
 def verdicts(outcome: Outcome) -> Iterator[str]:
     """Every wait ends with its job's verdict."""

@@ -17,11 +17,11 @@ ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 _TRIGGERS = """
 select t.id, t.triggerer_id, t.kwargs, ti.task_id
-from trigger t join task_instance ti on ti.trigger_id = t.id where ti.dag_id = 'waits'
+from trigger t join task_instance ti on ti.trigger_id = t.id where ti.dag_id like 'waits%'
 """
 _TASKS = """
 select task_id, state, try_number, extract(epoch from start_date)::float, extract(epoch from end_date)::float
-from task_instance where dag_id = 'waits'
+from task_instance where dag_id like 'waits%'
 """
 
 
@@ -86,7 +86,7 @@ class Evidence:
 
     def returned(self) -> dict[str, Any]:
         """Return what the tasks returned, by name."""
-        values = dict(self.query("select task_id, value from xcom where dag_id = 'waits' and key = 'return_value'"))
+        values = dict(self.query("select task_id, value from xcom where dag_id like 'waits%' and key = 'return_value'"))
         return {task_id: _decoded(value) for task_id, value in values.items()}
 
     def ends(self) -> dict[str, list[dict[str, Any]]]:

@@ -42,6 +42,7 @@ def table(
         "longest delay by verdict": ", ".join(
             f"{verdict} {_longest(outcome, verdict):.1f} s" for verdict in waits.STATES
         ),
+        "longest until seen": f"{max(outcome.unseen.values()):.1f} s from a job's end to the next question about it",
         "wall time": f"{wall_time:.0f} s",
     }
     width = max(map(len, rows))

@@ -1,4 +1,8 @@
-"""The DAG: a sensor for each of the waits in ``waits.json``, and a line in ``ends.jsonl`` for each verdict."""
+"""
+A DAG: a sensor for each of its share of ``waits.json``, and a line in ``ends.jsonl`` for each verdict.
+
+Copies of this file are numbered, because each task loads all of the file that it is in.
+"""
 
 import json
 import os
@@ -13,6 +17,9 @@ from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSens
 
 SENSORS = {sensor.__name__: sensor for sensor in (CphJobSensor, DliBatchSensor, DliSessionSensor)}
 HERE = Path(os.environ["AIRFLOW_HOME"])
+NAME = Path(__file__).stem
+SHARE = 20
+FIRST = int(NAME.rpartition("_")[2]) * SHARE
 
 
 def write_down(state):
@@ -28,7 +35,7 @@ def write_down(state):
 
 
 with DAG(
-    "waits",
+    NAME,
     schedule="@once",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -41,6 +48,6 @@ with DAG(
         "on_retry_callback": write_down("retry"),
     },
 ) as dag:
-    for wait in json.loads((HERE / "waits.json").read_text()):
+    for wait in json.loads((HERE / "waits.json").read_text())[FIRST : FIRST + SHARE]:
         name, arguments = wait["sensor"]
         SENSORS[name](**arguments)
