@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from evidence import Evidence, Task
 from waits import Wait
 
 #: Seconds between the worker that first asked, which sets the deadline, and the fake that saw it asking.
 FIRST_POLL_SLACK = 10.0
+
+#: Seconds that a worker takes at most from Airflow's callback to the end of the task in the database.
+UNRECORDED = 5.0
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,14 @@ class Outcome:
 
     :param epoch: Seconds since 1970 at which the jobs began to take their steps.
     :param tasks: At the end.
+    :param kills: What was killed, and when in seconds since 1970.
     """
 
     waits: list[Wait]
     evidence: Evidence
     epoch: float
     tasks: dict[str, Task]
+    kills: list[tuple[str, float]]
 
     def due(self, wait: Wait) -> float:
         """Return when a wait must end at the earliest: with its job, or at the deadline that it began with."""
@@ -54,6 +60,16 @@ class Outcome:
         }
         return {ends[job_id][0].task_id: time - ends[job_id][1] for job_id, time in seen.items() if time is not None}
 
+    def ends(self) -> dict[str, list[str]]:
+        """Return the states that Airflow called back with; not those that a killed worker could not record any more."""
+        kills = [time for name, time in self.kills if name == "scheduler"]  # its workers die with it
+
+        def lost(end: dict[str, Any]) -> bool:
+            return any(0 <= kill - end["time"] < UNRECORDED for kill in kills)
+
+        ends = self.evidence.ends()
+        return {task: [end["state"] for end in ends[task] if end is ends[task][-1] or not lost(end)] for task in ends}
+
 
 def verdicts(outcome: Outcome) -> Iterator[str]:
     """Every wait ends with its job's verdict."""
@@ -65,9 +81,9 @@ def verdicts(outcome: Outcome) -> Iterator[str]:
 
 def once(outcome: Outcome) -> Iterator[str]:
     """Every wait has one end, and no retry."""
-    ends = outcome.evidence.ends()
+    ends = outcome.ends()
     for wait in outcome.waits:
-        found = [end["state"] for end in ends[wait.task_id]]
+        found = ends.get(wait.task_id, [])
         if found != [wait.state]:
             yield f"{wait.task_id} was called back with {found}, not {[wait.state]}"
 

@@ -11,9 +11,7 @@ from checks import Outcome
 from evidence import ENDED, Evidence
 
 
-def table(
-    outcome: Outcome, kills: list[tuple[str, float]], events: dict[float, tuple[str, str]], wall_time: float
-) -> str:
+def table(outcome: Outcome, events: dict[float, tuple[str, str]], wall_time: float) -> str:
     """
     Return the report.
 
@@ -30,7 +28,7 @@ def table(
         "verdicts": waits.counts(outcome.waits, "verdict"),
         "killed with -9": ", ".join(
             f"{name} ({_waiting(outcome, time)} unfinished, {second:.0f} s)"
-            for name, time in kills
+            for name, time in outcome.kills
             for second in [time - outcome.epoch]
         ),
         "left in good order": ", ".join(name for action, name in events.values() if action == "leave") or "none",

@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import checks
 import postgres
@@ -161,39 +160,44 @@ class Run:
         self.until("all have ended", self.all_ended, END_TIMEOUT)
         time.sleep(3.0)  # for whatever might end twice
         self.evidence.sample()
-        return checks.Outcome(self.waits, self.evidence, epoch, self.evidence.tasks())
+        return checks.Outcome(self.waits, self.evidence, epoch, self.evidence.tasks(), self.stack.kills)
 
 
-def run(plan: Plan) -> int:
-    """Do it all, print the report and return the exit code."""
+def judge(outcome: checks.Outcome, database: postgres.Postgres) -> list[str]:
+    """Return a line for whatever is not as it must be."""
+    cloud = FakeHuaweiCloud()
+    keys = (cloud.access_key, cloud.secret_key)
+    wrong = [line for check in checks.ALL for line in check(outcome)]
+    return [*wrong, *checks.secrets(outcome, keys, database.dump(without="connection"))]
+
+
+def keep(home: Home) -> None:
+    """Keep what a failed run leaves behind."""
+    print(f"Airflow's output is kept in {home.keep_log()}")
+    if folder := os.environ.get("HWSTATUS_E2E_KEEP"):
+        shutil.move(home.path, folder)
+
+
+def run(plan: Plan) -> list[str]:
+    """Do it all, print the report, and return a line for whatever is not as it must be."""
     started = time.time()
     made = waits.make_waits(plan.count, plan.modes, plan.span, plan.timeout)
     with postgres.serving(standalone._free_port()) as database, Home(poke_interval=10.0) as home:
-        environment = settings(database.dsn, plan.parallelism)
-        evidence = Evidence(database.dsn, home.path, home._fernet_key)
-        stack = Stack(home, environment, standalone._free_port(), started)
-        this = Run(plan, stack, evidence, made)
+        stack = Stack(home, settings(database.dsn, plan.parallelism), standalone._free_port(), started)
+        this = Run(plan, stack, Evidence(database.dsn, home.path, home._fernet_key), made)
         try:
             components = ("api-server", "dag-processor") if AIRFLOW >= (3, 0) else ()
             this.prepare((*components, "scheduler", "triggerer 1"))
             outcome = this.go()
-            cloud = FakeHuaweiCloud()
-            keys = (cloud.access_key, cloud.secret_key)
-            wrong = [line for check in checks.ALL for line in check(outcome)]
-            wrong += checks.secrets(outcome, keys, database.dump(without="connection"))
-            print(report.table(outcome, stack.kills, plan.events, time.time() - started))
+            wrong = judge(outcome, database)
+            print(report.table(outcome, plan.events, time.time() - started))
         except (TimeoutError, ChildProcessError) as error:
-            wrong = [str(error), *report.unfinished(made, evidence)]
+            wrong = [str(error), *report.unfinished(made, this.evidence)]
         finally:
             stack.stop()
-        for line in wrong:
-            print(f"WRONG: {line}")
         if wrong:
-            print(f"Airflow's output is kept in {home.keep_log()}")
-            if folder := os.environ.get("HWSTATUS_E2E_KEEP"):
-                home.path.rename(Path(folder))
-    print("FAILED" if wrong else "OK: every wait ended with its job's verdict, exactly once")
-    return 1 if wrong else 0
+            keep(home)
+    return wrong
 
 
 def main() -> int:
@@ -206,10 +210,14 @@ def main() -> int:
     if arguments.waits:
         plan = Plan(**{**vars(plan), "count": arguments.waits})
     try:
-        return run(plan)
+        wrong = run(plan)
     except postgres.MissingError as error:
         print(f"SKIPPED: {error}")
         return 0
+    for line in wrong:
+        print(f"WRONG: {line}")
+    print("FAILED" if wrong else "OK: every wait ended with its job's verdict, exactly once")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def make_waits(count: int, modes: Iterable[str], span: float, timeout: float) ->
     modes = list(modes)
     waits = []
     for number in range(count):
-        kind, mode = list(KINDS)[number // 10 % 4], modes[number % len(modes)]
+        kind, mode = list(KINDS)[number // 3 % 4], modes[number % len(modes)]
         verdict = VERDICTS[number % 10]
         if verdict == "late" and mode == "poke":  # begins anew, deadline and all, when its worker is killed
             verdict = "well"
