@@ -135,6 +135,24 @@ def browser(session: nox.Session) -> None:
     pytest(session, "tests/browser")
 
 
+def kill_and_wait(session: nox.Session, line: str, *drivers: str) -> None:
+    """Run the test that kills parts of a real Airflow *line*, whose database PostgreSQL is."""
+    install(session, line, ".", *drivers)
+    session.run("python", "tests/e2e/run.py", *session.posargs)
+
+
+@nox.session(python=NEWEST)
+def e2e(session: nox.Session) -> None:
+    """Kill parts of Airflow 3.3 and the fake cloud while 200 waits go on, and print a report; takes minutes."""
+    kill_and_wait(session, "3.3", "psycopg2-binary", "asyncpg")
+
+
+@nox.session(name="e2e-2.11", python=LOWEST)
+def e2e_lowest(session: nox.Session) -> None:
+    """Do so on Airflow 2.11, with 30 waits in all three modes."""
+    kill_and_wait(session, "2.11", "psycopg2-binary")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Run ruff: its rules, among them Airflow's AIR, and its format."""
@@ -219,7 +237,7 @@ def constraints(session: nox.Session) -> None:
                 "--universal",
                 "--python-version=3.11",
             ),
-            *("--extra=test", "--group=dev", f"--constraints={airflow}"),
+            *("--extra=test", "--group=dev", "--group=e2e", f"--constraints={airflow}"),
             *(
                 "--no-header",
                 "--no-annotate",

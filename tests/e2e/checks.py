@@ -1,0 +1,149 @@
+"""What must be true at the end. Each check yields a line for whatever is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from evidence import Evidence, Task
+from waits import Wait
+
+#: Seconds between the worker that first asked, which sets the deadline, and the fake that saw it asking.
+FIRST_POLL_SLACK = 10.0
+
+#: Seconds that a worker takes at most from Airflow's callback to the end of the task in the database.
+UNRECORDED = 5.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    What was found.
+
+    :param epoch: Seconds since 1970 at which the jobs began to take their steps.
+    :param tasks: At the end.
+    :param kills: What was killed, and when in seconds since 1970.
+    """
+
+    waits: list[Wait]
+    evidence: Evidence
+    epoch: float
+    tasks: dict[str, Task]
+    kills: list[tuple[str, float]]
+
+    def due(self, wait: Wait) -> float:
+        """Return when a wait must end at the earliest: with its job, or at the deadline that it began with."""
+        if wait.ends_at is not None:
+            return self.epoch + wait.ends_at
+        return self.asked_at[wait.job_id] + wait.timeout
+
+    @cached_property
+    def asked_at(self) -> dict[str, float]:
+        """When each job was first asked about."""
+        return {job_id: polls[0][0] for job_id, polls in self.evidence.polls().items()}
+
+    @cached_property
+    def delays(self) -> dict[str, float]:
+        """How many seconds after that each task ended."""
+        return {wait.task_id: (self.tasks[wait.task_id].ended or 0.0) - self.due(wait) for wait in self.waits}
+
+    @cached_property
+    def unseen(self) -> dict[str, float]:
+        """How many seconds after a job's end the fake was first asked about it, by task."""
+        ends = {wait.job_id: (wait, self.due(wait)) for wait in self.waits if wait.ends_at is not None}
+        polls = self.evidence.polls()
+        seen = {
+            job_id: next((poll[0] for poll in polls[job_id] if poll[0] >= end), None)
+            for job_id, (_, end) in ends.items()
+        }
+        return {ends[job_id][0].task_id: time - ends[job_id][1] for job_id, time in seen.items() if time is not None}
+
+    def ends(self) -> dict[str, list[str]]:
+        """Return the states that Airflow called back with; not those that a killed worker could not record any more."""
+        kills = [time for name, time in self.kills if name == "scheduler"]  # its workers die with it
+
+        def lost(end: dict[str, Any]) -> bool:
+            return any(0 <= kill - end["time"] < UNRECORDED for kill in kills)
+
+        ends = self.evidence.ends()
+        return {task: [end["state"] for end in ends[task] if end is ends[task][-1] or not lost(end)] for task in ends}
+
+
+def verdicts(outcome: Outcome) -> Iterator[str]:
+    """Every wait ends with its job's verdict."""
+    for wait in outcome.waits:
+        task = outcome.tasks.get(wait.task_id)
+        if task is None or task.state != wait.state:
+            yield f"{wait.task_id} is {task.state if task else 'lost'}, not {wait.state}"
+
+
+def once(outcome: Outcome) -> Iterator[str]:
+    """Every wait has one end, and no retry."""
+    ends = outcome.ends()
+    for wait in outcome.waits:
+        found = ends.get(wait.task_id, [])
+        if found != [wait.state]:
+            yield f"{wait.task_id} was called back with {found}, not {[wait.state]}"
+
+
+def returned(outcome: Outcome) -> Iterator[str]:
+    """A wait that succeeds returns its job's last status, and no other returns anything."""
+    values = outcome.evidence.returned()
+    for wait in outcome.waits:
+        value = values.get(wait.task_id)
+        found = value and (value["kind"], value["job_id"], value["state"], value["outcome"])
+        wanted = (wait.kind, wait.job_id, wait.job_state, "success") if wait.verdict == "well" else None
+        if found != wanted:
+            yield f"{wait.task_id} returned {value}"
+
+
+def messages(outcome: Outcome) -> Iterator[str]:
+    """The log of a wait that does not succeed names the job, and says how it ended."""
+    for wait in outcome.waits:
+        if wait.verdict == "well":
+            continue
+        words = [wait.job_id, f"timed out after {wait.timeout:g} s" if wait.verdict == "late" else wait.job_state]
+        log = outcome.evidence.log(wait.task_id)
+        if missing := [word for word in words if word not in log]:
+            yield f"the log of {wait.task_id} lacks {missing}"
+
+
+def punctual(outcome: Outcome) -> Iterator[str]:
+    """No wait ends before its job does, or before the deadline that it began with."""
+    for wait in outcome.waits:
+        delay = outcome.delays[wait.task_id]
+        if delay < (0.0 if wait.ends_at is not None else -FIRST_POLL_SLACK):
+            yield f"{wait.task_id} ended {-delay:.1f} s too early"
+
+
+def deadlines(outcome: Outcome) -> Iterator[str]:
+    """A trigger's deadline is ``timeout`` after the first question about its job, and never another."""
+    for wait in outcome.waits:
+        if wait.mode != "deferrable":
+            continue
+        found = outcome.evidence.deadlines[wait.task_id]
+        wanted = outcome.asked_at[wait.job_id] + wait.timeout
+        if len(found) != 1 or abs(min(found) - wanted) > FIRST_POLL_SLACK:
+            yield f"{wait.task_id} has the deadlines {sorted(found)}, and not {wanted}"
+
+
+def nothing_left(outcome: Outcome) -> Iterator[str]:
+    """No trigger is left."""
+    for (count,) in outcome.evidence.query("select count(*) from trigger"):
+        if count:
+            yield f"{count} triggers are left"
+
+
+ALL = (verdicts, once, returned, messages, punctual, deadlines, nothing_left)
+
+
+def secrets(outcome: Outcome, words: tuple[str, ...], dump: str) -> Iterator[str]:
+    """No key is anywhere but in the connection: not in another table, in a trigger's arguments or in a log."""
+    logs = [*(outcome.evidence.folder / "logs").rglob("*"), outcome.evidence.folder / "airflow.log"]
+    texts = {"the database": dump, "the triggers": "\n".join(outcome.evidence.arguments)}
+    texts |= {file.name: file.read_text(errors="replace") for file in logs if file.is_file()}
+    for name, text in texts.items():
+        if any(word in text for word in words):
+            yield f"{name} has a key in it"

@@ -1,0 +1,124 @@
+"""What is left behind by the waits, in the database and in files, while they go on and at their end."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from cryptography.fernet import Fernet
+
+#: States of a task that has ended.
+ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
+
+_TRIGGERS = """
+select t.id, t.triggerer_id, t.kwargs, ti.task_id
+from trigger t join task_instance ti on ti.trigger_id = t.id where ti.dag_id like 'waits%'
+"""
+_TASKS = """
+select task_id, state, try_number, extract(epoch from start_date)::float, extract(epoch from end_date)::float
+from task_instance where dag_id like 'waits%'
+"""
+
+
+@dataclass(frozen=True)
+class Task:
+    """
+    A task instance as it stands.
+
+    :param began: Seconds since 1970; likewise *ended*.
+    """
+
+    task_id: str
+    state: str | None
+    try_number: int
+    began: float | None
+    ended: float | None
+
+
+@dataclass
+class Evidence:
+    """
+    All that is known about the waits.
+
+    :param dsn: Address of Airflow's database.
+    :param folder: Airflow's home.
+    :param key: Airflow's Fernet key.
+    """
+
+    dsn: str
+    folder: Path
+    key: str
+    #: By task, the deadlines, triggers and triggerers that it was seen with.
+    deadlines: dict[str, set[float]] = field(default_factory=lambda: defaultdict(set))
+    triggers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    triggerers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    #: What the rows of the triggers held, decrypted.
+    arguments: set[str] = field(default_factory=set)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows."""
+        connection = psycopg2.connect(self.dsn)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(sql)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+    def tasks(self) -> dict[str, Task]:
+        """Return the task instances by name."""
+        return {row[0]: Task(*row) for row in self.query(_TASKS)}
+
+    def sample(self) -> None:
+        """Look at the triggers that wait now."""
+        for trigger, triggerer, kwargs, task_id in self.query(_TRIGGERS):
+            text = kwargs if kwargs.startswith("{") else Fernet(self.key).decrypt(kwargs.encode()).decode()
+            self.arguments.add(text)
+            self.triggers[task_id].add(trigger)
+            self.deadlines[task_id] |= {float(found) for found in re.findall(r'"deadline": ([\d.]+)', text)}
+            if triggerer is not None:
+                self.triggerers[task_id].add(triggerer)
+
+    def returned(self) -> dict[str, Any]:
+        """Return what the tasks returned, by name."""
+        values = dict(self.query("select task_id, value from xcom where dag_id like 'waits%' and key = 'return_value'"))
+        return {task_id: _decoded(value) for task_id, value in values.items()}
+
+    def ends(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the verdicts that Airflow called back with, by task."""
+        ends = defaultdict(list)
+        for end in self._lines("ends.jsonl"):
+            ends[end["task_id"]].append(end)
+        return ends
+
+    def polls(self) -> dict[str, list[tuple[float, int | None, str | None]]]:
+        """Return when each job was asked about, and the HTTP status and state that were told."""
+        polls = defaultdict(list)
+        for time, job_id, status, state in self._lines("polls.jsonl"):
+            polls[job_id].append((time, status, state))
+        return polls
+
+    def log(self, task_id: str) -> str:
+        """Return what a task logged, in all tries."""
+        files = [file for file in (self.folder / "logs").rglob("*") if file.is_file() and self._is_of(file, task_id)]
+        return "\n".join(file.read_text() for file in files)
+
+    @staticmethod
+    def _is_of(file: Path, task_id: str) -> bool:
+        return any(part == f"task_id={task_id}" for part in file.parts)
+
+    def _lines(self, name: str) -> list[Any]:
+        file = self.folder / name
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [json.loads(line) for line in lines if line.endswith(("}", "]"))]  # a killed writer's last is half
+
+
+def _decoded(value: Any) -> Any:
+    while isinstance(value, str | bytes | memoryview):
+        value = json.loads(bytes(value) if isinstance(value, memoryview) else value)
+    return value

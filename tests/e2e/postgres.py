@@ -1,0 +1,113 @@
+"""A PostgreSQL of Debian's, on a free port of this machine, thrown away at the end."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Seconds that Debian's package may take to install.
+INSTALL_TIMEOUT = 240
+
+_INSTALL = "apt-get update && apt-get -o DPkg::Lock::Timeout=60 install -y --no-install-recommends postgresql"
+
+
+class MissingError(Exception):
+    """There is no PostgreSQL here."""
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server with an empty database ``airflow``."""
+
+    programs: Path
+    port: int
+    password: str
+
+    @property
+    def dsn(self) -> str:
+        """The address of the database, for libpq."""
+        return f"postgresql://airflow:{self.password}@127.0.0.1:{self.port}/airflow"
+
+    def dump(self, without: str) -> str:
+        """Return all of the database as text, except for a table."""
+        command = [self.programs / "pg_dump", "--inserts", f"--exclude-table={without}", self.dsn]
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+
+def find_programs() -> Path:
+    """
+    Return the directory of PostgreSQL's programs, and install them where that is possible.
+
+    :raises MissingError: It is not.
+    """
+    if not (found := _installed()) and os.geteuid() == 0 and shutil.which("apt-get"):
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(
+            ["timeout", str(INSTALL_TIMEOUT), "sh", "-c", _INSTALL],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        found = _installed()
+    if not found:
+        raise MissingError(
+            "there is no PostgreSQL, and only root on Debian can install it (apt-get install postgresql)"
+        )
+    return found
+
+
+def _installed() -> Path | None:
+    debian = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    others = [Path(path).parent for path in [shutil.which("initdb")] if path]
+    return next(iter([*sorted(debian, reverse=True), *others]), None)
+
+
+def _own(folder: Path) -> list[str]:
+    """Give *folder* to a user who may run the server, as root may not; return what runs commands as them."""
+    if os.geteuid():
+        return []
+    try:
+        user = pwd.getpwnam("postgres")
+    except KeyError as error:
+        raise MissingError("root may not run PostgreSQL, and there is no user postgres") from error
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, user.pw_uid, user.pw_gid)
+    return ["runuser", "-u", "postgres", "--"]
+
+
+@contextmanager
+def serving(port: int) -> Iterator[Postgres]:
+    """Serve on *port* of 127.0.0.1 until the end of the block."""
+    programs, password = find_programs(), secrets.token_hex(16)
+    folder = Path(tempfile.mkdtemp(prefix="hwstatus-postgres-"))
+    (folder / "password").write_text(password)
+    (folder / "password").chmod(0o600)
+    prefix = [*_own(folder), str(programs / "pg_ctl"), f"--pgdata={folder / 'data'}", "--silent"]
+    how = f"--username=airflow --auth=scram-sha-256 --pwfile={folder / 'password'} --no-sync --encoding=UTF8"
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c max_connections=200 -c fsync=off -k ''"
+    try:
+        _run([*prefix, "initdb", f"--options={how}"], folder)
+        _run([*prefix, "start", f"--options={options}", f"--log={folder / 'log'}"], folder)
+        server = Postgres(programs, port, password)
+        _run([str(programs / "createdb"), f"--maintenance-db={server.dsn[:-7]}postgres", "airflow"], folder)
+        yield server
+    finally:
+        subprocess.run([*prefix, "stop", "--mode=immediate"], cwd=folder, capture_output=True, check=False)
+        shutil.rmtree(folder)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    # Not with pipes: the server would hold them open.
+    with (folder / "output").open("a+") as output:
+        done = subprocess.run(command, cwd=folder, stdout=output, stderr=output, check=False)
+        output.seek(0)
+        assert done.returncode == 0, f"{command}: {output.read()}"

@@ -1,0 +1,224 @@
+"""
+Kill what waits, and see that no wait is lost.
+
+A real Airflow (LocalExecutor, PostgreSQL) waits for jobs of the fake cloud, all of them at once. When all wait, the
+jobs begin to end, and meanwhile parts of Airflow and the fake cloud are killed. Ends with a report, and with 1 if
+anything is not as it must be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import checks
+import postgres
+import report
+import waits
+from evidence import ENDED, Evidence
+from stack import AIRFLOW, HERE, Stack, settings
+
+from airflow_provider_hwstatus.testing import standalone
+from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
+from airflow_provider_hwstatus.testing.home import Home
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """
+    What one run does.
+
+    :param span: Seconds over which jobs end.
+    :param timeout: Seconds, for the waits whose jobs do not end.
+    :param parallelism: How many tasks run at the same time.
+    :param events: What is done, by seconds since all wait.
+    """
+
+    count: int
+    modes: tuple[str, ...]
+    span: float
+    timeout: float
+    parallelism: int
+    events: dict[float, tuple[str, str]]
+
+
+NEWEST = Plan(
+    count=200,
+    modes=("deferrable",),
+    span=150,
+    timeout=110,
+    parallelism=4,
+    events={
+        10: ("kill", "triggerer 1"),
+        14: ("start", "triggerer 1"),
+        40: ("kill", "cloud"),
+        50: ("kill", "scheduler"),
+        54: ("start", "scheduler"),
+        70: ("start", "cloud"),
+        90: ("kill", "triggerer 1"),
+        92: ("start", "triggerer 1"),
+        115: ("start", "triggerer 2"),
+        130: ("leave", "triggerer 1"),
+    },
+)
+
+LOWEST = Plan(
+    count=30,
+    modes=("deferrable", "reschedule", "poke"),
+    span=80,
+    timeout=90,
+    parallelism=16,
+    events={
+        10: ("kill", "triggerer 1"),
+        12: ("start", "triggerer 1"),
+        30: ("kill", "scheduler"),
+        34: ("start", "scheduler"),
+        50: ("kill", "cloud"),
+        65: ("start", "cloud"),
+    },
+)
+
+#: How many waits are in a DAG.
+SHARE = 20
+
+#: Seconds for all waits to begin, and for all to end.
+BEGIN_TIMEOUT, END_TIMEOUT = 300.0, 400.0
+
+
+@dataclass
+class Run:
+    """One run."""
+
+    plan: Plan
+    stack: Stack
+    evidence: Evidence
+    waits: list[waits.Wait]
+
+    def prepare(self, components: tuple[str, ...]) -> None:
+        """Start everything."""
+        waits.save(self.waits, self.stack.home.path / "waits.json")
+        for example in self.stack.home.dags.iterdir():
+            example.unlink()
+        (self.stack.home.path / "config/airflow_local_settings.py").unlink()  # it sets every poke_interval
+        for number in range(math.ceil(len(self.waits) / SHARE)):
+            shutil.copy(HERE / "waits_dag.py", self.stack.home.dags / f"waits_{number}.py")
+        self.stack.start("cloud")
+        self.stack.log("make the database")
+        self.stack.airflow("db", "migrate")
+        connections = self.stack.home.path / "connections.json"  # in a command, Airflow would log it
+        connections.write_text(json.dumps({"hwstatus_default": FakeHuaweiCloud(self.stack.cloud_port).connection()}))
+        self.stack.airflow("connections", "import", str(connections))
+        for name in components:
+            self.stack.start(name)
+
+    def until(self, what: str, done: Callable[[], bool], timeout: float) -> None:
+        """Look at the triggers again and again until *done*, or raise TimeoutError."""
+        deadline = time.monotonic() + timeout
+        while not done():
+            if died := self.stack.died():
+                raise ChildProcessError(f"{', '.join(died)} ended by itself")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{what}: not after {timeout:g} s")
+            time.sleep(1.0)
+            self.evidence.sample()
+        self.stack.log(what)
+
+    def all_wait(self) -> bool:
+        """Whether each job was asked about, and each wait that can be has been deferred."""
+        deferrable = {wait.task_id for wait in self.waits if wait.mode == "deferrable"}
+        return self.evidence.triggers.keys() >= deferrable and len(self.evidence.polls()) == len(self.waits)
+
+    def all_ended(self) -> bool:
+        """Whether each task has its final state."""
+        tasks = self.evidence.tasks()
+        return len(tasks) == len(self.waits) and all(task.state in ENDED for task in tasks.values())
+
+    def disturb(self, epoch: float) -> None:
+        """Do what the plan says at its times, for as long as it has something to say."""
+        for second, (action, name) in self.plan.events.items():
+            while time.time() < epoch + second:
+                time.sleep(0.5)
+                self.evidence.sample()
+            getattr(self.stack, action)(name)
+
+    def go(self) -> checks.Outcome:
+        """Wait, kill, and return what has come of it."""
+        self.until(f"all {len(self.waits)} wait", self.all_wait, BEGIN_TIMEOUT)
+        epoch = time.time()
+        file = self.stack.home.path / "epoch"
+        file.with_suffix(".new").write_text(str(epoch))
+        file.with_suffix(".new").rename(file)
+        self.disturb(epoch)
+        self.until("all have ended", self.all_ended, END_TIMEOUT)
+        time.sleep(3.0)  # for whatever might end twice
+        self.evidence.sample()
+        return checks.Outcome(self.waits, self.evidence, epoch, self.evidence.tasks(), self.stack.kills)
+
+
+def judge(outcome: checks.Outcome, database: postgres.Postgres) -> list[str]:
+    """Return a line for whatever is not as it must be."""
+    cloud = FakeHuaweiCloud()
+    keys = (cloud.access_key, cloud.secret_key)
+    wrong = [line for check in checks.ALL for line in check(outcome)]
+    return [*wrong, *checks.secrets(outcome, keys, database.dump(without="connection"))]
+
+
+def keep(home: Home) -> None:
+    """Keep what a failed run leaves behind."""
+    print(f"Airflow's output is kept in {home.keep_log()}")
+    if folder := os.environ.get("HWSTATUS_E2E_KEEP"):
+        shutil.move(home.path, folder)
+
+
+def run(plan: Plan) -> list[str]:
+    """Do it all, print the report, and return a line for whatever is not as it must be."""
+    started = time.time()
+    made = waits.make_waits(plan.count, plan.modes, plan.span, plan.timeout)
+    with postgres.serving(standalone._free_port()) as database, Home(poke_interval=10.0) as home:
+        stack = Stack(home, settings(database.dsn, plan.parallelism), standalone._free_port(), started)
+        this = Run(plan, stack, Evidence(database.dsn, home.path, home._fernet_key), made)
+        try:
+            components = ("api-server", "dag-processor") if AIRFLOW >= (3, 0) else ()
+            this.prepare((*components, "scheduler", "triggerer 1"))
+            outcome = this.go()
+            wrong = judge(outcome, database)
+            print(report.table(outcome, plan.events, time.time() - started))
+        except (TimeoutError, ChildProcessError) as error:
+            wrong = [str(error), *report.unfinished(made, this.evidence)]
+        finally:
+            stack.stop()
+        if wrong:
+            keep(home)
+    return wrong
+
+
+def main() -> int:
+    """Run the plan for the Airflow that is installed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--waits", type=int, help="how many, instead of the plan's")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
+    plan = NEWEST if AIRFLOW >= (3, 0) else LOWEST
+    if arguments.waits:
+        plan = Plan(**{**vars(plan), "count": arguments.waits})
+    try:
+        wrong = run(plan)
+    except postgres.MissingError as error:
+        print(f"SKIPPED: {error}")
+        return 0
+    for line in wrong:
+        print(f"WRONG: {line}")
+    print("FAILED" if wrong else "OK: every wait ended with its job's verdict, exactly once")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Airflow's components as processes, which can be killed as when a machine loses its power."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from airflow_provider_hwstatus.testing import standalone
+from airflow_provider_hwstatus.testing.home import Home, stop
+
+HERE = Path(__file__).parent
+
+AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
+
+#: What runs, by the name it has here: Airflow 3 has two components that 2 does not need.
+COMPONENTS = {
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "triggerer 1": ("triggerer", "--skip-serve-logs"),
+} | ({"api-server": ("api-server",), "dag-processor": ("dag-processor",)} if AIRFLOW >= (3, 0) else {})
+
+
+def settings(database: str, parallelism: int) -> dict[str, str]:
+    """
+    Return Airflow's settings: short intervals, so that a death is noticed within seconds.
+
+    :param database: Address of the database.
+    :param parallelism: How many tasks run at the same time.
+    """
+    return standalone._settings(standalone._free_port()) | {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.replace("postgresql:", "postgresql+psycopg2:"),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": str(parallelism),
+        "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
+        "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "600",  # no file changes
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "45",  # it is silent for half a minute if busy
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+    }
+
+
+@dataclass
+class Stack:
+    """Airflow and the fake cloud, started piece by piece."""
+
+    home: Home
+    settings: dict[str, str]
+    cloud_port: int
+    began: float = field(default_factory=time.time)
+    processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    kills: list[tuple[str, float]] = field(default_factory=list)
+
+    def log(self, event: str) -> None:
+        """Show an event as it happens."""
+        print(f"{time.time() - self.began:6.1f} s  {event}", flush=True)
+
+    def start(self, name: str) -> None:
+        """Start a component."""
+        self.log(f"start {name}")
+        if name == "cloud":
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, HERE / "cloud.py", str(self.cloud_port), self.home.path],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                text=True,
+            )
+            return
+        command = COMPONENTS.get(name, ("triggerer", "--skip-serve-logs"))
+        self.processes[name] = self.home.start("airflow", *command, settings=self.settings)
+
+    def airflow(self, *args: str) -> None:
+        """Run a command of Airflow's."""
+        standalone._run(self.home, *args, settings=self.settings)
+
+    def kill(self, name: str) -> None:
+        """Kill -9 a component and everything below it."""
+        self.log(f"kill -9 {name}")
+        self.kills.append((name, time.time()))
+        kill_tree(self.processes.pop(name).pid)
+
+    def leave(self, name: str) -> None:
+        """Let a component end in good order."""
+        self.log(f"{name} leaves")
+        stop(self.processes.pop(name))
+
+    def died(self) -> list[str]:
+        """Return the names of the components that have ended by themselves."""
+        return [name for name, process in self.processes.items() if process.poll() is not None]
+
+    def stop(self) -> None:
+        """End everything, and also what a killed component may have left."""
+        for process in self.processes.values():
+            kill_tree(process.pid)
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("AIRFLOW_HOME") == str(self.home.path):
+                    process.kill()
+            except psutil.Error:  # it has ended, or is not ours
+                continue
+
+
+def kill_tree(pid: int) -> None:
+    """Kill -9 a process and those below it, parents first so that none can tell."""
+    try:
+        top = psutil.Process(pid)
+        tree = [top, *top.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in tree:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(tree, timeout=5)
