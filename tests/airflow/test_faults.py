@@ -56,8 +56,8 @@ FINAL = {
 
 @pytest.fixture
 def quick(huaweicloud, monkeypatch):
-    """A connection whose requests give up after a second."""
-    monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(huaweicloud.connection(request_timeout=1)))
+    """A connection whose requests give up after three seconds."""
+    monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(huaweicloud.connection(request_timeout=3)))
     return huaweicloud
 
 
@@ -109,9 +109,9 @@ def test_no_connection_is_an_outage(huaweicloud, run_sensor, colour, monkeypatch
 
 def test_tolerance_starts_anew_after_each_answer(quick, run_sensor, mode):
     """Many short outages are not one long one."""
-    quick.job("dli_batch", "b1", *["running", 503, 503] * 3, "success")
+    quick.job("dli_batch", "b1", *["running", 503, 503] * 5, "success")
 
-    assert "success" == run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, outage_tolerance=4).verdict
+    assert "success" == run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, outage_tolerance=6).verdict
 
 
 def test_job_that_is_not_there_yet_is_waited_for(quick, run_sensor, mode):

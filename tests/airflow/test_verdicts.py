@@ -161,7 +161,7 @@ def test_deadline_during_an_outage_is_a_timeout(huaweicloud, run_sensor, mode):
     """At the deadline the wait has timed out, and the message names the last error."""
     huaweicloud.job("dli_batch", "j1", "running", 503)
 
-    end = run_sensor(SENSORS["dli_batch"], mode, poke_interval=0.1, timeout=1.0)
+    end = run_sensor(SENSORS["dli_batch"], mode, poke_interval=0.1, timeout=5.0)
     assert "AirflowSensorTimeout" == end.verdict
     assert "503" in str(end.error)
 
