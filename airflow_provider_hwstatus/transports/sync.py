@@ -58,7 +58,7 @@ class SyncTransport:
             with self._session.request(
                 request.method,
                 request.url,
-                headers={name: value.encode() for name, value in request.headers.items()},  # else Latin-1
+                headers={name: _utf8(value) for name, value in request.headers.items()},
                 data=request.body or None,
                 timeout=urllib3.Timeout(total=request.timeout or settings.request_timeout),  # type: ignore[arg-type]  # requests takes it
                 proxies={"http": proxy, "https": proxy} if proxy else None,
@@ -80,6 +80,11 @@ class SyncTransport:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _utf8(value: str) -> str | bytes:
+    """Return a header's value as it is sent and was signed: text would be sent as Latin-1."""
+    return value if value.isascii() else value.encode()
 
 
 class _Session(requests.Session):

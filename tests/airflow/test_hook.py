@@ -204,3 +204,19 @@ def test_unknown_region_is_warned_of_once(huaweicloud, connect, caplog):
         connect(fields)
         assert "running" == sync().state
     assert 1 == sum("xx-new-9 is not one that this release knows" in record.getMessage() for record in caplog.records)
+
+
+def test_users_can_mock_our_requests(requests_mock, connect):
+    """requests-mock, which many test suites use already, works with the hook."""
+    connect(
+        {
+            "conn_type": "hwstatus",
+            "password": "T",
+            "extra": {"auth": "token", "region": "cn-north-4", "project_id": "p1"},
+        }
+    )
+    url = "https://dli.cn-north-4.myhuaweicloud.com/v2.0/p1/batches/b1/state"
+    requests_mock.get(url, json={"id": "b1", "state": "Success"})
+
+    assert "success" == sync().outcome
+    assert "T" == requests_mock.last_request.headers["X-Auth-Token"]
