@@ -61,6 +61,11 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "description": "URL of an HTTP proxy.",
         "schema": {"type": ["string", "null"], "format": "password"},
     },
+    "max_concurrent_requests": {
+        "label": "Requests at once",
+        "description": "How many polls one process has under way at once, at most.",
+        "schema": {"type": ["integer", "null"], "default": 20, "minimum": 1},
+    },
 }
 
 HIDDEN_FIELDS = ["host", "port", "schema"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from airflow_provider_hwstatus.core.auth import login_for
 from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, MalformedResponseError
 from airflow_provider_hwstatus.core.flow import Clock, Patience, Throttle, persist
@@ -61,10 +59,11 @@ class Client:
 
     def _ask(self, kind: JobKind, job_id: str, patience: Patience) -> Flow[JobStatus]:
         project_id = yield from self.project_id()
-        request = status_request(kind, self.settings.endpoint(kind.service), project_id, job_id)
+        timeout = None
         if patience.deadline is not None:
             left = max(patience.deadline - self.clock(), _LAST_LOOK)
-            request = replace(request, timeout=min(left, self.settings.request_timeout))
+            timeout = left if left < self.settings.request_timeout else None
+        request = status_request(kind, self.settings.endpoint(kind.service), project_id, job_id, timeout)
         response: Response = yield from self._login.exchange(request)
         return read_status(kind, job_id, response, self.redact, self.clock())
 

@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError, RetryableError, ThrottledError
-from airflow_provider_hwstatus.core.messages import Flow, Sleep, T
+from airflow_provider_hwstatus.core.messages import Admitted, Flow, Sleep, T
 
 #: Seconds.
 DEFAULT_OUTAGE_TOLERANCE = 600.0
 _FIRST_DELAY = 1.0
 _LONGEST_DELAY = 60.0
+
+#: Seconds between two requests of a connection that has been throttled, and what an answer does to them.
+_SHORTEST_GAP = 0.02
+_LONGEST_GAP = 60.0
+_RECOVERY = 0.995
 
 #: Returns seconds since 1970.
 Clock = Callable[[], float]
@@ -38,19 +43,48 @@ class Patience:
 
 
 class Throttle:
-    """What a connection has been told about asking too often; all of its waits share it."""
+    """
+    How often a connection may ask, as far as the service has told; all of its waits share it.
+
+    A 429 holds all of them back. When its time is over they come back one after the other: half as fast as the last
+    time, and a little faster with each answer.
+    """
 
     def __init__(self) -> None:
-        self.until = 0.0
-        self._held = 0.0
+        self._until = 0.0
+        self._next = 0.0
+        self._gap = 0.0
 
-    def hold(self, seconds: float, now: float) -> None:
-        """Let nobody ask for *seconds*; within as long again, all come back."""
-        self.until, self._held = max(self.until, now + seconds), seconds
+    def refused(self, seconds: float, now: float) -> None:
+        """Let nobody ask for *seconds*."""
+        if now >= self._until:  # else it is one of those that were under way, and says nothing new
+            self._gap = min(max(2 * self._gap, _SHORTEST_GAP), _LONGEST_GAP)
+        self._until = max(self._until, now + seconds)
 
-    def turn(self) -> float:
-        """Return when one of those who wait may ask, in seconds since 1970: not all of them at once."""
-        return self.until + random.uniform(0.0, self._held)  # noqa: S311  # spreads, hides nothing
+    def answered(self) -> None:
+        """Take note that the service did not mind."""
+        self._gap = self._gap * _RECOVERY if self._gap > _SHORTEST_GAP / 10 else 0.0
+
+    def turn(self, limit: float, clock: Clock) -> Flow[None]:
+        """
+        Pause until this connection may ask once more.
+
+        :param limit: When to give up, in seconds since 1970.
+        :raises ThrottledError: It may not before *limit*.
+        """
+        at = self._book(now := clock())
+        while now < at:
+            if now >= limit:
+                raise ThrottledError("held back, because the service said 429 to another wait of this connection")
+            yield Sleep(min(at, limit) - now)
+            now = clock()
+            if now < self._until:  # refused meanwhile
+                at = self._book(now)
+
+    def _book(self, now: float) -> float:
+        at = max(now, self._until, self._next)
+        self._next = at + self._gap
+        return at
 
 
 def delays() -> Iterator[float]:
@@ -71,39 +105,36 @@ def persist(attempt: Callable[[], Flow[T]], patience: Patience, throttle: Thrott
     :raises DeadlineError: The deadline came first.
     """
     outage_began: float | None = None
-    last: RetryableError | None = None
-    pauses = delays()
-    while True:
-        limit = patience.limit(outage_began)
-        if not (yield from _throttle_over(throttle, limit, clock)):
-            raise _given_up(last, patience, clock())
+    pauses: Iterator[float] | None = None
+    limit, began = patience.limit(None), clock()
+
+    def in_turn() -> Flow[T]:
+        nonlocal began
+        yield from throttle.turn(limit, clock)
         began = clock()
+        return (yield from attempt())
+
+    while True:
         try:
-            return (yield from attempt())
+            result: T = yield Admitted(in_turn, limit - clock())
         except RetryableError as error:
             last = error
+        else:
+            throttle.answered()
+            return result
+        now, pauses = clock(), pauses or delays()
         outage_began = began if outage_began is None else outage_began
-        now, limit, pause = clock(), patience.limit(outage_began), max(next(pauses), last.retry_after or 0.0)
+        limit, pause = patience.limit(outage_began), max(next(pauses), last.retry_after or 0.0)
         if isinstance(last, ThrottledError):
-            throttle.hold(pause, now)
+            throttle.refused(pause, now)
         if now >= limit:
             raise _given_up(last, patience, now)
         yield Sleep(min(pause, limit - now))
 
 
-def _throttle_over(throttle: Throttle, limit: float, clock: Clock) -> Flow[bool]:
-    """Wait until this connection may ask again, and return whether that is before *limit*."""
-    while (now := clock()) < throttle.until:
-        if now >= limit:
-            return False
-        yield Sleep(min(throttle.turn(), limit) - now)
-    return True
-
-
-def _given_up(last: RetryableError | None, patience: Patience, now: float) -> HwStatusError:
-    error = last or ThrottledError("held back, because the service said 429 to another wait of this connection")
+def _given_up(last: RetryableError, patience: Patience, now: float) -> HwStatusError:
     if patience.deadline is not None and now >= patience.deadline:
-        return DeadlineError(f"the deadline passed without an answer; the last error was: {error}")
+        return DeadlineError(f"the deadline passed without an answer; the last error was: {last}")
     if patience.outage_tolerance:
-        return error.about(f"no answer for {patience.outage_tolerance:g} s (outage_tolerance); the last error was")
-    return error
+        return last.about(f"no answer for {patience.outage_tolerance:g} s (outage_tolerance); the last error was")
+    return last

@@ -7,6 +7,7 @@ colour: :mod:`airflow_provider_hwstatus.transports.drivers` runs it, sync or asy
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,8 +15,10 @@ from urllib.parse import quote, urlsplit
 
 T = TypeVar("T")
 
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """
     One HTTP request.
@@ -33,6 +36,10 @@ class Request:
     timeout: float | None = None
     direct: bool = False
 
+    def with_headers(self, headers: Mapping[str, str]) -> Request:
+        """Return a copy with other headers."""
+        return Request(self.method, self.url, headers, self.body, self.timeout, self.direct)
+
     def __str__(self) -> str:
         parts = urlsplit(self.url)
         return f"{self.method} {parts.scheme}://{parts.netloc}{parts.path}"
@@ -43,7 +50,7 @@ class Response:
     """
     One HTTP reply.
 
-    :param headers: By lower-case name.
+    :param headers: Asked by lower-case name, whatever case the wire had.
     """
 
     status: int
@@ -74,16 +81,29 @@ class Exclusive:
 
 
 @dataclass(frozen=True)
+class Admitted:
+    """
+    Run a flow as soon as fewer than ``max_concurrent_requests`` others that asked for this run on this connection.
+
+    :param flow: Makes the flow; called when it is this wait's turn.
+    :param patience: Seconds after which a wait that still queues goes before all others.
+    """
+
+    flow: Callable[[], Generator[Any, Any, Any]]
+    patience: float
+
+
+@dataclass(frozen=True)
 class Mask:
     """Have a secret that was fetched masked in all logs of this process; those of the connection are already."""
 
     secret: str = field(repr=False)
 
 
-Effect = Request | Sleep | Exclusive | Mask
+Effect = Request | Sleep | Exclusive | Admitted | Mask
 Flow = Generator[Effect, Any, T]
 
 
 def encode(text: str) -> str:
     """Return *text* as one percent-encoded path segment or query value, in the gateway's own alphabet."""
-    return quote(text, safe="~")
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="~")  # quote takes ten times as long

@@ -15,6 +15,7 @@ from airflow_provider_hwstatus.core.errors import ConfigurationError, MalformedR
 T = TypeVar("T")
 
 DEFAULT_REQUEST_TIMEOUT = 30.0
+DEFAULT_MAX_CONCURRENT_REQUESTS = 20
 _LONGEST_REQUEST_TIMEOUT = 240.0  # below the margin that Airflow's own time-out of a deferral has
 
 _PROJECT_ID = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -35,6 +36,7 @@ class Settings:
     :param verify: Whether to check TLS certificates, or the path of a CA bundle to check them with.
     :param request_timeout: Seconds for one HTTP request, reading the reply included.
     :param proxy: URL of an HTTP proxy.
+    :param max_concurrent_requests: How many polls are under way at once in one process, at most; the others queue.
     """
 
     auth: str = "aksk"
@@ -52,6 +54,7 @@ class Settings:
     verify: bool | str = True
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT
     proxy: str | None = field(default=None, repr=False)
+    max_concurrent_requests: int = DEFAULT_MAX_CONCURRENT_REQUESTS
 
     def endpoint(self, service: str) -> str:
         """
@@ -97,6 +100,7 @@ def settings_from(
         verify=_verify(fields.get("verify")),
         request_timeout=_request_timeout(fields.get("request_timeout")),
         proxy=_checked(fields, "proxy", _proxy),
+        max_concurrent_requests=_max_concurrent_requests(fields.get("max_concurrent_requests")),
         **texts,
     )
 
@@ -195,3 +199,12 @@ def _request_timeout(value: object) -> float:
             f"request_timeout must be a number of seconds above 0 and at most {_LONGEST_REQUEST_TIMEOUT:g}"
         )
     return seconds
+
+
+def _max_concurrent_requests(value: object) -> int:
+    if value is None or value == "":
+        return DEFAULT_MAX_CONCURRENT_REQUESTS
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise ConfigurationError("max_concurrent_requests must be a whole number from 1 to 9999")
+    return int(text)

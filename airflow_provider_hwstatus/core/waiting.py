@@ -25,6 +25,9 @@ from airflow_provider_hwstatus.core.status import JobStatus
 #: Seconds that lie at least between two polls of a job, whatever the interval.
 SHORTEST_INTERVAL = 0.1
 
+#: Part of the interval by which each is longer or shorter, so that waits that begin together do not stay together.
+_JITTER = 0.1
+
 UNKNOWN_STATE_POLICIES = ("wait", "fail")
 
 
@@ -66,12 +69,13 @@ class Plan:
             raise ConfigurationError(f"on_unknown_state must be 'wait' or 'fail'; it is {self.on_unknown_state!r}")
 
     def interval(self, now: float) -> float:
-        """Return seconds from *now* to the next poll: at the deadline at the latest."""
-        interval = self.poke_interval
+        """Return seconds from *now* to the next poll: the interval with jitter, at the deadline at the latest."""
         if self.exponential_backoff:
             interval = _grown(self.poke_interval, now - self.began)
             if self.max_wait is not None:
                 interval = min(interval, self.max_wait)
+        else:
+            interval = self.poke_interval * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # spreads, hides nothing
         if self.deadline is not None:
             interval = min(interval, self.deadline - now)
         return max(interval, SHORTEST_INTERVAL)

@@ -111,7 +111,7 @@ class JobStatusSensor(BaseSensorOperator):
 
     @cached_property
     def _observer(self) -> Observer:
-        return Observer(self.log)
+        return Observer(self.log, time.time)
 
     def execute(self, context: Context) -> Any:
         """Wait, or defer the wait if the job is not over yet. Returns the last status, as a dict."""

@@ -12,7 +12,7 @@ import yarl
 from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import MalformedResponseError, TransportError
 from airflow_provider_hwstatus.core.messages import Request, Response
-from airflow_provider_hwstatus.transports.network import CHUNK, HEADERS, LONGEST_BODY, proxy_for, ssl_context
+from airflow_provider_hwstatus.transports.network import HEADERS, LONGEST_BODY, Proxies, ssl_context
 
 #: Seconds for which an idle connection is kept: longer than any usual interval between polls.
 KEEPALIVE = 300.0
@@ -27,6 +27,7 @@ class AioTransport:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._proxies = Proxies(client)
         self._timeout = aiohttp.ClientTimeout(total=client.settings.request_timeout)
         self._session: aiohttp.ClientSession | None = None
 
@@ -50,8 +51,7 @@ class AioTransport:
         """
         if self._session is None:
             raise RuntimeError("open() comes first")
-        proxy = proxy_for(request, self._client.settings)
-        self._client.redact.add_url(proxy)
+        proxy = self._proxies(request)
         try:
             async with self._session.request(
                 request.method,
@@ -62,8 +62,7 @@ class AioTransport:
                 timeout=self._timeout if request.timeout is None else aiohttp.ClientTimeout(total=request.timeout),
                 allow_redirects=False,
             ) as reply:
-                headers = {name.lower(): value for name, value in reply.headers.items()}
-                return Response(reply.status, headers, await _body(reply))
+                return Response(reply.status, reply.headers, await _body(reply))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failure = f"{request}: {_shown(error)}"
         raise TransportError(self._client.redact(failure))  # not where it is caught: its context may hold secrets
@@ -90,7 +89,7 @@ def _shown(error: Exception) -> str:
 
 async def _body(reply: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
-    async for chunk in reply.content.iter_chunked(CHUNK):
+    while chunk := await reply.content.readany():
         body += chunk
         if len(body) > LONGEST_BODY:
             raise MalformedResponseError(f"the reply is longer than {LONGEST_BODY} bytes", http_status=reply.status)

@@ -10,7 +10,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_hwstatus.core.errors import HwStatusError
-from airflow_provider_hwstatus.core.messages import Effect, Exclusive, Flow, Mask, Request, Response, Sleep, T
+from airflow_provider_hwstatus.core.messages import (
+    Admitted,
+    Effect,
+    Exclusive,
+    Flow,
+    Mask,
+    Request,
+    Response,
+    Sleep,
+    T,
+)
+from airflow_provider_hwstatus.transports.slots import Slots
 
 Lock = TypeVar("Lock")
 
@@ -66,6 +77,8 @@ def drive(
     def perform(effect: Effect) -> Any:
         if isinstance(effect, Sleep):
             return sleep(effect.seconds)
+        if isinstance(effect, Admitted):  # a thread has one request under way
+            return drive(effect.flow(), send, turns, mask, sleep)
         if isinstance(effect, Mask):
             return mask(effect.secret)
         if isinstance(effect, Exclusive):
@@ -102,6 +115,7 @@ async def adrive(
     flow: Flow[T],
     send: Callable[[Request], Awaitable[Response]],
     turns: Turns[asyncio.Lock],
+    slots: Slots,
     mask: Callable[[str], Awaitable[object]],
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> T:
@@ -110,6 +124,8 @@ async def adrive(
     async def perform(effect: Effect) -> Any:
         if isinstance(effect, Sleep):
             return await sleep(effect.seconds)
+        if isinstance(effect, Admitted):
+            return await slots.run(adrive(effect.flow(), send, turns, slots, mask, sleep), effect.patience)
         if isinstance(effect, Mask):
             return await mask(effect.secret)
         if isinstance(effect, Exclusive):
@@ -118,7 +134,7 @@ async def adrive(
             async with turn.lock:
                 turn.begin(ticket)
                 try:
-                    return await adrive(effect.flow(), send, turns, mask, sleep)
+                    return await adrive(effect.flow(), send, turns, slots, mask, sleep)
                 except HwStatusError as exc:
                     error = exc
                     raise

@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import ConfigurationError
 from airflow_provider_hwstatus.core.messages import Request
-from airflow_provider_hwstatus.core.settings import Settings
 
 #: Bytes of a reply that are read at most, after decompression. A status takes a hundred.
 LONGEST_BODY = 4 * 1024 * 1024
@@ -61,17 +61,34 @@ def _certifi() -> str:
     return certifi.where()
 
 
-def proxy_for(request: Request, settings: Settings) -> str | None:
+class Proxies:
     """
-    Return the URL of the proxy for a request: the connection's, else the one of this machine's variables.
+    The proxies that a client's requests go through.
 
-    :raises ConfigurationError: That one is no HTTP proxy.
+    :param client: Whose settings may name one, and which must not show its password.
     """
-    if request.direct:
-        return None
-    if settings.proxy:
-        return settings.proxy
-    parts = urlsplit(request.url)
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._found: dict[str, str | None] = {}  # the machine's variables take as long to read as a reply
+
+    def __call__(self, request: Request) -> str | None:
+        """
+        Return the URL of the proxy for a request: the connection's, else the one of this machine's variables.
+
+        :raises ConfigurationError: That one is no HTTP proxy.
+        """
+        if request.direct or self._client.settings.proxy:
+            return None if request.direct else self._client.settings.proxy
+        origin = request.url[: request.url.find("/", len("https://"))]
+        if origin not in self._found:
+            self._found[origin] = _machines_proxy(origin)
+            self._client.redact.add_url(self._found[origin])
+        return self._found[origin]
+
+
+def _machines_proxy(url: str) -> str | None:
+    parts = urlsplit(url)
     if proxy_bypass(parts.hostname or ""):
         return None
     proxies = getproxies()

@@ -15,6 +15,7 @@ from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.messages import Flow, T
 from airflow_provider_hwstatus.core.settings import Settings
 from airflow_provider_hwstatus.transports.drivers import Turns, adrive, drive
+from airflow_provider_hwstatus.transports.slots import Slots
 
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.transports.aio import AioTransport
@@ -65,13 +66,14 @@ class AsyncConnection:
         self.waits = 0  # how many share it now
         self.joined = 0  # how many have, since it was opened
         self._turns = Turns(asyncio.Lock)
+        self._slots = Slots(settings.max_concurrent_requests)
         self._opening = asyncio.Lock()
         self._transport: AioTransport | None = None
 
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow of this connection's client."""
         transport = self._transport or await self._open()
-        return await adrive(flow, transport.send, self._turns, self._mask)
+        return await adrive(flow, transport.send, self._turns, self._slots, self._mask)
 
     async def _open(self) -> AioTransport:
         async with self._opening:

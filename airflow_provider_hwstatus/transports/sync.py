@@ -21,7 +21,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import ConfigurationError, MalformedResponseError, TransportError
 from airflow_provider_hwstatus.core.messages import Request, Response
-from airflow_provider_hwstatus.transports.network import CHUNK, HEADERS, LONGEST_BODY, proxy_for, ssl_context
+from airflow_provider_hwstatus.transports.network import CHUNK, HEADERS, LONGEST_BODY, Proxies, ssl_context
 
 if int(version("urllib3").split(".")[0]) < 2:  # the first that notices half a body
     raise ConfigurationError(f"urllib3 2 or newer is needed; {version('urllib3')} is installed")
@@ -36,6 +36,7 @@ class SyncTransport:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._proxies = Proxies(client)
         self._session = _Session()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.trust_env = False  # .netrc is never read; the proxy variables are read below
@@ -52,8 +53,7 @@ class SyncTransport:
         :raises MalformedResponseError: The reply is longer than a status can be.
         """
         settings = self._client.settings
-        proxy = proxy_for(request, settings)
-        self._client.redact.add_url(proxy)
+        proxy = self._proxies(request)
         try:
             with self._session.request(
                 request.method,
@@ -65,8 +65,7 @@ class SyncTransport:
                 allow_redirects=False,
                 stream=True,
             ) as reply:
-                headers = {name.lower(): value for name, value in reply.headers.items()}
-                return Response(reply.status_code, headers, _body(reply))
+                return Response(reply.status_code, reply.headers, _body(reply))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             failure = f"{request}: {error!r}"
         raise TransportError(self._client.redact(failure))  # not where it is caught: its context may hold secrets

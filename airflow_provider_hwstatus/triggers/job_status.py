@@ -125,7 +125,7 @@ class JobStatusTrigger(BaseTrigger):
             yield TriggerEvent({"status": status.to_dict()})
 
     async def _wait(self) -> JobStatus:
-        kind, plan, observer = self._kind(), self._plan(), Observer(self.log)
+        kind, plan, observer = self._kind(), self._plan(), Observer(self.log, time.time)
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
         give_up = time.time() + (0.0 if self.began is None else LOOKUP_TOLERANCE)
         while True:

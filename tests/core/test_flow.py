@@ -1,16 +1,19 @@
 """Going on without an answer, by a clock that only sleeping moves."""
 
+from math import inf
+
 import pytest
 
 from airflow_provider_hwstatus.core.errors import (
     ApiError,
     DeadlineError,
+    HwStatusError,
     ServerError,
     ThrottledError,
     TransportError,
 )
 from airflow_provider_hwstatus.core.flow import Patience, Throttle, persist
-from airflow_provider_hwstatus.core.messages import Sleep
+from airflow_provider_hwstatus.core.messages import Admitted, Sleep
 
 START = 1_000_000.0
 
@@ -36,15 +39,27 @@ class World:
 
     def run(self, tolerance=600.0, deadline=None):
         patience = Patience(tolerance, None if deadline is None else START + deadline)
-        flow = persist(self.attempt, patience, self.throttle, lambda: self.now)
+        return self.drive(persist(self.attempt, patience, self.throttle, lambda: self.now))
+
+    def drive(self, flow):
+        resume, value = flow.send, None
         try:
             while True:
-                effect = flow.send(None)
-                assert isinstance(effect, Sleep)
-                assert effect.seconds >= 0
-                self.now += effect.seconds
+                effect = resume(value)
+                try:
+                    resume, value = flow.send, self.perform(effect)
+                except HwStatusError as error:
+                    resume, value = flow.throw, error
         except StopIteration as done:
             return done.value
+
+    def perform(self, effect):
+        if isinstance(effect, Admitted):
+            return self.drive(effect.flow())
+        assert isinstance(effect, Sleep)
+        assert effect.seconds >= 0
+        self.now += effect.seconds
+        return None
 
     @property
     def elapsed(self):
@@ -166,27 +181,89 @@ def test_throttling_holds_back_all_waits_of_a_connection():
 
     second = World("answer", throttle=first.throttle)
     second.run()
-    assert 60.0 <= second.asked[0] <= 120.0
+    assert 60.0 == pytest.approx(second.asked[0])
+
+
+def turns(throttle, count, now=START):
+    """Return when each of *count* waits may ask that all come at the same time, in seconds since then."""
+    pauses = [next(throttle.turn(inf, lambda: now), Sleep(0.0)).seconds for _ in range(count)]
+    return [now - START + pause for pause in pauses]
 
 
 def test_waits_that_were_held_back_do_not_come_back_at_once():
-    """Who was told to wait a minute comes back within the next one, spread over it."""
-    throttle, turns = Throttle(), []
-    throttle.hold(60.0, START)
-    for _ in range(200):
-        world = World("answer", throttle=throttle)
-        world.run()
-        turns += world.asked
+    """Who was told to wait a minute comes back after the one before."""
+    throttle = Throttle()
+    throttle.refused(60.0, START)
 
-    by_second = [sum(second <= turn < second + 10 for turn in turns) for second in range(60, 120, 10)]
-    assert 200 == sum(by_second)
-    assert max(by_second) < 2.2 * 200 / 6
+    back = turns(throttle, 200)
+    assert 60.0 == pytest.approx(min(back))
+    assert {0.02} == {round(later - earlier, 6) for earlier, later in zip(back, back[1:], strict=False)}
+
+
+def test_each_refusal_halves_the_rate_and_each_answer_raises_it():
+    """The rate finds its way below what the service allows, and back when it allows all."""
+    throttle = Throttle()
+    gaps = []
+    for round_ in range(4):
+        throttle.refused(1.0, START + 100.0 * round_)
+        one, other = turns(throttle, 2, START + 100.0 * round_)
+        gaps.append(other - one)
+    assert gaps == pytest.approx([0.02, 0.04, 0.08, 0.16])
+
+    for _ in range(100):
+        throttle.answered()
+    one, other = turns(throttle, 2, START + 500.0)
+    assert 0.09 < other - one < 0.11
+    for _ in range(1000):
+        throttle.answered()
+    assert [600.0] * 100 == pytest.approx(turns(throttle, 100, START + 600.0))
+
+
+def test_refusals_of_one_moment_count_once():
+    """Twenty requests that were under way together and are refused together say no more than one."""
+    throttle = Throttle()
+    for _ in range(20):
+        throttle.refused(1.0, START)
+
+    one, other = turns(throttle, 2)
+    assert 0.02 == pytest.approx(other - one)
+
+
+def test_refusal_during_the_pause_is_heard():
+    """A wait whose turn has come after another was refused pauses anew."""
+    throttle, now = Throttle(), START
+    throttle.refused(10.0, START)
+    turn = throttle.turn(inf, lambda: now)
+    now += next(turn).seconds
+    throttle.refused(30.0, now)
+
+    assert 30.0 == pytest.approx(next(turn).seconds)
+
+
+@pytest.mark.parametrize("allowed", [1, 20])
+def test_throttled_connection_serves_all(allowed):
+    """A thousand questions to a service that allows few a second are all answered, at most of the rate it allows."""
+    throttle, now, answered, refused, window = Throttle(), START, 0, 0, []
+    while answered < 1000:
+        for pause in throttle.turn(inf, lambda: now):
+            now += pause.seconds
+        window = [then for then in window if then > now - 1.0]
+        if len(window) >= allowed:
+            refused += 1
+            throttle.refused(1.0, now)
+        else:
+            window.append(now)
+            throttle.answered()
+            answered += 1
+
+    assert 1000 / (now - START) > 0.5 * allowed
+    assert refused < 100
 
 
 def test_held_back_until_the_deadline_is_a_deadline():
     """A wait that may not ask before its deadline says why."""
     throttle = Throttle()
-    throttle.hold(600.0, START)
+    throttle.refused(600.0, START)
 
     world = World("answer", throttle=throttle)
     with pytest.raises(DeadlineError, match="429"):
@@ -197,6 +274,6 @@ def test_held_back_until_the_deadline_is_a_deadline():
 def test_being_held_back_is_no_outage():
     """Tolerance counts from a failed request; keeping quiet because others were told to is not one."""
     throttle = Throttle()
-    throttle.hold(600.0, START)
+    throttle.refused(600.0, START)
 
     assert "answer" == World("answer", throttle=throttle).run(tolerance=0.0)

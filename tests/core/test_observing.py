@@ -1,8 +1,10 @@
 """What a wait says while it goes on."""
 
+import pytest
+
 from airflow_provider_hwstatus.core.errors import ApiError
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH
-from airflow_provider_hwstatus.core.observing import Observer
+from airflow_provider_hwstatus.core.observing import Observer, duration
 from airflow_provider_hwstatus.core.status import JobStatus
 
 
@@ -14,14 +16,15 @@ class Log:
         return lambda message, *args: self.lines.append((level, message % args))
 
 
-def told(*states):
-    log = Log()
-    observer = Observer(log)
+def told(*states, pause=0.0):
+    log, now = Log(), 1_000_000.0
+    observer = Observer(log, lambda: now)
     for state in states:
         if isinstance(state, Exception):
             observer.saw(state)
         else:
             observer.saw(JobStatus(kind="dli_batch", job_id="b1", state=state, outcome=DLI_BATCH.outcome_of(state)))
+        now += pause
     return log.lines
 
 
@@ -29,9 +32,9 @@ def test_one_line_per_change_of_state():
     """A wait of days in one state is one line."""
     assert [
         ("info", "DLI batch b1: state 'starting' (in progress)"),
-        ("info", "DLI batch b1: state 'running' (in progress), was 'starting'"),
-        ("info", "DLI batch b1: state 'success' (success), was 'running'"),
-    ] == told("starting", "starting", "running", "running", "running", "success")
+        ("info", "DLI batch b1: state 'running' (in progress), was 'starting' for 20 s"),
+        ("info", "DLI batch b1: state 'success' (success), was 'running' for 30 s"),
+    ] == told("starting", "starting", "running", "running", "running", "success", pause=10.0)
 
 
 def test_one_warning_per_unknown_state():
@@ -44,3 +47,30 @@ def test_one_warning_per_unknown_state():
 def test_overlooked_error_is_told():
     """silent_fail goes on, but not silently."""
     assert [("error", "Going on after an error: no")] == told(ApiError("no"))
+
+
+def test_one_line_an_hour_in_an_unchanged_state():
+    """Who reads the log of a wait of days sees that it goes on."""
+    assert [
+        ("info", "DLI batch b1: state 'running' (in progress)"),
+        ("info", "DLI batch b1: still waiting after 1 h and 61 polls; state 'running' for 1 h"),
+        ("info", "DLI batch b1: still waiting after 2 h and 121 polls; state 'running' for 2 h"),
+        ("info", "DLI batch b1: state 'success' (success), was 'running' for 2 h 30 min"),
+    ] == told(*["running"] * 150, "success", pause=60.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 s"),
+        (59.9, "59 s"),
+        (60.0, "1 min"),
+        (200.0, "3 min 20 s"),
+        (3600.0, "1 h"),
+        (191_000.0, "2 d 5 h"),
+        (86_401.0, "1 d 1 s"),
+    ],
+)
+def test_durations_are_read_easily(seconds, text):
+    """Two units say enough."""
+    assert text == duration(seconds)

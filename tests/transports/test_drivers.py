@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_hwstatus.core.errors import ServerError
 from airflow_provider_hwstatus.core.messages import Exclusive, Sleep
 from airflow_provider_hwstatus.transports.drivers import Turns, adrive, drive
+from airflow_provider_hwstatus.transports.slots import Slots
 
 
 class Once:
@@ -53,7 +54,7 @@ def all_sync(make, count):
 def all_async(make, count):
     async def run():
         turns = Turns(asyncio.Lock)
-        return await asyncio.gather(*(adrive(make(), None, turns, None) for _ in range(count)), return_exceptions=True)
+        return await asyncio.gather(*(adrive(make(), None, turns, Slots(20), None) for _ in range(count)), return_exceptions=True)
 
     return asyncio.run(run())
 
@@ -113,8 +114,8 @@ def test_cancelled_turn_lets_the_next_one_in():
 
     async def run():
         turns = Turns(asyncio.Lock)
-        first = asyncio.create_task(adrive(once.need(), None, turns, None))
-        second = asyncio.create_task(adrive(once.need(), None, turns, None))
+        first = asyncio.create_task(adrive(once.need(), None, turns, Slots(20), None))
+        second = asyncio.create_task(adrive(once.need(), None, turns, Slots(20), None))
         await asyncio.sleep(0.05)
         first.cancel()
         return await second

@@ -1,0 +1,136 @@
+"""How many polls are under way at once, and who goes next."""
+
+import asyncio
+import math
+
+import pytest
+
+from airflow_provider_hwstatus.core.errors import ServerError, TransportError
+from airflow_provider_hwstatus.transports.slots import Slots
+
+
+class Requests:
+    """Requests that end when they are told to."""
+
+    def __init__(self, count):
+        self.slots = Slots(count)
+        self.under_way = {}
+        self.began = []
+        self.most = 0
+
+    def send(self, name, patience=math.inf):
+        return asyncio.create_task(self.slots.run(self._send(name), patience))
+
+    async def _send(self, name):
+        self.began.append(name)
+        self.under_way[name] = asyncio.get_running_loop().create_future()
+        self.most = max(self.most, len(self.under_way))
+        try:
+            return await self.under_way[name]
+        finally:
+            del self.under_way[name]
+
+    async def end(self, name, error=None):
+        reply = self.under_way[name]
+        if error:
+            reply.set_exception(error)
+        else:
+            reply.set_result(name)
+        await settled()
+
+
+async def settled():
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_no_more_than_the_bound_run_at_once():
+    """The others queue, and go in the order in which they came."""
+
+    async def run():
+        requests = Requests(3)
+        tasks = [requests.send(number) for number in range(50)]
+        await settled()
+        while requests.under_way:
+            await requests.end(next(iter(requests.under_way)))
+        return requests, await asyncio.gather(*tasks)
+
+    requests, replies = asyncio.run(run())
+    assert 3 == requests.most
+    assert list(range(50)) == requests.began == replies
+
+
+def test_whose_patience_ends_goes_first():
+    """A wait at its deadline does not queue behind those that have time."""
+
+    async def run():
+        requests = Requests(1)
+        tasks = [requests.send("first"), requests.send("patient"), requests.send("hurried", patience=0.05)]
+        await asyncio.sleep(0.1)
+        for name in ("first", "hurried", "patient"):
+            await requests.end(name)
+        await asyncio.gather(*tasks)
+        return requests.began
+
+    assert ["first", "hurried", "patient"] == asyncio.run(run())
+
+
+@pytest.mark.parametrize("cancelled", ["under way", "its turn has come", "queued"])
+def test_a_wait_that_is_cancelled_keeps_no_slot(cancelled):
+    """Whatever a wait was doing when its trigger was moved away, the next one goes on."""
+
+    async def run():
+        requests = Requests(1)
+        first, second, third = (requests.send(name) for name in ("first", "second", "third"))
+        await settled()
+        if cancelled == "under way":
+            first.cancel()
+        elif cancelled == "its turn has come":
+            requests.under_way["first"].set_result(None)
+            await asyncio.sleep(0)
+            second.cancel()
+        else:
+            second.cancel()
+            await settled()
+            await requests.end("first")
+        await settled()
+        if "second" in requests.under_way:
+            await requests.end("second")
+        await requests.end("third")
+        return await third
+
+    assert "third" == asyncio.run(run())
+
+
+def test_those_who_queue_share_an_outage():
+    """Where no request gets an answer, those that queue behind it need not find out one by one."""
+
+    async def run():
+        requests = Requests(2)
+        tasks = [requests.send(number) for number in range(100)]
+        await settled()
+        await requests.end(0, TransportError("hangs"))
+        await requests.end(1, TransportError("hangs"))
+        return requests.began, await asyncio.gather(*tasks, return_exceptions=True)
+
+    began, results = asyncio.run(run())
+    assert [0, 1] == began
+    assert 100 == sum(isinstance(result, TransportError) for result in results)
+    assert 100 == len(set(map(id, results)))
+
+
+def test_a_single_failure_is_not_shared():
+    """While others are answered, be it with an error of the service, a request that fails fails alone."""
+
+    async def run():
+        requests = Requests(2)
+        tasks = [requests.send(number) for number in range(5)]
+        await settled()
+        await requests.end(0, ServerError("503"))
+        await requests.end(1, TransportError("reset"))
+        for number in (2, 3, 4):
+            await requests.end(number)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    results = asyncio.run(run())
+    assert ["503", "reset", "2", "3", "4"] == list(map(str, results))
