@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
+
 from airflow_provider_hwstatus.core.auth import login_for
 from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, MalformedResponseError
 from airflow_provider_hwstatus.core.flow import Clock, Patience, Throttle, persist
-from airflow_provider_hwstatus.core.jobs import JobKind
+from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, encode
 from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.replies import promised
@@ -14,6 +17,10 @@ from airflow_provider_hwstatus.core.status import JobStatus, read_status, status
 
 #: Seconds that a question at the deadline, or after it, may take.
 _LAST_LOOK = 5.0
+
+
+#: Bytes of a reply that are kept to compare the next one with.
+_SHORT = 1024
 
 
 class Client:
@@ -40,11 +47,15 @@ class Client:
 
         :raises HwStatusError: The question could not be answered.
         """
-        check_job_id(kind.id_name, job_id)
-        try:
-            return (yield from persist(lambda: self._ask(kind, job_id, patience), patience, self.throttle, self.clock))
-        except HwStatusError as error:
-            raise error.about(f"{kind.title} {job_id}")  # noqa: B904  # the same error, with its subject
+        return (yield from Question(self, kind, job_id).ask(patience))
+
+    def exchange(self, request: Request) -> Flow[Response]:
+        """
+        Send *request* as the one who is logged in.
+
+        :raises HwStatusError: It was refused, or the login was.
+        """
+        return (yield from self._login.exchange(request))
 
     def project_id(self) -> Flow[str]:
         """
@@ -56,16 +67,6 @@ class Client:
             yield from self._login.ensure()
             self._project_id = self._login.project_id or (yield Exclusive("project", self._look_up_project))
         return self._project_id
-
-    def _ask(self, kind: JobKind, job_id: str, patience: Patience) -> Flow[JobStatus]:
-        project_id = yield from self.project_id()
-        timeout = None
-        if patience.deadline is not None:
-            left = max(patience.deadline - self.clock(), _LAST_LOOK)
-            timeout = left if left < self.settings.request_timeout else None
-        request = status_request(kind, self.settings.endpoint(kind.service), project_id, job_id, timeout)
-        response: Response = yield from self._login.exchange(request)
-        return read_status(kind, job_id, response, self.redact, self.clock())
 
     @property
     def who(self) -> str:
@@ -103,3 +104,55 @@ class Client:
             )
         self._project_id = check_project_id(ids[0])
         return self._project_id
+
+
+class Question:
+    """
+    How a job is, asked as often as need be. What is the same each time is worked out once.
+
+    :raises ConfigurationError: *job_id* cannot be one.
+    """
+
+    def __init__(self, client: Client, kind: JobKind, job_id: str) -> None:
+        self.client = client
+        self.kind = kind
+        self.job_id = check_job_id(kind.id_name, job_id)
+        self._request: Request | None = None
+        self._body: bytes | None = None
+        self._status: JobStatus | None = None
+
+    @property
+    def subject(self) -> str:
+        """What the question is about, as messages call it."""
+        return f"{self.kind.title} {self.job_id}"
+
+    def ask(self, patience: Patience) -> Flow[JobStatus]:
+        """
+        Ask, and go on asking through an outage.
+
+        :raises HwStatusError: The question could not be answered.
+        """
+        client = self.client
+        try:
+            return (yield from persist(lambda: self._ask(patience), patience, client.throttle, client.clock))
+        except HwStatusError as error:
+            raise error.about(self.subject)  # noqa: B904  # the same error, with its subject
+
+    def _ask(self, patience: Patience) -> Flow[JobStatus]:
+        client = self.client
+        request = self._request or (yield from self._build())
+        left = inf if patience.deadline is None else max(patience.deadline - client.clock(), _LAST_LOOK)
+        hurried = left < client.settings.request_timeout
+        response: Response = yield from client.exchange(replace(request, timeout=left) if hurried else request)
+        if response.body == self._body and response.status == 200 and self._status and not hurried:
+            return self._status
+        status = read_status(self.kind, self.job_id, response, client.redact, client.clock())
+        if status.outcome is Outcome.IN_PROGRESS and len(response.body) < _SHORT:
+            self._body, self._status = response.body, status
+        return status
+
+    def _build(self) -> Flow[Request]:
+        project_id = yield from self.client.project_id()
+        endpoint = self.client.settings.endpoint(self.kind.service)
+        self._request = status_request(self.kind, endpoint, project_id, self.job_id)
+        return self._request

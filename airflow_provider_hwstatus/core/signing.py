@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from airflow_provider_hwstatus.core.messages import Request, encode
@@ -55,23 +56,26 @@ def canonical_query_string(query: str) -> str:
     return "&".join(f"{encode(name)}={encode(value)}" for name, value in pairs)
 
 
-def canonical_request(request: Request, signed: Mapping[str, str]) -> str:
+def signed_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that take part in a signature: the gateway drops names with an underscore."""
+    return {name.lower(): headers[name] for name in sorted(headers, key=str.lower) if "_" not in name}
+
+
+def canonical_headers(signed: Mapping[str, str]) -> str:
+    """Return the headers that are signed, by lower-case name in sorted order, and their names."""
+    return "".join(f"{name}:{value.strip()}\n" for name, value in signed.items()) + "\n" + ";".join(signed)
+
+
+def canonical_request(request: Request, headers: str) -> str:
     """
     Return what the gateway computes from *request*, too.
 
-    :param signed: The headers that are signed, by lower-case name in sorted order.
+    :param headers: As :func:`canonical_headers` returned them.
     """
     _, path, query = _split(request.url)
-    return "\n".join(
-        (
-            request.method.upper(),
-            canonical_uri(path),
-            canonical_query_string(query),
-            "".join(f"{name}:{value.strip()}\n" for name, value in signed.items()),
-            ";".join(signed),
-            hashlib.sha256(request.body).hexdigest(),
-        )
-    )
+    content = hashlib.sha256(request.body).hexdigest()
+    uri, query_string = canonical_uri(path), canonical_query_string(query)
+    return f"{request.method.upper()}\n{uri}\n{query_string}\n{headers}\n{content}"
 
 
 def string_to_sign(canonical: str, date: str) -> str:
@@ -81,12 +85,7 @@ def string_to_sign(canonical: str, date: str) -> str:
 
 def signature(secret_key: str, text: str) -> str:
     """Return the signature of a string to sign, in hexadecimal."""
-    return hmac.new(secret_key.encode(), text.encode(), hashlib.sha256).hexdigest()
-
-
-def signed_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that take part in a signature: the gateway drops names with an underscore."""
-    return {name.lower(): headers[name] for name in sorted(headers, key=str.lower) if "_" not in name}
+    return hmac.digest(secret_key.encode(), text.encode(), "sha256").hex()
 
 
 def sign(request: Request, key: AccessKey, now: datetime) -> Request:
@@ -98,22 +97,29 @@ def sign(request: Request, key: AccessKey, now: datetime) -> Request:
     """
     if now.tzinfo is None:
         raise ValueError("now needs a time zone")
-    date = _date(now.replace(microsecond=0))
-    headers = {name: value for name, value in request.headers.items() if name.lower() not in _SET_HERE}
-    headers |= {"Host": _split(request.url)[0], "X-Sdk-Date": date}
-    if key.security_token:
-        headers["X-Security-Token"] = key.security_token
+    host, _, _ = _split(request.url)
+    dressed = _dress(tuple(request.headers.items()), host, now.replace(microsecond=0), key.security_token)
+    text = string_to_sign(canonical_request(request, dressed.canonical), dressed.date)
+    proof = f"SignedHeaders={dressed.names}, Signature={signature(key.secret_key, text)}"
+    return request.with_headers({**dressed.headers, "Authorization": f"{ALGORITHM} Access={key.access_key}, {proof}"})
+
+
+class _Dressed(NamedTuple):
+    headers: Mapping[str, str]
+    canonical: str
+    names: str
+    date: str
+
+
+@lru_cache(maxsize=8)  # in one second, all polls of a connection have the same
+def _dress(own: tuple[tuple[str, str], ...], host: str, now: datetime, token: str | None) -> _Dressed:
+    date = now.astimezone(UTC).strftime(DATE_FORMAT)
+    headers = {name: value for name, value in own if name.lower() not in _SET_HERE}
+    headers |= {"Host": host, "X-Sdk-Date": date}
+    if token:
+        headers["X-Security-Token"] = token
     signed = signed_headers(headers)
-    proof = signature(key.secret_key, string_to_sign(canonical_request(request, signed), date))
-    headers["Authorization"] = (
-        f"{ALGORITHM} Access={key.access_key}, SignedHeaders={';'.join(signed)}, Signature={proof}"
-    )
-    return request.with_headers(headers)
-
-
-@lru_cache(maxsize=2)  # a hundred requests a second have the same
-def _date(now: datetime) -> str:
-    return now.astimezone(UTC).strftime(DATE_FORMAT)
+    return _Dressed(headers, canonical_headers(signed), ";".join(signed), date)
 
 
 def _split(url: str) -> tuple[str, str, str]:

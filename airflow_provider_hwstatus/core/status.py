@@ -69,17 +69,10 @@ class JobStatus:
             raise ValueError(f"not a job status: {error}") from error
 
 
-def status_request(
-    kind: JobKind, endpoint: str, project_id: str, job_id: str, timeout: float | None = None
-) -> Request:
-    """
-    Return the request that asks for the state of a job.
-
-    :param timeout: Seconds for it, if not the connection's.
-    """
+def status_request(kind: JobKind, endpoint: str, project_id: str, job_id: str) -> Request:
+    """Return the request that asks for the state of a job."""
     path = kind.path.format(project_id=encode(project_id), job_id=encode(job_id))
-    headers = {"Content-Type": "application/json", "X-Project-Id": project_id}
-    return Request("GET", endpoint + path, headers, timeout=timeout)
+    return Request("GET", endpoint + path, {"Content-Type": "application/json", "X-Project-Id": project_id})
 
 
 def read_status(kind: JobKind, job_id: str, response: Response, redact: Redactor, now: float) -> JobStatus:

@@ -6,8 +6,9 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
-from airflow_provider_hwstatus.core.client import Client
+from airflow_provider_hwstatus.core.client import Question
 from airflow_provider_hwstatus.core.errors import (
     ConfigurationError,
     CredentialsRefusedError,
@@ -17,7 +18,7 @@ from airflow_provider_hwstatus.core.errors import (
     UnknownStateError,
 )
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
-from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
+from airflow_provider_hwstatus.core.jobs import Outcome
 from airflow_provider_hwstatus.core.messages import Flow, Sleep
 from airflow_provider_hwstatus.core.replies import clip
 from airflow_provider_hwstatus.core.status import JobStatus
@@ -68,6 +69,11 @@ class Plan:
         if self.on_unknown_state not in UNKNOWN_STATE_POLICIES:
             raise ConfigurationError(f"on_unknown_state must be 'wait' or 'fail'; it is {self.on_unknown_state!r}")
 
+    @cached_property
+    def patience(self) -> Patience:
+        """How long to go on without an answer."""
+        return Patience(self.outage_tolerance, self.deadline)
+
     def interval(self, now: float) -> float:
         """Return seconds from *now* to the next poll: the interval with jitter, at the deadline at the latest."""
         if self.exponential_backoff:
@@ -95,7 +101,7 @@ def _grown(poke_interval: float, elapsed: float) -> float:
     return interval * random.uniform(1.0, 2.0)  # noqa: S311  # spreads, hides nothing
 
 
-def poll(client: Client, kind: JobKind, job_id: str, plan: Plan) -> Flow[JobStatus]:
+def poll(question: Question, plan: Plan) -> Flow[JobStatus]:
     """
     Ask once, waiting out an outage, and decide whether the wait may go on.
 
@@ -104,16 +110,15 @@ def poll(client: Client, kind: JobKind, job_id: str, plan: Plan) -> Flow[JobStat
     :raises UnknownStateError: The state is unknown, and the plan is to fail then.
     :raises HwStatusError: The question could not be answered.
     """
-    patience = Patience(plan.outage_tolerance, plan.deadline)
-    status = yield from client.get_status(kind, job_id, patience)
+    status = yield from question.ask(plan.patience)
     if status.outcome is Outcome.UNKNOWN and plan.on_unknown_state == "fail":
         raise UnknownStateError(
-            f"{kind.title} {job_id}: its state {status.state!r} is in no table, and on_unknown_state is 'fail'",
+            f"{question.subject}: its state {status.state!r} is in no table, and on_unknown_state is 'fail'",
             request_id=status.request_id,
         )
-    if not status.over and plan.deadline is not None and client.clock() >= plan.deadline:
+    if plan.deadline is not None and not status.over and question.client.clock() >= plan.deadline:
         raise DeadlineError(
-            f"{kind.title} {job_id}: timed out after {plan.deadline - plan.began:g} s; its state is {status.state!r}",
+            f"{question.subject}: timed out after {plan.deadline - plan.began:g} s; its state is {status.state!r}",
             request_id=status.request_id,
         )
     return status
@@ -136,9 +141,7 @@ def overlook(error: HwStatusError, plan: Plan, now: float) -> None:
 
 
 def wait(
-    client: Client,
-    kind: JobKind,
-    job_id: str,
+    question: Question,
     plan: Plan,
     saw: Callable[[JobStatus | HwStatusError], None],
     first_after: float = 0.0,
@@ -150,17 +153,17 @@ def wait(
     :param first_after: Seconds until the first poll.
     :raises HwStatusError: As :func:`poll`.
     """
-    now = client.clock()
-    left = first_after if plan.deadline is None else min(first_after, plan.deadline - now)
+    clock = question.client.clock
+    left = first_after if plan.deadline is None else min(first_after, plan.deadline - clock())
     yield Sleep(max(left, 0.0))
     while True:
         try:
-            status = yield from poll(client, kind, job_id, plan)
+            status = yield from poll(question, plan)
         except HwStatusError as error:
-            overlook(error, plan, client.clock())
+            overlook(error, plan, clock())
             saw(error)
         else:
             saw(status)
             if status.over:
                 return status
-        yield Sleep(plan.interval(client.clock()))
+        yield Sleep(plan.interval(clock()))

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_hwstatus.core.client import Question
 from airflow_provider_hwstatus.core.errors import (
     CredentialsRefusedError,
     HwStatusError,
@@ -143,7 +144,7 @@ class JobStatusSensor(BaseSensorOperator):
         plan = self._plan()
         try:
             connection = self.hook.get_conn()
-            status = connection.run(poll(connection.client, self.kind, self._job_id, plan))
+            status = connection.run(poll(Question(connection.client, self.kind, self._job_id), plan))
         except HwStatusError as error:
             return self._poke_failed(error, plan)
         self._observer.saw(status)

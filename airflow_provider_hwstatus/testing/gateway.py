@@ -17,6 +17,7 @@ from airflow_provider_hwstatus.core.signing import (
     ALGORITHM,
     DATE_FORMAT,
     AccessKey,
+    canonical_headers,
     canonical_request,
     signature,
     string_to_sign,
@@ -137,4 +138,4 @@ def _canonical(request: Incoming, names: list[str]) -> str:
     signed = {name: request.headers.get(name, "") for name in kept}
     query = f"?{request.query}" if request.query else ""
     wire = Request(request.method, f"http://fake{request.path}{query}", request.headers, request.body)
-    return canonical_request(wire, signed)
+    return canonical_request(wire, canonical_headers(signed))

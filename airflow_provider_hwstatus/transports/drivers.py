@@ -13,7 +13,6 @@ from airflow_provider_hwstatus.core.errors import HwStatusError
 from airflow_provider_hwstatus.core.messages import (
     Admitted,
     Effect,
-    Exclusive,
     Flow,
     Mask,
     Request,
@@ -75,25 +74,25 @@ def drive(
     """Run *flow* to its end in this thread."""
 
     def perform(effect: Effect) -> Any:
+        if isinstance(effect, Request):
+            return send(effect)
         if isinstance(effect, Sleep):
             return sleep(effect.seconds)
         if isinstance(effect, Admitted):  # a thread has one request under way
             return drive(effect.flow(), send, turns, mask, sleep)
         if isinstance(effect, Mask):
             return mask(effect.secret)
-        if isinstance(effect, Exclusive):
-            turn = turns[effect.name]
-            ticket, error = turn.queue(), None
-            with turn.lock:
-                turn.begin(ticket)
-                try:
-                    return drive(effect.flow(), send, turns, mask, sleep)
-                except HwStatusError as exc:
-                    error = exc
-                    raise
-                finally:
-                    turn.end(error)
-        return send(effect)
+        turn = turns[effect.name]
+        ticket, error = turn.queue(), None
+        with turn.lock:
+            turn.begin(ticket)
+            try:
+                return drive(effect.flow(), send, turns, mask, sleep)
+            except HwStatusError as exc:
+                error = exc
+                raise
+            finally:
+                turn.end(error)
 
     resume: Callable[[Any], Any] = flow.send
     value: Any = None
@@ -122,25 +121,25 @@ async def adrive(
     """Run *flow* to its end in this event loop."""
 
     async def perform(effect: Effect) -> Any:
+        if isinstance(effect, Request):
+            return await send(effect)
         if isinstance(effect, Sleep):
             return await sleep(effect.seconds)
         if isinstance(effect, Admitted):
             return await slots.run(adrive(effect.flow(), send, turns, slots, mask, sleep), effect.patience)
         if isinstance(effect, Mask):
             return await mask(effect.secret)
-        if isinstance(effect, Exclusive):
-            turn = turns[effect.name]
-            ticket, error = turn.queue(), None
-            async with turn.lock:
-                turn.begin(ticket)
-                try:
-                    return await adrive(effect.flow(), send, turns, slots, mask, sleep)
-                except HwStatusError as exc:
-                    error = exc
-                    raise
-                finally:
-                    turn.end(error)
-        return await send(effect)
+        turn = turns[effect.name]
+        ticket, error = turn.queue(), None
+        async with turn.lock:
+            turn.begin(ticket)
+            try:
+                return await adrive(effect.flow(), send, turns, slots, mask, sleep)
+            except HwStatusError as exc:
+                error = exc
+                raise
+            finally:
+                turn.end(error)
 
     resume: Callable[[Any], Any] = flow.send
     value: Any = None

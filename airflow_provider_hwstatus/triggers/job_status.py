@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_hwstatus.core.client import Question
 from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
 from airflow_provider_hwstatus.core.observing import Observer
@@ -141,7 +142,7 @@ class JobStatusTrigger(BaseTrigger):
     def _flow(self, connection: AsyncConnection, kind: JobKind, plan: Plan, observer: Observer) -> Flow[JobStatus]:
         # Waits that begin together spread over one interval: each asks a golden section after the one before.
         first_after = (connection.joined - 1) * _GOLDEN_RATIO % 1 * plan.poke_interval
-        return wait(connection.client, kind, self.job_id, plan, observer.saw, first_after)
+        return wait(Question(connection.client, kind, self.job_id), plan, observer.saw, first_after)
 
     def _kind(self) -> JobKind:
         try:

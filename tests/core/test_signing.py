@@ -89,7 +89,9 @@ def test_vector_canonical_request(vector: dict[str, Any]) -> None:
     request = signed(vector)
     others = {name: value for name, value in request.headers.items() if name != "Authorization"}
 
-    assert vector["canonical_request"] == signing.canonical_request(request, signing.signed_headers(others))
+    assert vector["canonical_request"] == signing.canonical_request(
+        request, signing.canonical_headers(signing.signed_headers(others))
+    )
 
 
 def test_vector_url(vector: dict[str, Any]) -> None:

@@ -1,10 +1,11 @@
 """A whole wait, by a clock that only sleeping moves."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
-from airflow_provider_hwstatus.core.client import Client
+from airflow_provider_hwstatus.core.client import Client, Question
 from airflow_provider_hwstatus.core.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -63,11 +64,11 @@ class World:
 
     @property
     def gaps(self):
-        return [later - earlier for earlier, later in zip(self.polls, self.polls[1:], strict=False)]
+        return [later - earlier for earlier, later in pairwise(self.polls)]
 
     def wait(self, first_after=0.0, **plan):
         plan = Plan(**({"poke_interval": 10.0, "began": START} | plan))
-        return self.drive(wait(self.client, DLI_BATCH, "b1", plan, self.saw.append, first_after))
+        return self.drive(wait(Question(self.client, DLI_BATCH, "b1"), plan, self.saw.append, first_after))
 
 
 def test_wait_ends_with_the_job():

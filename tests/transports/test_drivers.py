@@ -54,7 +54,9 @@ def all_sync(make, count):
 def all_async(make, count):
     async def run():
         turns = Turns(asyncio.Lock)
-        return await asyncio.gather(*(adrive(make(), None, turns, Slots(20), None) for _ in range(count)), return_exceptions=True)
+        return await asyncio.gather(
+            *(adrive(make(), None, turns, Slots(20), None) for _ in range(count)), return_exceptions=True
+        )
 
     return asyncio.run(run())
 
