@@ -7,7 +7,7 @@ import json
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SIGNATURE = {"Authorization": "SDK-HMAC-SHA256 none"}
 
 
-class Contestant(ABC):
+class Contestant:
     """
     Something that waits.
 
@@ -35,7 +35,7 @@ class Contestant(ABC):
         self.prepare()
 
     def prepare(self) -> None:
-        """Do what is done once in a process."""
+        """Do what is done once in a process: the server is known."""
 
     async def open(self) -> None:
         """Do what is done once in an event loop."""
@@ -71,8 +71,10 @@ class Bare(Contestant):
             await asyncio.sleep(self.interval)
 
 
-class Triggers(Contestant):
+class Triggers(Contestant, ABC):
     """Triggers of one class."""
+
+    _trigger: Callable[..., BaseTrigger]
 
     @abstractmethod
     def trigger(self, job_id: str) -> BaseTrigger:
@@ -91,7 +93,7 @@ class BareTrigger(Triggers, Bare):
 
         class Trigger(BaseTrigger):
             def __init__(self, bare: Bare, job_id: str) -> None:
-                super().__init__()
+                super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
                 self.bare = bare
                 self.job_id = job_id
 
@@ -118,7 +120,9 @@ class Ours(Triggers):
 
         self._trigger = JobStatusTrigger
         extra = {"region": "cn-north-4", "project_id": "p0", "dli_endpoint": self.server.url}
-        self.connect("hwstatus", host=None, port=None, schema=None, login="AK", password="SK", extra=extra)
+        self.connect(
+            "hwstatus", host=None, port=None, schema=None, login="access-key", password="secret-key", extra=extra
+        )
 
     def trigger(self, job_id: str) -> BaseTrigger:
         now = time.time()
@@ -176,7 +180,8 @@ class Databricks(Triggers):
         from airflow.providers.databricks.hooks.databricks_base import BaseDatabricksHook
         from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
 
-        BaseDatabricksHook.user_agent_value = "benchmark"  # it would load all providers to find out
+        # It would load all providers to find out.
+        BaseDatabricksHook.user_agent_value = "benchmark"  # type: ignore[assignment,method-assign]
         self._trigger = DatabricksExecutionTrigger
         self.connect("databricks", password="token")
 
@@ -186,7 +191,7 @@ class Databricks(Triggers):
         )
 
     def is_success(self, payload: Any) -> bool:
-        return json.loads(payload["run_state"])["result_state"] == "SUCCESS"
+        return bool(json.loads(payload["run_state"])["result_state"] == "SUCCESS")
 
 
 #: By the name that they have in tables. What is not PEERS must be there.

@@ -1,8 +1,8 @@
 """
 A fake cloud that answers fast, and counts what it is asked. It runs in a process of its own; see ``serving.py``.
 
-The package's own fake checks all that it is sent, signatures above all, and so would be slower than what is measured. This
-one only looks whether there is a signature. It speaks as much of four APIs as one wait needs:
+The package's own fake checks all that it is sent, signatures above all, and so would be slower than what is measured.
+This one only looks whether there is a signature. It speaks as much of four APIs as one wait needs:
 
 ======================================  ================================================
 ``/v2.0/{project}/batches/{id}/state``  DLI
@@ -219,12 +219,11 @@ def main() -> None:
     """Run the server that the argument describes."""
     fields = json.loads(sys.argv[1])
     conduct = Conduct(**fields | {"outage": tuple(fields["outage"])})
-    run = asyncio.run
     with contextlib.suppress(ImportError):
         import uvloop
 
-        run = uvloop.run
-    run(serve(conduct))
+        return uvloop.run(serve(conduct))
+    return asyncio.run(serve(conduct))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from job_server import Conduct, Counts
 
 PROGRAM = Path(__file__).with_name("job_server.py")
 
-#: The processor of what is measured is the first, and the server's the last.
-PROCESSORS = sorted(os.sched_getaffinity(0))
+#: Those of whoever started this. What is measured has the first for itself, and the server the last.
+PROCESSORS = sorted(os.sched_getaffinity(os.getppid()))
 
 
 class JobServer:

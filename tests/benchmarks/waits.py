@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import math
 import random
 import sys
 import time
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import probes
 from contestants import CONTESTANTS, PEERS, Bare, Contestant, Triggers
 from job_server import Conduct, Counts, job_id
-from serving import PROCESSORS, JobServer, serving
+from serving import JobServer, serving
 
 if TYPE_CHECKING:
     from airflow.jobs.triggerer_job_runner import TriggerRunner
@@ -48,6 +48,11 @@ class Work:
     ends: tuple[float, float]
     patience: float
     conduct: dict[str, Any]
+
+    @property
+    def quiet(self) -> range:
+        """The seconds in which all have asked once, and no job has ended yet."""
+        return range(math.ceil(self.ramp + self.interval) + 1, int(self.ends[0]))
 
     def begins_and_ends(self) -> list[tuple[float, float]]:
         """Return for each wait when it begins and when its job ends, in seconds; the same for each contestant."""
@@ -108,7 +113,7 @@ def in_airflow(contestant: Triggers, runner: TriggerRunner) -> Waiter:
 
     async def wait(number: int, one: Wait) -> None:
         waiting[number] = one
-        runner.triggers[number] = {"task": None, "is_watcher": False, "name": f"wait {number}", "events": 0}
+        runner.triggers[number] = cast("Any", {"name": f"wait {number}", "is_watcher": False, "events": 0})
         trigger = contestant.trigger(one.job_id)
         trigger.trigger_id = number
         try:
@@ -142,7 +147,9 @@ async def wait_for_all(waits: list[Wait], begins: list[float], waiter: Waiter, u
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def measure(work: Work, contestant: Contestant, waiter: Waiter, server: JobServer, log: probes.LogCounter) -> dict:
+async def measure(
+    work: Work, contestant: Contestant, waiter: Waiter, server: JobServer, log: probes.LogCounter
+) -> dict[str, Any]:
     """Do the work, and return its figures."""
     await contestant.open()
     await warm_up(waiter, server)
@@ -153,7 +160,7 @@ async def measure(work: Work, contestant: Contestant, waiter: Waiter, server: Jo
     server.begin(epoch)
     plan = work.begins_and_ends()
     waits = [Wait(job_id(number, ends), epoch + ends) for number, (_, ends) in enumerate(plan)]
-    ticking = asyncio.create_task(ticker.run(epoch))
+    ticking, quiet = asyncio.create_task(ticker.run(epoch)), asyncio.create_task(quiet_lines(work, epoch, log))
     cpu, busy, began = time.process_time(), probes.busy(), time.monotonic()
     until = epoch + work.ends[1] + work.patience
     await wait_for_all(waits, [epoch + at for at, _ in plan], waiter, until)
@@ -167,10 +174,21 @@ async def measure(work: Work, contestant: Contestant, waiter: Waiter, server: Jo
         "memory_kb": (peak - base) / work.count,
         "lag_p99_ms": probes.percentile(ticker.lags, 0.99) * 1000,
         "lag_max_ms": max(ticker.lags) * 1000,
-        "lines_per_poll": log.lines / counts.polls,
+        "lines_per_quiet_poll": await quiet / max(sum(counts.seconds[second] for second in work.quiet), 1),
+        "lines_per_wait": log.lines / work.count,
         **of_server(counts, work),
         **of_waits(waits),
     }
+
+
+async def quiet_lines(work: Work, epoch: float, log: probes.LogCounter) -> int:
+    """Return how many lines are logged while nothing changes."""
+    if not work.quiet:
+        return 0
+    await asyncio.sleep(epoch + work.quiet.start - time.monotonic())
+    before = log.lines
+    await asyncio.sleep(epoch + work.quiet.stop - time.monotonic())
+    return log.lines - before
 
 
 async def warm_up(waiter: Waiter, server: JobServer) -> None:
@@ -209,9 +227,8 @@ def of_waits(waits: list[Wait]) -> dict[str, object]:
 
 
 def run(work: Work, log: probes.LogCounter) -> dict[str, object]:
-    """Do the work on a processor of its own, and return its figures, or why it cannot be done."""
+    """Do the work, and return its figures, or why it cannot be done."""
     with serving(Conduct(**work.conduct)) as server:
-        os.sched_setaffinity(0, {PROCESSORS[0]})
         try:
             contestant = CONTESTANTS[work.contestant](server, work.interval)
         except ImportError as error:
@@ -223,14 +240,15 @@ def run(work: Work, log: probes.LogCounter) -> dict[str, object]:
 
 def waiter_of(contestant: Contestant, log: probes.LogCounter) -> Waiter:
     """Return what waits for one job as a contestant does."""
-    if not isinstance(contestant, Triggers):
-        assert isinstance(contestant, Bare)
-        return bare(contestant)
+    # For the bare one, too: Python's garbage collector looks at all that is loaded.
     from airflow.jobs.triggerer_job_runner import TriggerRunner
     from airflow.sdk.log import configure_logging
 
+    if not isinstance(contestant, Triggers):
+        assert isinstance(contestant, Bare)
+        return bare(contestant)
     configure_logging(json_output=True, log_level="INFO", output=cast("Any", log), sending_to_supervisor=True)
-    return in_airflow(contestant, TriggerRunner())
+    return in_airflow(contestant, TriggerRunner())  # type: ignore[no-untyped-call]  # Airflow's
 
 
 def main() -> None:
