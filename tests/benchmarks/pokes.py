@@ -95,15 +95,16 @@ def measure(work: Work, poke: Poke, server: JobServer) -> dict[str, float]:
     """Poke, and return the figures."""
     contexts = Contexts()
     server.begin(time.monotonic())
-    poke()
-    poke()  # all that is imported and made once is there now
+    for _ in range(2):  # after which all that is imported and made once is there
+        poke()
+        time.sleep(work.pause)
     made, rounds = contexts.made, []
     for _ in range(work.rounds):
         cpu = time.process_time()
         for _ in range(work.count):
+            poke()
             if work.pause:
                 time.sleep(work.pause)
-            poke()
         rounds.append((time.process_time() - cpu) * 1000 / work.count)
     return {
         "cpu_ms": statistics.median(rounds),

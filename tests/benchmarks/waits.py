@@ -1,13 +1,14 @@
 """
 Let one contestant wait for many jobs at once, in this process, and print figures as one line of JSON.
 
-Triggers run in Airflow's own runner, from a trigger's start to its end, and log as in the triggerer.
+Triggers run in Airflow's own runner, from a trigger's start to its end, and log at INFO as in the triggerer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import random
 import sys
@@ -160,7 +161,7 @@ async def measure(
     server.begin(epoch)
     plan = work.begins_and_ends()
     waits = [Wait(job_id(number, ends), epoch + ends) for number, (_, ends) in enumerate(plan)]
-    ticking, quiet = asyncio.create_task(ticker.run(epoch)), asyncio.create_task(quiet_lines(work, epoch, log))
+    ticking, quiet = asyncio.create_task(ticker.run(epoch)), asyncio.create_task(quietly(work, epoch, log))
     cpu, busy, began = time.process_time(), probes.busy(), time.monotonic()
     until = epoch + work.ends[1] + work.patience
     await wait_for_all(waits, [epoch + at for at, _ in plan], waiter, until)
@@ -174,21 +175,26 @@ async def measure(
         "memory_kb": (peak - base) / work.count,
         "lag_p99_ms": probes.percentile(ticker.lags, 0.99) * 1000,
         "lag_max_ms": max(ticker.lags) * 1000,
-        "lines_per_quiet_poll": await quiet / max(sum(counts.seconds[second] for second in work.quiet), 1),
+        **of_quiet(*await quiet, polls=sum(counts.seconds[second] for second in work.quiet)),
         "lines_per_wait": log.lines / work.count,
         **of_server(counts, work),
         **of_waits(waits),
     }
 
 
-async def quiet_lines(work: Work, epoch: float, log: probes.LogCounter) -> int:
-    """Return how many lines are logged while nothing changes."""
+async def quietly(work: Work, epoch: float, log: probes.LogCounter) -> tuple[int, float]:
+    """Return how many lines are logged while nothing changes, and the processor time that this takes."""
     if not work.quiet:
-        return 0
+        return 0, 0.0
     await asyncio.sleep(epoch + work.quiet.start - time.monotonic())
-    before = log.lines
+    lines, cpu = log.lines, time.process_time()
     await asyncio.sleep(epoch + work.quiet.stop - time.monotonic())
-    return log.lines - before
+    return log.lines - lines, time.process_time() - cpu
+
+
+def of_quiet(lines: int, cpu: float, polls: int) -> dict[str, float]:
+    """Return the figures of the time when nothing changes, if there was one."""
+    return {"lines_per_quiet_poll": lines / polls, "quiet_cpu_s_per_1k": cpu * 1000 / polls} if polls else {}
 
 
 async def warm_up(waiter: Waiter, server: JobServer) -> None:
@@ -242,13 +248,15 @@ def waiter_of(contestant: Contestant, log: probes.LogCounter) -> Waiter:
     """Return what waits for one job as a contestant does."""
     # For the bare one, too: Python's garbage collector looks at all that is loaded.
     from airflow.jobs.triggerer_job_runner import TriggerRunner
-    from airflow.sdk.log import configure_logging
+    from airflow.sdk.log import configure_logging, logger_at_level
 
     if not isinstance(contestant, Triggers):
         assert isinstance(contestant, Bare)
         return bare(contestant)
     configure_logging(json_output=True, log_level="INFO", output=cast("Any", log), sending_to_supervisor=True)
-    return in_airflow(contestant, TriggerRunner())  # type: ignore[no-untyped-call]  # Airflow's
+    runner = TriggerRunner()  # type: ignore[no-untyped-call]  # Airflow's
+    runner.log = logger_at_level("runner", logging.WARNING)  # its three lines about every trigger are not the trigger's
+    return in_airflow(contestant, runner)
 
 
 def main() -> None:
