@@ -208,7 +208,8 @@ async def warm_up(waiter: Waiter, server: JobServer) -> None:
 
 def of_server(counts: Counts, work: Work) -> dict[str, object]:
     """Return the figures that the server counted."""
-    first = [counts.seconds[second] for second in range(max(int(work.interval), 1))]
+    begin = min(counts.seconds)  # a loop that stands still asks nothing, and much when it goes on
+    first = [counts.seconds[begin + second] for second in range(math.ceil(work.interval))]
     mean = work.count / work.interval
     return {
         "polls": counts.polls,
@@ -254,6 +255,7 @@ def waiter_of(contestant: Contestant, log: probes.LogCounter) -> Waiter:
         assert isinstance(contestant, Bare)
         return bare(contestant)
     configure_logging(json_output=True, log_level="INFO", output=cast("Any", log), sending_to_supervisor=True)
+    sys.excepthook = sys.__excepthook__  # Airflow's logs, too
     runner = TriggerRunner()  # type: ignore[no-untyped-call]  # Airflow's
     runner.log = logger_at_level("runner", logging.WARNING)  # its three lines about every trigger are not the trigger's
     return in_airflow(contestant, runner)
