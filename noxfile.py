@@ -153,6 +153,16 @@ def e2e_lowest(session: nox.Session) -> None:
     kill_and_wait(session, "2.11", "psycopg2-binary")
 
 
+@nox.session(python=NEWEST)
+def benchmarks(session: nox.Session) -> None:
+    """Measure what many waits cost, beside other providers, and print tables for docs/scale.md; takes 25 minutes."""
+    peers = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "benchmarks")
+    install(session, "3.3", ".", *peers)
+    # Its trigger needs nothing of the half gigabyte that it depends on.
+    session.install("--no-deps", "apache-airflow-providers-databricks==7.23.0")
+    session.run("python", "tests/benchmarks/run.py", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Run ruff: its rules, among them Airflow's AIR, and its format."""
@@ -237,7 +247,7 @@ def constraints(session: nox.Session) -> None:
                 "--universal",
                 "--python-version=3.11",
             ),
-            *("--extra=test", "--group=dev", "--group=e2e", f"--constraints={airflow}"),
+            *("--extra=test", "--group=dev", "--group=e2e", "--group=benchmarks", f"--constraints={airflow}"),
             *(
                 "--no-header",
                 "--no-annotate",

@@ -1,0 +1,206 @@
+"""What waits: ours, the least that could, and triggers of Airflow's own providers. All wait for the same jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import BaseTrigger
+    from serving import JobServer
+
+#: The server wants to see a signature, and this costs nothing.
+_SIGNATURE = {"Authorization": "SDK-HMAC-SHA256 none"}
+
+
+class Contestant:
+    """
+    Something that waits.
+
+    :param server: Where the jobs are.
+    :param interval: Seconds between two polls.
+    :raises ImportError: What it belongs to is not installed.
+    """
+
+    def __init__(self, server: JobServer, interval: float) -> None:
+        self.server = server
+        self.interval = interval
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Do what is done once in a process: the server is known."""
+
+    async def open(self) -> None:
+        """Do what is done once in an event loop."""
+
+    async def close(self) -> None:
+        """Undo it."""
+
+    def connect(self, name: str, **fields: object) -> None:
+        """Define an Airflow connection, by default to the server."""
+        scheme = "https" if self.server.tls else "http"
+        address = {"conn_type": name, "host": "127.0.0.1", "port": self.server.port, "schema": scheme}
+        os.environ[f"AIRFLOW_CONN_{name.upper()}_BENCHMARK"] = json.dumps(address | fields)
+
+
+class Bare(Contestant):
+    """The least: a loop for each job, all of which share one session of aiohttp."""
+
+    async def open(self) -> None:
+        self.session = aiohttp.ClientSession(headers=_SIGNATURE)
+
+    async def close(self) -> None:
+        await self.session.close()
+
+    async def wait(self, job_id: str) -> str:
+        """Wait for a job, and return its last state."""
+        url = f"{self.server.url}/v2.0/p0/batches/{job_id}/state"
+        while True:
+            async with self.session.get(url) as reply:
+                reply.raise_for_status()
+                state: str = (await reply.json())["state"]
+            if state in {"success", "dead"}:
+                return state
+            await asyncio.sleep(self.interval)
+
+
+class Triggers(Contestant, ABC):
+    """Triggers of one class."""
+
+    _trigger: Callable[..., BaseTrigger]
+
+    @abstractmethod
+    def trigger(self, job_id: str) -> BaseTrigger:
+        """Return the trigger that waits for a job."""
+
+    @abstractmethod
+    def is_success(self, payload: Any) -> bool:
+        """Return whether a trigger's event says that the job succeeded."""
+
+
+class BareTrigger(Triggers, Bare):
+    """The least that runs in Airflow: the same loop as a trigger."""
+
+    def prepare(self) -> None:
+        from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+        class Trigger(BaseTrigger):
+            def __init__(self, bare: Bare, job_id: str) -> None:
+                super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+                self.bare = bare
+                self.job_id = job_id
+
+            def serialize(self) -> tuple[str, dict[str, Any]]:
+                return "never stored", {}
+
+            async def run(self) -> AsyncIterator[TriggerEvent]:
+                yield TriggerEvent(await self.bare.wait(self.job_id))
+
+        self._trigger = Trigger
+
+    def trigger(self, job_id: str) -> BaseTrigger:
+        return self._trigger(self, job_id)
+
+    def is_success(self, payload: Any) -> bool:
+        return bool(payload == "success")
+
+
+class Ours(Triggers):
+    """The trigger that a deferred ``DliBatchSensor`` hands over, with an access key."""
+
+    def prepare(self) -> None:
+        from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
+
+        self._trigger = JobStatusTrigger
+        extra = {"region": "cn-north-4", "project_id": "p0", "dli_endpoint": self.server.url}
+        self.connect(
+            "hwstatus", host=None, port=None, schema=None, login="access-key", password="secret-key", extra=extra
+        )
+
+    def trigger(self, job_id: str) -> BaseTrigger:
+        now = time.time()
+        return self._trigger(
+            kind="dli_batch",
+            job_id=job_id,
+            hwstatus_conn_id="hwstatus_benchmark",
+            poke_interval=self.interval,
+            began=now,
+            deadline=now + 86_400,
+        )
+
+    def is_success(self, payload: Any) -> bool:
+        return bool(payload.get("status", {}).get("outcome") == "success")
+
+
+class Livy(Triggers):
+    """``LivyTrigger``: Spark batches, as ours."""
+
+    def prepare(self) -> None:
+        from airflow.providers.apache.livy.triggers.livy import LivyTrigger
+
+        self._trigger = LivyTrigger
+        self.connect("livy")
+
+    def trigger(self, job_id: str) -> BaseTrigger:
+        return self._trigger(
+            batch_id=job_id, spark_params={}, livy_conn_id="livy_benchmark", polling_interval=self.interval
+        )
+
+    def is_success(self, payload: Any) -> bool:
+        return bool(payload["status"] == "success")
+
+
+class Http(Triggers):
+    """``HttpSensorTrigger``: waits while the answer is 404."""
+
+    def prepare(self) -> None:
+        from airflow.providers.http.triggers.http import HttpSensorTrigger
+
+        self._trigger = HttpSensorTrigger
+        self.connect("http")
+
+    def trigger(self, job_id: str) -> BaseTrigger:
+        return self._trigger(endpoint=f"ready/{job_id}", http_conn_id="http_benchmark", poke_interval=self.interval)
+
+    def is_success(self, payload: Any) -> bool:
+        return payload is True
+
+
+class Databricks(Triggers):
+    """``DatabricksExecutionTrigger``."""
+
+    def prepare(self) -> None:
+        from airflow.providers.databricks.hooks.databricks_base import BaseDatabricksHook
+        from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
+
+        # It would load all providers to find out.
+        BaseDatabricksHook.user_agent_value = "benchmark"  # type: ignore[assignment,method-assign]
+        self._trigger = DatabricksExecutionTrigger
+        self.connect("databricks", password="token")
+
+    def trigger(self, job_id: str) -> BaseTrigger:
+        return self._trigger(
+            run_id=int(job_id), databricks_conn_id="databricks_benchmark", polling_period_seconds=self.interval
+        )
+
+    def is_success(self, payload: Any) -> bool:
+        return bool(json.loads(payload["run_state"])["result_state"] == "SUCCESS")
+
+
+#: By the name that they have in tables. What is not PEERS must be there.
+CONTESTANTS: dict[str, type[Contestant]] = {
+    "bare": Bare,
+    "bare_trigger": BareTrigger,
+    "ours": Ours,
+    "Livy": Livy,
+    "HTTP": Http,
+    "Databricks": Databricks,
+}
+PEERS = ("Livy", "HTTP", "Databricks")
