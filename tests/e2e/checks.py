@@ -163,4 +163,4 @@ def secrets(texts: Mapping[str, str], words: set[str]) -> Iterator[str]:
     }  # hex: of binary columns
     for place, text in texts.items():
         if found := {forms[form] for form in forms if form in text}:
-            yield f"{place} has {len(found)} secrets in it, such as the one that begins with {min(found)[:4]}"
+            yield f"{len(found)} secrets are in {place}; one begins with {min(found)[:4]}"
