@@ -143,10 +143,10 @@ def test_wheel(session: nox.Session, line: str) -> None:
     with built(session, line) as wheel, tempfile.TemporaryDirectory(prefix="hwstatus-tests-only-") as outside:
         install(session, line, f"{wheel}[test]")
         install(session, line, "--no-deps", "--force-reinstall", str(wheel))  # an older one may have this version
-        session.chdir(copy_project(Path(outside), "tests", "docs", "example_dags", "pyproject.toml", "README.md"))
-        session.run("python", "-c", f"import {PACKAGE} as p; assert 'site-packages' in p.__file__, p.__file__")
-        pytest(session)
-        session.chdir(ROOT)
+        copy_project(Path(outside), "tests", "docs", "example_dags", "pyproject.toml", "README.md")
+        with session.chdir(outside):
+            session.run("python", "-c", f"import {PACKAGE} as p; assert 'site-packages' in p.__file__, p.__file__")
+            pytest(session)
 
 
 @nox.session(name="tests-2.11", python=LOWEST)
