@@ -124,6 +124,9 @@ def request_id_of(response: Response, body: Mapping[str, object], redact: Redact
 
 def snippet(response: Response, redact: Redactor) -> str:
     """Return the begin of a body that could not be read otherwise, on one line."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        return f"a body compressed with {clip(redact(encoding), 64)}, which nobody asked for"
     text = redact(response.body[: 16 * _SHOWN].decode("utf-8", "replace"))
     return clip(" ".join(text.split()), 200) or "an empty body"
 

@@ -37,6 +37,7 @@ class AioTransport:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=KEEPALIVE),
             headers=HEADERS,
+            auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,  # .netrc is never read; the proxy variables are read below
         )

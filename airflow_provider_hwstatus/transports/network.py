@@ -14,7 +14,7 @@ from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import ConfigurationError
 from airflow_provider_hwstatus.core.messages import Request
 
-#: Bytes of a reply that are read at most, after decompression. A status takes a hundred.
+#: Bytes of a reply that are read at most. A status takes a hundred.
 LONGEST_BODY = 4 * 1024 * 1024
 
 #: Bytes that are read at a time.
@@ -23,6 +23,8 @@ CHUNK = 64 * 1024
 HEADERS = {
     "User-Agent": f"airflow-provider-hwstatus/{version('airflow-provider-hwstatus')}",
     "Accept": "application/json",
+    # What is compressed all the same stays so: a few KB can become gigabytes, and older libraries unpack all at once.
+    "Accept-Encoding": "identity",
 }
 
 

@@ -93,7 +93,7 @@ class _Session(requests.Session):
 
 def _body(reply: requests.Response) -> bytes:
     body = bytearray()
-    for chunk in reply.iter_content(CHUNK):
+    for chunk in reply.raw.stream(CHUNK, decode_content=False):
         body += chunk
         if len(body) > LONGEST_BODY:
             raise MalformedResponseError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,12 @@ FIRST_POLL_SLACK = 10.0
 
 #: Seconds that a worker takes at most from Airflow's callback to the end of the task in the database.
 UNRECORDED = 5.0
+
+#: Characters of a secret that are looked for: it may have been cut.
+BEGIN = 24
+
+#: What is looked through for secrets besides the logs.
+OTHER_PLACES = ("the database", "the triggers' arguments")
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,8 @@ def messages(outcome: Outcome) -> Iterator[str]:
         if wait.verdict == "well":
             continue
         words = [wait.job_id, f"timed out after {wait.timeout:g} s" if wait.verdict == "late" else wait.job_state]
+        if wait.verdict == "refused":
+            words.append("***")  # the cloud's echo of the login
         log = outcome.evidence.log(wait.task_id)
         if missing := [word for word in words if word not in log]:
             yield f"the log of {wait.task_id} lacks {missing}"
@@ -139,11 +147,20 @@ def nothing_left(outcome: Outcome) -> Iterator[str]:
 ALL = (verdicts, once, returned, messages, punctual, deadlines, nothing_left)
 
 
-def secrets(outcome: Outcome, words: tuple[str, ...], dump: str) -> Iterator[str]:
-    """No key is anywhere but in the connection: not in another table, in a trigger's arguments or in a log."""
-    logs = [*(outcome.evidence.folder / "logs").rglob("*"), outcome.evidence.folder / "airflow.log"]
-    texts = {"the database": dump, "the triggers": "\n".join(outcome.evidence.arguments)}
-    texts |= {file.name: file.read_text(errors="replace") for file in logs if file.is_file()}
-    for name, text in texts.items():
-        if any(word in text for word in words):
-            yield f"{name} has a key in it"
+def texts(evidence: Evidence, dump: str) -> dict[str, str]:
+    """Return all that the waits left behind, by where it is."""
+    logs = [
+        file for file in [*(evidence.folder / "logs").rglob("*"), evidence.folder / "airflow.log"] if file.is_file()
+    ]
+    places = {str(file.relative_to(evidence.folder)): file.read_text(errors="replace") for file in logs}
+    return dict(zip(OTHER_PLACES, (dump, "\n".join(evidence.arguments)), strict=True)) | places
+
+
+def secrets(texts: Mapping[str, str], words: set[str]) -> Iterator[str]:
+    """No key, token or password is anywhere but in its connection: not in another table, in a trigger or in a log."""
+    forms = {
+        form: word for word in words for form in (word[:BEGIN], word[:BEGIN].encode().hex())
+    }  # hex: of binary columns
+    for place, text in texts.items():
+        if found := {forms[form] for form in forms if form in text}:
+            yield f"{len(found)} secrets are in {place}; one begins with {min(found)[:4]}"

@@ -2,7 +2,8 @@
 The fake cloud as a process of its own, which can be killed and started again with the same jobs.
 
 ``python cloud.py PORT FOLDER`` serves the jobs of ``FOLDER/waits.json``. They begin to take their steps at the time
-that ``FOLDER/epoch`` holds once it is there; ``FOLDER/polls.jsonl`` gets a line for each question about a job.
+that ``FOLDER/epoch`` holds once it is there; ``FOLDER/polls.jsonl`` gets a line for each question about a job, and
+``FOLDER/secrets.jsonl`` one for each secret that opens the cloud, before anybody has it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+import logins
 import waits
 
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud, Record
@@ -53,9 +55,18 @@ def main(port: int, folder: Path) -> None:
     """Serve until killed."""
     clock = Clock()
     cloud = FakeHuaweiCloud(port, clock)
-    with (folder / "polls.jsonl").open("a", buffering=1) as polls:
+    logins.admit(cloud)
+    cloud._dispatcher._ask = logins.echoing(cloud._dispatcher._ask)
+    noted: set[str] = set()
+    with (
+        (folder / "polls.jsonl").open("a", buffering=1) as polls,
+        (folder / "secrets.jsonl").open("a", buffering=1) as secrets,
+    ):
 
         def note(record: Record) -> None:
+            for secret in logins.secrets(cloud) - noted:
+                noted.add(secret)
+                secrets.write(json.dumps([secret]) + "\n")
             if record.job_id:
                 polls.write(json.dumps([record.time, record.job_id, record.status, record.state]) + "\n")
 

@@ -103,6 +103,10 @@ class Evidence:
             polls[job_id].append((time, status, state))
         return polls
 
+    def secrets(self) -> set[str]:
+        """Return all that opens the cloud, or ever did."""
+        return {secret for (secret,) in self._lines("secrets.jsonl")}
+
     def log(self, task_id: str) -> str:
         """Return what a task logged, in all tries."""
         files = [file for file in (self.folder / "logs").rglob("*") if file.is_file() and self._is_of(file, task_id)]

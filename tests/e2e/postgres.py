@@ -1,4 +1,9 @@
-"""A PostgreSQL of Debian's, on a free port of this machine, thrown away at the end."""
+"""
+A PostgreSQL of Debian's, on a free port of this machine, thrown away at the end.
+
+``python postgres.py`` installs it where that is needed and possible. If there is none after that, it ends with 1 and a
+line that says why.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import pwd
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +54,8 @@ def find_programs() -> Path:
 
     :raises MissingError: It is not.
     """
-    if not (found := _installed()) and os.geteuid() == 0 and shutil.which("apt-get"):
+    possible = os.geteuid() == 0 and shutil.which("apt-get")
+    if not (found := _installed()) and possible:
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(
             ["timeout", str(INSTALL_TIMEOUT), "sh", "-c", _INSTALL],
@@ -59,9 +66,10 @@ def find_programs() -> Path:
         )
         found = _installed()
     if not found:
-        raise MissingError(
-            "there is no PostgreSQL, and only root on Debian can install it (apt-get install postgresql)"
-        )
+        why = "apt-get could not install it" if possible else "only root on Debian can install it here"
+        raise MissingError(f"PostgreSQL is missing, and {why} (package postgresql)")
+    if os.geteuid() == 0:
+        _user()
     return found
 
 
@@ -75,13 +83,17 @@ def _own(folder: Path) -> list[str]:
     """Give *folder* to a user who may run the server, as root may not; return what runs commands as them."""
     if os.geteuid():
         return []
-    try:
-        user = pwd.getpwnam("postgres")
-    except KeyError as error:
-        raise MissingError("root may not run PostgreSQL, and there is no user postgres") from error
+    user = _user()
     for path in (folder, *folder.iterdir()):
         os.chown(path, user.pw_uid, user.pw_gid)
     return ["runuser", "-u", "postgres", "--"]
+
+
+def _user() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError as error:
+        raise MissingError("root may not run PostgreSQL, and there is no user postgres") from error
 
 
 @contextmanager
@@ -111,3 +123,17 @@ def _run(command: list[str], folder: Path) -> None:
         done = subprocess.run(command, cwd=folder, stdout=output, stderr=output, check=False)
         output.seek(0)
         assert done.returncode == 0, f"{command}: {output.read()}"
+
+
+def main() -> int:
+    """Install it if need be. Return 1 if there is none."""
+    try:
+        find_programs()
+    except MissingError as error:
+        print(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

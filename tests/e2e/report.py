@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 
+import checks
 import waits
 from checks import Outcome
 from evidence import ENDED, Evidence
 
 
-def table(outcome: Outcome, events: dict[float, tuple[str, str]], wall_time: float) -> str:
+@dataclass(frozen=True)
+class Search:
+    """
+    What was looked through for secrets.
+
+    :param secrets: How many were looked for.
+    :param texts: By place.
+    """
+
+    secrets: int
+    texts: Mapping[str, str]
+
+
+def table(
+    outcome: Outcome, events: dict[float, tuple[str, str]], search: Search, loads: list[float], wall_time: float
+) -> str:
     """
     Return the report.
 
+    :param loads: Of the machine, one after the other.
     :param wall_time: Seconds that the whole run took.
     """
-    delays = outcome.delays
+    delays, unseen = outcome.delays, outcome.unseen
     slowest = max(delays, key=lambda name: delays[name])
     seconds = {event: second for second, event in events.items()}
     outage = seconds["start", "cloud"] - seconds["kill", "cloud"]
     rows = {
-        "Airflow": version("apache-airflow"),
+        "versions": f"Airflow {version('apache-airflow')}, Python {platform.python_version()}",
+        "machine": f"{os.cpu_count()} CPUs with a load of {min(loads):.0f} to {max(loads):.0f}",
         "waits": f"{len(outcome.waits)} ({waits.counts(outcome.waits, 'mode')})",
         "kinds": waits.counts(outcome.waits, "kind"),
+        "logins": waits.counts(outcome.waits, "login"),
         "verdicts": waits.counts(outcome.waits, "verdict"),
         "killed with -9": ", ".join(
             f"{name} ({_waiting(outcome, time)} unfinished, {second:.0f} s)"
@@ -34,13 +56,15 @@ def table(outcome: Outcome, events: dict[float, tuple[str, str]], wall_time: flo
         "left in good order": ", ".join(name for action, name in events.values() if action == "leave") or "none",
         "cloud away": f"{outage:g} s",
         "polls": str(sum(map(len, outcome.evidence.polls().values()))),
-        "triggers moved": f"{_moved(outcome)} to another triggerer at least once",
+        "triggers moved": f"{_moved(outcome)} of {_deferred(outcome)} to another triggerer at least once",
         "started more than once": _again(outcome),
         "longest delay": f"{delays[slowest]:.1f} s ({slowest}); median {_median(list(delays.values())):.1f} s",
         "longest delay by verdict": ", ".join(
             f"{verdict} {_longest(outcome, verdict):.1f} s" for verdict in waits.STATES
         ),
-        "longest until seen": f"{max(outcome.unseen.values()):.1f} s from a job's end to the next question about it",
+        "until seen": f"median {_median(list(unseen.values())):.1f} s, longest {max(unseen.values()):.1f} s "
+        "from a job's end to the next question about it",
+        "secrets": f"{search.secrets} looked for, {_searched(search)}",
         "wall time": f"{wall_time:.0f} s",
     }
     width = max(map(len, rows))
@@ -59,6 +83,17 @@ def unfinished(made: list[waits.Wait], evidence: Evidence) -> Iterator[str]:
 
 def _waiting(outcome: Outcome, time: float) -> int:
     return sum((task.ended or 0.0) > time for task in outcome.tasks.values())
+
+
+def _searched(search: Search) -> str:
+    sizes = {place: len(text) / 1e6 for place, text in search.texts.items()}
+    files = [size for place, size in sizes.items() if place not in checks.OTHER_PLACES]
+    others = ", ".join(f"{place} ({sizes[place]:.1f} MB)" for place in checks.OTHER_PLACES)
+    return f"in {others} and {len(files)} logs ({sum(files):.1f} MB)"
+
+
+def _deferred(outcome: Outcome) -> int:
+    return sum(wait.mode == "deferrable" for wait in outcome.waits)
 
 
 def _moved(outcome: Outcome) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from logins import LOGINS
+
 #: By kind: Airflow's sensor, its arguments, the job's states until its end, the one after a good and after a bad end.
 KINDS: dict[str, tuple[str, dict[str, str], tuple[str | int, ...], str | int, str | int]] = {
     "dli_batch": ("DliBatchSensor", {"batch_id": "{id}"}, ("starting", "running"), "success", "dead"),
@@ -23,11 +25,12 @@ KINDS: dict[str, tuple[str, dict[str, str], tuple[str | int, ...], str | int, st
     "cph_job": ("CphJobSensor", {"job_id": "{id}"}, (1, 1), 2, -1),
 }
 
-#: Ten waits in a row: jobs that end well, badly, badly with ``soft_fail``, and not in time.
-VERDICTS = ("well", "badly", "well", "well", "optional", "well", "badly", "well", "late", "well")
+#: Ten waits in a row: jobs that end well, badly, badly with ``soft_fail``, and not in time, and questions that are
+#: refused, with ``never_fail``: else they would be retried.
+VERDICTS = ("well", "badly", "well", "well", "optional", "refused", "badly", "well", "late", "well")
 
 #: Airflow's state of a task, by its verdict.
-STATES = {"well": "success", "badly": "failed", "optional": "skipped", "late": "failed"}
+STATES = {"well": "success", "badly": "failed", "optional": "skipped", "refused": "skipped", "late": "failed"}
 
 _GOLDEN_RATIO = 0.618034
 
@@ -37,6 +40,7 @@ class Wait:
     """
     One wait and its job.
 
+    :param login: Which connection it uses.
     :param ends_at: Seconds from the time at which all wait to the job's end; None if it has none.
     :param timeout: Seconds for the whole wait.
     :param poke_interval: Seconds between two questions.
@@ -46,6 +50,7 @@ class Wait:
     kind: str
     job_id: str
     mode: str
+    login: str
     verdict: str
     ends_at: float | None
     timeout: float
@@ -58,9 +63,9 @@ class Wait:
 
     @property
     def job_state(self) -> str:
-        """The job's last state, as text."""
+        """The job's last state as text, or what the cloud says instead."""
         _, _, running, good, bad = KINDS[self.kind]
-        return str({"well": good, "late": running[-1]}.get(self.verdict, bad))
+        return str({"well": good, "late": running[-1], "refused": "HTTP 403"}.get(self.verdict, bad))
 
     @property
     def sensor(self) -> tuple[str, dict[str, object]]:
@@ -71,9 +76,11 @@ class Wait:
             "task_id": self.task_id,
             **{key: value.format(id=self.job_id) for key, value in arguments.items()},
             **modes,
+            "hwstatus_conn_id": f"hwstatus_{self.login}",
             "timeout": self.timeout,
             "poke_interval": self.poke_interval,
             "soft_fail": self.verdict == "optional",
+            "never_fail": self.verdict == "refused",
             "priority_weight": 1 if self.verdict == "late" else 10,  # those with a deadline begin last
         }
 
@@ -82,7 +89,8 @@ class Wait:
         _, _, (first, second), good, bad = KINDS[self.kind]
         if self.ends_at is None:
             return {0: first, 5: second}
-        return {0: first, self.ends_at / 2: second, self.ends_at: good if self.verdict == "well" else bad}
+        last = {"well": good, "refused": 403}.get(self.verdict, bad)
+        return {0: first, self.ends_at / 2: second, self.ends_at: last}
 
 
 def make_waits(count: int, modes: Iterable[str], span: float, timeout: float) -> list[Wait]:
@@ -105,6 +113,7 @@ def make_waits(count: int, modes: Iterable[str], span: float, timeout: float) ->
                 kind=kind,
                 job_id=str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))),
                 mode=mode,
+                login=LOGINS[(number + number // 10) % len(LOGINS)],
                 verdict=verdict,
                 ends_at=None if verdict == "late" else round(5 + number * _GOLDEN_RATIO % 1 * span, 1),
                 timeout=timeout if verdict == "late" else 3600.0,

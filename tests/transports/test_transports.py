@@ -3,11 +3,15 @@
 import asyncio
 import base64
 import contextlib
+import functools
+import gzip
 import http.server
 import json
 import socket
 import threading
 import time
+import tracemalloc
+import zlib
 
 import pytest
 
@@ -16,6 +20,7 @@ from airflow_provider_hwstatus.core.errors import (
     ConfigurationError,
     HwStatusError,
     MalformedResponseError,
+    ServerError,
     TransportError,
 )
 from airflow_provider_hwstatus.core.flow import Patience
@@ -76,9 +81,7 @@ def test_colours_agree(cloud):
         statuses = [status.to_dict() | {"request_id": None} for status in ask(settings_of(cloud.connection()), *jobs)]
         sent = [(record.method, record.path, sorted(record.headers)) for record in cloud.requests]
         cloud.requests.clear()
-        return statuses, [
-            (m, p, [h for h in headers if h not in ("accept-encoding", "connection")]) for m, p, headers in sent
-        ]
+        return statuses, [(m, p, [h for h in headers if h != "connection"]) for m, p, headers in sent]
 
     assert found(ask_sync) == found(ask_async)
 
@@ -187,6 +190,42 @@ def test_reply_is_read_up_to_a_bound(ask, cloud, size):
             ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"))
     else:
         assert "success" == ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"))[0].outcome
+
+
+@functools.cache
+def bomb(encoding):
+    """Return 256 MB of zeros, compressed once or, as "gzip, gzip", twice; what nothing looks into need not be true."""
+    packer, megabyte = zlib.compressobj(wbits=15 if encoding == "deflate" else 31), bytes(1024 * 1024)
+    body = b"".join([*(packer.compress(megabyte) for _ in range(256)), packer.flush()])
+    return gzip.compress(body) if "," in encoding else body
+
+
+@pytest.mark.parametrize("status", [200, 503])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, gzip", "br", "zstd"])
+def test_compressed_reply_is_not_unpacked(ask, cloud, encoding, status):
+    """A few KB that would become hundreds of MB are named, and take neither memory nor time."""
+    cloud.job(DLI_BATCH, "b1", Reply(status, bomb(encoding), {"Content-Encoding": encoding}))
+    settings = settings_of(cloud.connection())
+
+    tracemalloc.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(HwStatusError, match=f"HTTP {status}.* compressed with {encoding}, which") as caught:
+            ask(settings, (DLI_BATCH, "b1"))
+        took, (_, peak) = time.monotonic() - began, tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (MalformedResponseError if status == 200 else ServerError) is caught.type
+    assert peak < 16 * 1024 * 1024
+    assert took < 3.0
+
+
+def test_nothing_compressed_is_asked_for(ask, cloud):
+    """Every request says that its reply is wanted as it is."""
+    cloud.job(DLI_BATCH, "b1", "success")
+
+    ask(settings_of(cloud.connection("password")), (DLI_BATCH, "b1"))
+    assert ["identity", "identity"] == [record.headers["accept-encoding"] for record in cloud.requests]
 
 
 def test_connection_is_kept(ask, cloud):
