@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
-from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
+from airflow_provider_hwstatus.core.jobs import CPH_JOB, KINDS, JobKind
 from airflow_provider_hwstatus.core.signing import AccessKey
 from airflow_provider_hwstatus.testing.account import Account
 from airflow_provider_hwstatus.testing.routes import COLLECTIONS, Breakage, Dispatcher
@@ -59,6 +60,10 @@ class FakeHuaweiCloud:
         self.projects = self._account.projects
         #: The metadata service of a node with an agency; ``handshake`` and ``agency`` say what it offers.
         self.metadata = self._dispatcher.metadata
+        #: How DLI lists batches, e.g. ``batch_list.stale = 30``.
+        self.batch_list = self._dispatcher.batch_list
+        #: How CPH lists jobs.
+        self.cph_job_list = self._dispatcher.cph_job_list
         #: Everything that was asked, oldest first.
         self.requests = self._dispatcher.records
         #: Called with each :class:`Record`, in the server's thread and before the reply is sent.
@@ -140,20 +145,22 @@ class FakeHuaweiCloud:
         seconds: Mapping[float, Step] | None = None,
         since_first_call: bool = False,
         request_id: str | None = None,
+        listed_after: float = 0.0,
         **fields: object,
     ) -> None:
         """
         Add a job, or replace the one of this id. The kinds of DLI sessions share their jobs.
 
         A step is a state (``"running"``, or CPH's numbers), an HTTP status from 200 on, a :class:`Reply` or a
-        :class:`Fault`. Only the job's status endpoint takes one; details, logs and lists show
-        where the job stands.
+        :class:`Fault`. Only the job's status endpoint takes one, and a list if it is told to; details, logs and
+        lists show where the job stands.
 
         :param kind: Or its name.
         :param steps: One per call; the last stays.
         :param seconds: Instead of *steps*: what the job does from which second on.
         :param since_first_call: Whether the seconds count from the first call, not from now.
-        :param request_id: Of the call that submitted it, by which CPH lists jobs.
+        :param request_id: Of the call that submitted it, by which CPH lists jobs; see also :meth:`submission`.
+        :param listed_after: Seconds from now until lists have it; ``math.inf`` for never.
         :param fields: Added to the replies that show more than the state, e.g. ``error_code``, ``queue`` or
             ``log`` (lines). CPH shows ``error_code``, ``error_msg`` and ``execute_msg`` once the job is over.
         :raises ValueError: No steps, both sorts of them, or something that is no step.
@@ -161,20 +168,74 @@ class FakeHuaweiCloud:
         now = self._clock()
         script = new_script(steps, seconds, None if since_first_call else now, now)
         kind = KINDS[kind] if isinstance(kind, str) else kind
-        self._jobs.add(Job(kind, job_id, script, request_id or new_request_id(), now, fields))
+        request_id = request_id or self._jobs.request_of(job_id) or new_request_id()
+        self._jobs.add(Job(kind, job_id, script, request_id, now, fields, listed_after))
 
-    def break_with(self, step: int | Reply | Fault, calls: int = 1, path_contains: str = "") -> None:
+    def foreign_jobs(
+        self,
+        kind: JobKind | str,
+        count: int,
+        state: str | int,
+        *,
+        age: float = 0.0,
+        request_id: str | None = None,
+        **fields: object,
+    ) -> list[str]:
+        """
+        Add jobs of other people, which stay in one state. Return their ids.
+
+        :param kind: Or its name.
+        :param age: Seconds that have passed since they were submitted, by which DLI sorts them.
+        :param request_id: Of the call that submitted all of them; by default each has its own.
+        :param fields: As for :meth:`job`; batches have another *owner* unless it is given.
+        :raises ValueError: *state* is none.
+        """
+        check_step(state)
+        if not is_state(state):
+            raise ValueError(f"{state!r} is no state")
+        now = self._clock()
+        kind = KINDS[kind] if isinstance(kind, str) else kind
+        fields = fields if kind is CPH_JOB else {"owner": "somebody-else"} | fields
+        job_ids = [uuid4().hex if kind is CPH_JOB else str(uuid4()) for _ in range(count)]
+        for job_id in job_ids:
+            script = new_script((state,), None, None, now - age)
+            self._jobs.add(Job(kind, job_id, script, request_id or new_request_id(), now - age, fields))
+        return job_ids
+
+    def submission(
+        self, request_id: str, job_ids: Iterable[str] = (), rejected: Iterable[str] = ()
+    ) -> dict[str, object]:
+        """
+        Say that one call to CPH submitted some jobs. Return what it answered, as the API reference has it.
+
+        :param job_ids: Of jobs that are added by :meth:`job`, before or after this. What is never added is in the
+            answer and nowhere else.
+        :param rejected: Ids of phones for which no job was made: they are in the answer and in no list.
+        """
+        items: list[dict[str, object]] = []
+        for job_id in job_ids:
+            job = self._jobs.submit(job_id, request_id)
+            phone = {} if job is None or "phone_id" not in job.fields else {"phone_id": job.fields["phone_id"]}
+            items.append(phone | {"job_id": job_id})
+        invalid: dict[str, object] = {"error_code": "CPS.0004", "error_msg": "Parameter: phone_id is invalid."}
+        items += [{"phone_id": phone_id} | invalid for phone_id in rejected]
+        return {"request_id": request_id, "jobs": items}
+
+    def break_with(
+        self, step: int | Reply | Fault, calls: int = 1, path_contains: str = "", path_ends: str = ""
+    ) -> None:
         """
         Answer the next requests with *step*, whatever they ask and whoever does.
 
         :param step: An HTTP status, a :class:`Reply` or a :class:`Fault`.
         :param calls: How many requests.
         :param path_contains: Only those whose path has this in it.
+        :param path_ends: Only those whose path ends so: ``/batches`` or ``/jobs`` is a list.
         """
         check_step(step)
         if is_state(step):
             raise ValueError(f"{step!r} is a state, which only a job can have")
-        self._dispatcher.breakages.append(Breakage(step, calls, path_contains))
+        self._dispatcher.breakages.append(Breakage(step, calls, path_contains, path_ends))
 
     def unpublish(self, collection: str) -> None:
         """

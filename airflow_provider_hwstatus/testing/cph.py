@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airflow_provider_hwstatus.core.jobs import CPH_JOB
+from airflow_provider_hwstatus.testing.lists import CphJobList, Row
 from airflow_provider_hwstatus.testing.replies import Refused, cph_error
 from airflow_provider_hwstatus.testing.script import Job, Jobs, State
 from airflow_provider_hwstatus.testing.wire import Answer, Incoming, Reply
@@ -21,10 +22,15 @@ _RESULTS = ("error_code", "error_msg", "execute_msg")
 
 
 class Cph:
-    """The views."""
+    """
+    The views.
 
-    def __init__(self, jobs: Jobs) -> None:
+    :param listing: How jobs are listed.
+    """
+
+    def __init__(self, jobs: Jobs, listing: CphJobList) -> None:
         self._jobs = jobs
+        self._listing = listing
 
     def show_job(self, request: Incoming, job_id: str) -> Answer:
         """``GET /v1/{project_id}/cloud-phone/jobs/{job_id}``: takes the job's next step."""
@@ -41,9 +47,10 @@ class Cph:
         if not 1 <= limit <= MAX_PAGE:
             raise _bad_page(request)
         found = [job for job in self._jobs.of(CPH_JOB) if job.request_id in wanted]
-        if not found:
+        found = self._listing.known(found, request.time)
+        if not found and self._listing.empty_is_error:
             raise Refused(cph_error(request, 400, "CPS.0050", "No job found for the request_id."))
-        page = [_fields(job, *job.script.state(request.time)) for job in found[offset : offset + limit]]
+        page = self._listing.rows(found, offset, limit, request.time, _fields)
         return Answer(Reply(body={"request_id": request.request_id, "jobs": page}))
 
 
@@ -52,6 +59,8 @@ def _request_ids(request: Incoming) -> list[str]:
     if not listed:
         raise Refused(cph_error(request, 400, "CPS.0049", "The request_id is empty."))
     ids = listed.split(",") if request.parameters.get("request_ids") else [listed]
+    if not all(ids):
+        raise Refused(cph_error(request, 400, "CPS.0049", "A request_id is empty."))
     if len(ids) > MAX_REQUEST_IDS:
         raise Refused(cph_error(request, 400, "CPS.0161", "Too many request ids."))
     return ids
@@ -68,9 +77,9 @@ def _bad_page(request: Incoming) -> Refused:
     return Refused(cph_error(request, 400, "CPS.0002", "The offset or limit is invalid."))
 
 
-def _fields(job: Job, state: State, since: float) -> dict[str, object]:
+def _fields(job: Job, state: State, since: float) -> Row:
     over = str(state) not in CPH_JOB.in_progress
-    fields: dict[str, object] = {
+    fields: Row = {
         "job_id": job.job_id,
         "begin_time": _time(job.created),
         "end_time": _time(since) if over else None,

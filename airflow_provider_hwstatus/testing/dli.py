@@ -7,15 +7,19 @@ its edition of 2020-08-04.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Callable, Sequence
 
 from airflow_provider_hwstatus.core.jobs import JobKind
+from airflow_provider_hwstatus.testing.lists import BatchList, Row
 from airflow_provider_hwstatus.testing.replies import Refused, dli_error
-from airflow_provider_hwstatus.testing.script import Job, Jobs
+from airflow_provider_hwstatus.testing.script import Job, Jobs, State
 from airflow_provider_hwstatus.testing.wire import Answer, Incoming, Reply
 
 DEFAULT_LOG_LINES = 100
 DETAIL_LOG_LINES = 10
+DEFAULT_PAGE = 100  # no greatest size is documented
 
 #: What the list of batches can be asked for: the parameter and the field that it must equal.
 _FILTERS = {
@@ -32,6 +36,9 @@ _ORDERS = {
     "DURATION_DESC": ("duration", True),
     "DURATION_ASC": ("duration", False),
 }
+
+#: The vendor's SDK lets hexadecimal digits pass only; ids of the fake's jobs can be words.
+_ONE_ID = re.compile(r"[A-Za-z0-9_-]*")
 
 
 class Dli:
@@ -60,7 +67,8 @@ class Dli:
 
     def show(self, request: Incoming, job_id: str) -> Answer:
         """``GET …/{id}``."""
-        return Answer(Reply(body=_detail(self._job(job_id), request.time)))
+        job = self._job(job_id)
+        return Answer(Reply(body=_detail(job, *job.script.state(request.time))))
 
     def show_log(self, request: Incoming, job_id: str) -> Answer:
         """``GET …/{id}/log``: without *from* and *size* the last lines."""
@@ -75,26 +83,62 @@ class Dli:
         page = lines[first : first + size]
         return Answer(Reply(body={"id": job_id, "from": first, "total": len(lines), "log": page}))
 
+
+class DliBatches(Dli):
+    """
+    The views of batches, which can be listed, too.
+
+    :param listing: How.
+    """
+
+    def __init__(self, jobs: Jobs, kind: JobKind, missing: tuple[int, str, str], listing: BatchList) -> None:
+        super().__init__(jobs, kind, missing)
+        self._listing = listing
+
     def list_batches(self, request: Incoming) -> Answer:
-        """``GET /batches``."""
-        found = [_item(job, request.time) for job in self._jobs.of(self._kind)]
-        for parameter, name in _FILTERS.items():
-            if wanted := request.parameters.get(parameter):
-                found = [item for item in found if item.get(name) == wanted]
-        order = request.parameters.get("order", "CREATE_TIME_DESC")
-        if order not in _ORDERS:
-            raise Refused(dli_error(400, "DLI.0001", f"order must be one of {', '.join(_ORDERS)}"))
-        field, descending = _ORDERS[order]
-        found.sort(key=lambda item: int(str(item[field])), reverse=descending)
-        first, size = _number(request, "from", 0), _number(request, "size", 100)
-        page = {"from": first, "total": len(found), "sessions": found[first : first + size]}
-        return Answer(Reply(body=page | {"create_time": _milliseconds(request.time)}))
+        """``GET /batches``. What it does not know, such as *job_id*, it overlooks."""
+        snapshot = request.time - self._listing.stale
+
+        def show(job: Job, state: State, since: float) -> Row:
+            return _item(job, state, since, snapshot)
+
+        known = self._listing.known(self._jobs.of(self._kind), request.time)
+        found = _select(request, known, lambda job: show(job, *self._listing.state(job, request.time)))
+        first, size = _number(request, "from", 0), _number(request, "size", DEFAULT_PAGE)
+        total = len(found) + self._listing.moved(first, size) if self._listing.total is None else self._listing.total
+        page = self._listing.rows(found, first, size, request.time, show)
+        body = {"from": first, "total": total, "sessions": page, "create_time": _milliseconds(request.time)}
+        return Answer(Reply(body=body))
 
 
-def _detail(job: Job, now: float) -> Mapping[str, object]:
-    state, since = job.script.state(now)
+def _select(request: Incoming, jobs: Sequence[Job], show: Callable[[Job], Row]) -> list[Job]:
+    """Return those of *jobs*, oldest first, that *request* wants, in the order that it wants."""
+    if not _ONE_ID.fullmatch(request.parameters.get("job-id", "")):
+        raise Refused(dli_error(400, "DLI.0001", "job-id must be one id"))
+    order = request.parameters.get("order", "CREATE_TIME_DESC")
+    if order not in _ORDERS:
+        raise Refused(dli_error(400, "DLI.0001", f"order must be one of {', '.join(_ORDERS)}"))
+    by, descending = _ORDERS[order]
+    begin, end = _number(request, "start", 0), _number(request, "end", sys.maxsize)
+    found = [job for job in jobs if begin <= _created(job) <= end]
+    wanted = {name: value for parameter, name in _FILTERS.items() if (value := request.parameters.get(parameter))}
+    if wanted:
+        rows = [(job, show(job)) for job in found]
+        found = [job for job, row in rows if all(row.get(name) == value for name, value in wanted.items())]
+    if descending:
+        found.reverse()  # of two with the same time, the later one is the newer one
+    # Rows are made only where they are needed: there can be very many.
+    found.sort(key=_created if by == "create_time" else lambda job: int(str(show(job)[by])), reverse=descending)
+    return found
+
+
+def _created(job: Job) -> int:
+    return int(str(job.fields.get("create_time", _milliseconds(job.created))))
+
+
+def _detail(job: Job, state: State, since: float) -> Row:
     queue = job.fields.get("queue", "default")
-    fields: dict[str, object] = {
+    fields: Row = {
         "id": job.job_id,
         "state": str(state),
         "appId": f"batch-session-{job.job_id}:30663",
@@ -111,10 +155,10 @@ def _detail(job: Job, now: float) -> Mapping[str, object]:
     return fields | dict(job.fields) | {"log": _log(job)[-DETAIL_LOG_LINES:]}
 
 
-def _item(job: Job, now: float) -> Mapping[str, object]:
-    end = now if str(job.script.state(now)[0]) in job.kind.in_progress else job.script.state(now)[1]
+def _item(job: Job, state: State, since: float, now: float) -> Row:
+    end = now if str(state) in job.kind.in_progress else since
     duration = _milliseconds(end) - _milliseconds(job.created)
-    return {"duration": duration, "req_body": "{}", **_detail(job, now)}
+    return {"duration": duration, "req_body": "{}", **_detail(job, state, since)}
 
 
 def _log(job: Job) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeGuard
 
-from airflow_provider_hwstatus.core.jobs import JobKind
+from airflow_provider_hwstatus.core.jobs import CPH_JOB, JobKind
 from airflow_provider_hwstatus.testing.replies import error
 from airflow_provider_hwstatus.testing.wire import Answer, Fault, Incoming, Reply, Step
 
@@ -35,8 +35,12 @@ class Script(Protocol):
     def take(self, now: float) -> Step:
         """Return the step with which a call is answered."""
 
-    def state(self, now: float) -> tuple[State, float]:
-        """Return the job's present state and since when; takes no step."""
+    def state(self, now: float, ago: float = 0.0) -> tuple[State, float]:
+        """
+        Return the job's state and since when; takes no step.
+
+        :param ago: Seconds before *now*.
+        """
 
 
 class ByCalls:
@@ -44,18 +48,19 @@ class ByCalls:
 
     def __init__(self, steps: Sequence[Step], created: float) -> None:
         self._steps = steps
-        self._taken = 0
-        self._since = created
+        self._created = created
+        self._times: list[float] = []
 
     def take(self, now: float) -> Step:
-        step = self._steps[min(self._taken, len(self._steps) - 1)]
-        if self._taken < len(self._steps):
-            self._since = now
-        self._taken += 1
+        step = self._steps[min(len(self._times), len(self._steps) - 1)]
+        if len(self._times) < len(self._steps):
+            self._times.append(now)
         return step
 
-    def state(self, now: float) -> tuple[State, float]:
-        return _state_at(self._steps, min(max(self._taken, 1), len(self._steps)) - 1), self._since
+    def state(self, now: float, ago: float = 0.0) -> tuple[State, float]:
+        # Without looking back, a step counts whose request arrived after the one that asks.
+        taken = [time for time in self._times if time <= now - ago] if ago else self._times
+        return _state_at(self._steps, max(len(taken), 1) - 1), taken[-1] if taken else self._created
 
 
 class BySeconds:
@@ -80,8 +85,8 @@ class BySeconds:
             self._start = now
         return self._steps[self._index(now)]
 
-    def state(self, now: float) -> tuple[State, float]:
-        index = self._index(now)
+    def state(self, now: float, ago: float = 0.0) -> tuple[State, float]:
+        index = self._index(now - ago)
         start = now if self._start is None else self._start
         return _state_at(self._steps, index), start + self._seconds[index]
 
@@ -100,6 +105,7 @@ class Job:
     :param request_id: Of the call that submitted it.
     :param created: Seconds since 1970.
     :param fields: Added to its replies.
+    :param listed_after: Seconds from then on until lists have it.
     """
 
     kind: JobKind
@@ -108,6 +114,7 @@ class Job:
     request_id: str
     created: float
     fields: Mapping[str, object]
+    listed_after: float = 0.0
 
     def poll(self, request: Incoming, render: Callable[[State, float], Mapping[str, object]]) -> Answer:
         """
@@ -129,10 +136,23 @@ class Jobs:
     """Every job, by its API and id: the kinds that ask the same API share their jobs."""
 
     _jobs: dict[tuple[str, str], Job] = field(default_factory=dict)
+    _submitted: dict[str, str] = field(default_factory=dict)
 
     def add(self, job: Job) -> None:
         """Add a job, or replace the one of this id."""
         self._jobs[job.kind.path, job.job_id] = job
+
+    def submit(self, job_id: str, request_id: str) -> Job | None:
+        """Let the CPH job of this id belong to a request, now or when it is added; return the job, if there is one."""
+        self._submitted[job_id] = request_id
+        job = self.find(CPH_JOB, job_id)
+        if job is not None:
+            self.add(replace(job, request_id=request_id))
+        return job
+
+    def request_of(self, job_id: str) -> str | None:
+        """Return the request that submitted a CPH job, if that was said."""
+        return self._submitted.get(job_id)
 
     def find(self, kind: JobKind, job_id: str) -> Job | None:
         """Return the job of this id."""
