@@ -46,7 +46,7 @@ class JobStatus:
 
     def to_dict(self) -> dict[str, object]:
         """Return JSON scalars and lists from which :meth:`from_dict` makes an equal status."""
-        return dataclasses.asdict(self) | {"outcome": self.outcome.value, "log": list(self.log)}
+        return vars(self) | {"outcome": self.outcome.value, "log": list(self.log)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> JobStatus:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
 from airflow_provider_hwstatus.core.settings import Settings, settings_from
 from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELING
 from airflow_provider_hwstatus.hooks.limits import within
-from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection, joined
+from airflow_provider_hwstatus.hooks.lookups import lookups
+from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection, client_for, joined
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -76,10 +77,9 @@ class HwStatusHook(BaseHook):
 
         :raises ConfigurationError: As :meth:`get_conn`.
         """
-        async with AsyncExitStack() as stack:
-            with self._naming_connection():
-                settings = self._settings(*await _look_up(self.hwstatus_conn_id))
-                connection = await stack.enter_async_context(joined(settings, _amask_secret))
+        name = (self.hwstatus_conn_id, self.region, self.project_id)
+        settings = await lookups().get(name, self._asettings)
+        async with joined(settings, _amask_secret) as connection:
             yield connection
 
     def get_status(
@@ -151,6 +151,12 @@ class HwStatusHook(BaseHook):
         if settings.region and not is_known(settings.region):
             _warn_of_region(settings.region)
         return settings
+
+    async def _asettings(self) -> Settings:
+        with self._naming_connection():
+            settings = self._settings(*await _look_up(self.hwstatus_conn_id))
+            client_for(settings)  # which knows what fields its way to log in needs
+            return settings
 
     @contextmanager
     def _naming_connection(self) -> Iterator[None]:

@@ -6,7 +6,8 @@ import asyncio
 import copy
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_hwstatus.core.errors import HwStatusError
@@ -33,24 +34,36 @@ class Turn(Generic[Lock]):
     """
 
     def __init__(self, lock: Lock) -> None:
-        self.lock = lock
+        self._lock = lock
         self._ended = 0
         self._error: HwStatusError | None = None
 
-    def queue(self) -> int:
-        """Return a ticket to show to :meth:`begin`."""
-        return self._ended
+    def run(self: Turn[threading.Lock], do: Callable[[], T]) -> T:
+        """Return the result of *do*, called when it is this thread's turn, or raise a failure that it queued for."""
+        ticket = self._ended
+        with self._lock, self._outcome(ticket):
+            return do()
 
-    def begin(self, ticket: int) -> None:
-        """Raise the failure of a turn that ended since the ticket was drawn."""
+    async def arun(self: Turn[asyncio.Lock], do: Callable[[], Awaitable[T]]) -> T:
+        """Likewise, in an event loop."""
+        ticket = self._ended
+        async with self._lock:
+            with self._outcome(ticket):
+                return await do()
+
+    @contextmanager
+    def _outcome(self, ticket: int) -> Iterator[None]:
         if self._ended != ticket and self._error:
-            raise copy.copy(self._error)
+            raise copy.copy(self._error) from self._error.__cause__
         self._error = None
-
-    def end(self, error: HwStatusError | None) -> None:
-        """Note how the turn ended."""
-        self._ended += 1
-        self._error = copy.copy(error)  # its message is put together by whoever has it
+        try:
+            yield
+        except HwStatusError as error:
+            self._error = copy.copy(error)  # its message is put together by whoever has it
+            self._error.__cause__ = error.__cause__
+            raise
+        finally:
+            self._ended += 1
 
 
 class Turns(Generic[Lock]):
@@ -58,9 +71,9 @@ class Turns(Generic[Lock]):
 
     def __init__(self, lock: Callable[[], Lock]) -> None:
         self._lock = lock
-        self._turns: dict[str, Turn[Lock]] = {}
+        self._turns: dict[Hashable, Turn[Lock]] = {}
 
-    def __getitem__(self, name: str) -> Turn[Lock]:
+    def __getitem__(self, name: Hashable) -> Turn[Lock]:
         return self._turns.get(name) or self._turns.setdefault(name, Turn(self._lock()))
 
 
@@ -82,17 +95,7 @@ def drive(
             return drive(effect.flow(), send, turns, mask, sleep)
         if isinstance(effect, Mask):
             return mask(effect.secret)
-        turn = turns[effect.name]
-        ticket, error = turn.queue(), None
-        with turn.lock:
-            turn.begin(ticket)
-            try:
-                return drive(effect.flow(), send, turns, mask, sleep)
-            except HwStatusError as exc:
-                error = exc
-                raise
-            finally:
-                turn.end(error)
+        return turns[effect.name].run(lambda: drive(effect.flow(), send, turns, mask, sleep))
 
     resume: Callable[[Any], Any] = flow.send
     value: Any = None
@@ -129,17 +132,7 @@ async def adrive(
             return await slots.run(adrive(effect.flow(), send, turns, slots, mask, sleep), effect.patience)
         if isinstance(effect, Mask):
             return await mask(effect.secret)
-        turn = turns[effect.name]
-        ticket, error = turn.queue(), None
-        async with turn.lock:
-            turn.begin(ticket)
-            try:
-                return await adrive(effect.flow(), send, turns, slots, mask, sleep)
-            except HwStatusError as exc:
-                error = exc
-                raise
-            finally:
-                turn.end(error)
+        return await turns[effect.name].arun(lambda: adrive(effect.flow(), send, turns, slots, mask, sleep))
 
     resume: Callable[[Any], Any] = flow.send
     value: Any = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from airflow_provider_hwstatus.transports.aio import AioTransport
     from airflow_provider_hwstatus.transports.sync import SyncTransport
 
+#: Seconds between two moments at which long pauses end.
+_TICK = 0.05
+
 
 class SyncConnection:
     """
@@ -32,7 +36,9 @@ class SyncConnection:
     """
 
     def __init__(self, settings: Settings, mask: Callable[[str], object]) -> None:
-        self.client, self._turns = _in_process(settings)
+        self.client = client_for(settings)
+        with _creating:
+            self._turns = _turns(settings)
         self._mask = mask
         self._transport: SyncTransport | None = None
 
@@ -61,7 +67,7 @@ class AsyncConnection:
     """
 
     def __init__(self, settings: Settings, mask: Callable[[str], Awaitable[object]]) -> None:
-        self.client, _ = _in_process(settings)
+        self.client = client_for(settings)
         self._mask = mask
         self.waits = 0  # how many share it now
         self.joined = 0  # how many have, since it was opened
@@ -73,7 +79,7 @@ class AsyncConnection:
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow of this connection's client."""
         transport = self._transport or await self._open()
-        return await adrive(flow, transport.send, self._turns, self._slots, self._mask)
+        return await adrive(flow, transport.send, self._turns, self._slots, self._mask, _sleep)
 
     async def _open(self) -> AioTransport:
         async with self._opening:
@@ -87,6 +93,18 @@ class AsyncConnection:
         """Close the session."""
         if self._transport is not None:
             await self._transport.close()
+
+
+async def _sleep(seconds: float) -> None:
+    """
+    Sleep, and wake up together with others: ten polls in one turn of the loop take half of what they take in ten.
+
+    Pauses of less than a second are taken as they are; who sleeps longer does not mind a twentieth.
+    """
+    if seconds >= 1.0:
+        now = asyncio.get_running_loop().time()
+        seconds = math.ceil((now + seconds) / _TICK) * _TICK - now
+    await asyncio.sleep(seconds)
 
 
 def _aio_transport() -> type[AioTransport]:
@@ -120,11 +138,21 @@ async def joined(settings: Settings, mask: Callable[[str], Awaitable[object]]) -
             await connection.close()
 
 
-def _in_process(settings: Settings) -> tuple[Client, Turns[threading.Lock]]:
+def client_for(settings: Settings) -> Client:
+    """
+    Return the client that all of this process share.
+
+    :raises ConfigurationError: A field that its way to log in needs is missing.
+    """
     with _creating:  # lru_cache alone may make two
-        return _client_and_turns(settings)
+        return _client(settings)
 
 
 @lru_cache(maxsize=64)
-def _client_and_turns(settings: Settings) -> tuple[Client, Turns[threading.Lock]]:
-    return Client(settings, time.time), Turns(threading.Lock)
+def _client(settings: Settings) -> Client:
+    return Client(settings, time.time)
+
+
+@lru_cache(maxsize=64)
+def _turns(settings: Settings) -> Turns[threading.Lock]:
+    return Turns(threading.Lock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from airflow_provider_hwstatus.core.messages import Flow
     from airflow_provider_hwstatus.core.status import JobStatus
     from airflow_provider_hwstatus.transports.sharing import AsyncConnection
+
+# Not the trigger's own: binding one takes as long as a poll, for each trigger.
+_log = logging.getLogger(__name__)
 
 _GOLDEN_RATIO = 0.618034
 
@@ -126,7 +130,7 @@ class JobStatusTrigger(BaseTrigger):
             yield TriggerEvent({"status": status.to_dict()})
 
     async def _wait(self) -> JobStatus:
-        kind, plan, observer = self._kind(), self._plan(), Observer(self.log, time.time)
+        kind, plan, observer = self._kind(), self._plan(), Observer(_log, time.time)
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
         give_up = time.time() + (0.0 if self.began is None else LOOKUP_TOLERANCE)
         while True:

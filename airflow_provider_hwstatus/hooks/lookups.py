@@ -1,0 +1,52 @@
+"""Looking connections up once for many waits: in a triggerer, each look-up is a round trip to Airflow's API server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from weakref import WeakKeyDictionary
+
+from airflow_provider_hwstatus.core.settings import Settings
+from airflow_provider_hwstatus.transports.drivers import Turns
+
+#: Seconds for which what was found is used again: a restarted triggerer begins all of its waits at once.
+MEMORY = 5.0
+
+
+class Lookups:
+    """What one event loop has found. What could not be found is looked up again."""
+
+    def __init__(self) -> None:
+        self._turns = Turns(asyncio.Lock)
+        self._found: dict[Hashable, tuple[float, Settings]] = {}
+
+    async def get(self, name: Hashable, look_up: Callable[[], Awaitable[Settings]]) -> Settings:
+        """
+        Return the settings of that name; those who ask at the same time share one look-up.
+
+        :raises ConfigurationError: They could not be found.
+        """
+
+        async def unless_found() -> Settings:
+            if not (settings := self._remembered(name)):
+                settings = await look_up()
+                self._found[name] = (time.monotonic(), settings)
+            return settings
+
+        return self._remembered(name) or await self._turns[name].arun(unless_found)
+
+    def _remembered(self, name: Hashable) -> Settings | None:
+        found_at, settings = self._found.get(name, (0.0, None))
+        if settings and time.monotonic() >= found_at + MEMORY:
+            del self._found[name]
+            return None
+        return settings
+
+
+_in_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Lookups] = WeakKeyDictionary()
+
+
+def lookups() -> Lookups:
+    """Return those of the running event loop."""
+    return _in_loops.setdefault(asyncio.get_running_loop(), Lookups())
