@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError, RetryableError, ThrottledError
-from airflow_provider_hwstatus.core.messages import Admitted, Flow, Sleep, T
+from airflow_provider_hwstatus.core.messages import Enter, Flow, Leave, Sleep, T
 
 #: Seconds.
 DEFAULT_OUTAGE_TOLERANCE = 600.0
@@ -106,20 +106,21 @@ def persist(attempt: Callable[[], Flow[T]], patience: Patience, throttle: Thrott
     """
     outage_began: float | None = None
     pauses: Iterator[float] | None = None
-    limit, began = patience.limit(None), clock()
-
-    def in_turn() -> Flow[T]:
-        nonlocal began
-        yield from throttle.turn(limit, clock)
-        began = clock()
-        return (yield from attempt())
-
+    limit = patience.limit(None)
     while True:
+        began = clock()
         try:
-            result: T = yield Admitted(in_turn, limit - clock())
-        except RetryableError as error:
+            yield Enter(limit - began)
+            yield from throttle.turn(limit, clock)
+            began = clock()
+            result = yield from attempt()
+        except HwStatusError as error:
+            yield Leave(error)
+            if not isinstance(error, RetryableError):
+                raise
             last = error
         else:
+            yield Leave(None)
             throttle.answered()
             return result
         now, pauses = clock(), pauses or delays()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+from airflow_provider_hwstatus.core.errors import HwStatusError
+
 T = TypeVar("T")
 
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
@@ -45,7 +47,7 @@ class Request:
         return f"{self.method} {parts.scheme}://{parts.netloc}{parts.path}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Response:
     """
     One HTTP reply.
@@ -58,7 +60,7 @@ class Response:
     body: bytes = field(repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """Do nothing for *seconds*."""
 
@@ -80,17 +82,26 @@ class Exclusive:
     flow: Callable[[], Generator[Any, Any, Any]]
 
 
-@dataclass(frozen=True)
-class Admitted:
+@dataclass(frozen=True, slots=True)
+class Enter:
     """
-    Run a flow as soon as fewer than ``max_concurrent_requests`` others that asked for this run on this connection.
+    Go on when fewer than ``max_concurrent_requests`` others of this connection are between this and :class:`Leave`.
 
-    :param flow: Makes the flow; called when it is this wait's turn.
     :param patience: Seconds after which a wait that still queues goes before all others.
     """
 
-    flow: Callable[[], Generator[Any, Any, Any]]
     patience: float
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """
+    Let the next one enter. A flow that ends has left.
+
+    :param error: What kept this one from an answer, if anything did.
+    """
+
+    error: HwStatusError | None
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ class Mask:
     secret: str = field(repr=False)
 
 
-Effect = Request | Sleep | Exclusive | Admitted | Mask
+Effect = Request | Sleep | Exclusive | Enter | Leave | Mask
 Flow = Generator[Effect, Any, T]
 
 

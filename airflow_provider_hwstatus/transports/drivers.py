@@ -6,15 +6,17 @@ import asyncio
 import copy
 import threading
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_hwstatus.core.errors import HwStatusError
 from airflow_provider_hwstatus.core.messages import (
-    Admitted,
     Effect,
+    Enter,
+    Exclusive,
     Flow,
+    Leave,
     Mask,
     Request,
     Response,
@@ -91,8 +93,8 @@ def drive(
             return send(effect)
         if isinstance(effect, Sleep):
             return sleep(effect.seconds)
-        if isinstance(effect, Admitted):  # a thread has one request under way
-            return drive(effect.flow(), send, turns, mask, sleep)
+        if isinstance(effect, Enter | Leave):  # a thread has one request under way
+            return None
         if isinstance(effect, Mask):
             return mask(effect.secret)
         return turns[effect.name].run(lambda: drive(effect.flow(), send, turns, mask, sleep))
@@ -122,25 +124,29 @@ async def adrive(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> T:
     """Run *flow* to its end in this event loop."""
-
-    async def perform(effect: Effect) -> Any:
-        if isinstance(effect, Request):
-            return await send(effect)
-        if isinstance(effect, Sleep):
-            return await sleep(effect.seconds)
-        if isinstance(effect, Admitted):
-            return await slots.run(adrive(effect.flow(), send, turns, slots, mask, sleep), effect.patience)
-        if isinstance(effect, Mask):
-            return await mask(effect.secret)
-        return await turns[effect.name].arun(lambda: adrive(effect.flow(), send, turns, slots, mask, sleep))
-
+    inside = False
     resume: Callable[[Any], Any] = flow.send
     value: Any = None
     try:
         while True:
             effect = resume(value)
+            resume, value = flow.send, None
             try:
-                resume, value = flow.send, await perform(effect)
+                if isinstance(effect, Request):
+                    value = await send(effect)
+                elif isinstance(effect, Sleep):
+                    await sleep(effect.seconds)
+                elif isinstance(effect, Enter):
+                    await slots.enter(effect.patience)
+                    inside = True
+                elif isinstance(effect, Leave):
+                    if inside:
+                        inside = False
+                        slots.leave(effect.error)
+                elif isinstance(effect, Mask):
+                    await mask(effect.secret)
+                else:
+                    value = await turns[effect.name].arun(_nested(effect, send, turns, slots, mask, sleep))
             except HwStatusError as error:
                 resume, value = flow.throw, error
     except StopIteration as done:
@@ -148,3 +154,9 @@ async def adrive(
         return result
     finally:
         flow.close()
+        if inside:  # cancelled
+            slots.abandon()
+
+
+def _nested(effect: Exclusive, *how: Any) -> Callable[[], Coroutine[Any, Any, Any]]:
+    return lambda: adrive(effect.flow(), *how)

@@ -14,7 +14,7 @@ from airflow_provider_hwstatus.core.errors import (
     TransportError,
 )
 from airflow_provider_hwstatus.core.flow import Patience, Throttle, persist
-from airflow_provider_hwstatus.core.messages import Admitted, Sleep
+from airflow_provider_hwstatus.core.messages import Enter, Leave, Sleep
 
 START = 1_000_000.0
 
@@ -55,12 +55,12 @@ class World:
             return done.value
 
     def perform(self, effect):
-        if isinstance(effect, Admitted):
-            return self.drive(effect.flow())
+        if isinstance(effect, Enter | Leave):
+            return
         assert isinstance(effect, Sleep)
         assert effect.seconds >= 0
         self.now += effect.seconds
-        return None
+        return
 
     @property
     def elapsed(self):

@@ -15,7 +15,7 @@ from airflow_provider_hwstatus.core.errors import (
     UnknownStateError,
 )
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH
-from airflow_provider_hwstatus.core.messages import Admitted, Exclusive, Response, Sleep
+from airflow_provider_hwstatus.core.messages import Enter, Exclusive, Leave, Response, Sleep
 from airflow_provider_hwstatus.core.settings import Settings
 from airflow_provider_hwstatus.core.waiting import Plan, wait
 
@@ -53,7 +53,9 @@ class World:
             return done.value
 
     def perform(self, effect):
-        if isinstance(effect, Exclusive | Admitted):
+        if isinstance(effect, Enter | Leave):
+            return None
+        if isinstance(effect, Exclusive):
             return self.drive(effect.flow())
         if isinstance(effect, Sleep):
             assert effect.seconds >= 0

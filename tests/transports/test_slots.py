@@ -5,7 +5,9 @@ import math
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import ServerError, TransportError
+from airflow_provider_hwstatus.core.errors import HwStatusError, ServerError, TransportError
+from airflow_provider_hwstatus.core.messages import Enter, Leave, Request
+from airflow_provider_hwstatus.transports.drivers import adrive
 from airflow_provider_hwstatus.transports.slots import Slots
 
 
@@ -19,9 +21,20 @@ class Requests:
         self.most = 0
 
     def send(self, name, patience=math.inf):
-        return asyncio.create_task(self.slots.run(self._send(name), patience))
+        return asyncio.create_task(adrive(self._flow(name, patience), self._send, None, self.slots, None))
 
-    async def _send(self, name):
+    def _flow(self, name, patience):
+        try:
+            yield Enter(patience)
+            reply = yield Request("GET", name)
+        except HwStatusError as error:
+            yield Leave(error)
+            raise
+        yield Leave(None)
+        return reply
+
+    async def _send(self, request):
+        name = request.url
         self.began.append(name)
         self.under_way[name] = asyncio.get_running_loop().create_future()
         self.most = max(self.most, len(self.under_way))
@@ -66,7 +79,7 @@ def test_whose_patience_ends_goes_first():
     async def run():
         requests = Requests(1)
         tasks = [requests.send("first"), requests.send("patient"), requests.send("hurried", patience=0.05)]
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.7)
         for name in ("first", "hurried", "patient"):
             await requests.end(name)
         await asyncio.gather(*tasks)
@@ -103,19 +116,19 @@ def test_a_wait_that_is_cancelled_keeps_no_slot(cancelled):
 
 
 def test_those_who_queue_share_an_outage():
-    """Where no request gets an answer, those that queue behind it need not find out one by one."""
+    """Where as many requests as there may be got no answer, those that queue need not find out one by one."""
 
     async def run():
         requests = Requests(2)
         tasks = [requests.send(number) for number in range(100)]
         await settled()
-        await requests.end(0, TransportError("hangs"))
-        await requests.end(1, TransportError("hangs"))
+        for number in (0, 1, 2):
+            await requests.end(number, TransportError("hangs"))
         return requests.began, await asyncio.gather(*tasks, return_exceptions=True)
 
     began, results = asyncio.run(run())
-    assert [0, 1] == began
-    assert 100 == sum(isinstance(result, TransportError) for result in results)
+    assert [0, 1, 2] == began
+    assert ["hangs"] * 100 == list(map(str, results))
     assert 100 == len(set(map(id, results)))
 
 
@@ -126,11 +139,11 @@ def test_a_single_failure_is_not_shared():
         requests = Requests(2)
         tasks = [requests.send(number) for number in range(5)]
         await settled()
-        await requests.end(0, ServerError("503"))
-        await requests.end(1, TransportError("reset"))
+        await requests.end(0, TransportError("reset"))
+        await requests.end(1, ServerError("503"))
         for number in (2, 3, 4):
             await requests.end(number)
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     results = asyncio.run(run())
-    assert ["503", "reset", "2", "3", "4"] == list(map(str, results))
+    assert ["reset", "503", "2", "3", "4"] == list(map(str, results))
