@@ -69,7 +69,7 @@ class Observer:
 
 def duration(seconds: float) -> str:
     """Return seconds as people say it, in two units at most: ``42 s``, ``3 min 20 s``, ``2 d 5 h``."""
-    left, parts = int(seconds), []
+    left, parts = int(seconds), list[str]()
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         if left >= length or (unit == "s" and not parts):
             parts.append(f"{left // length} {unit}")

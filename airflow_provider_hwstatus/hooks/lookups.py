@@ -29,9 +29,10 @@ class Lookups:
         """
 
         async def unless_found() -> Settings:
-            if not (settings := self._remembered(name)):
-                settings = await look_up()
-                self._found[name] = (time.monotonic(), settings)
+            if found := self._remembered(name):  # another wait was first
+                return found
+            settings = await look_up()
+            self._found[name] = (time.monotonic(), settings)
             return settings
 
         return self._remembered(name) or await self._turns[name].arun(unless_found)

@@ -114,6 +114,10 @@ class JobStatusSensor(BaseSensorOperator):
     def _observer(self) -> Observer:
         return Observer(self.log, time.time)
 
+    @cached_property
+    def _question(self) -> Question:
+        return Question(self.hook.get_conn().client, self.kind, self._job_id)
+
     def execute(self, context: Context) -> Any:
         """Wait, or defer the wait if the job is not over yet. Returns the last status, as a dict."""
         self._began, limit = self._first_poke_at(context), self._limit
@@ -143,8 +147,7 @@ class JobStatusSensor(BaseSensorOperator):
         """
         plan = self._plan()
         try:
-            connection = self.hook.get_conn()
-            status = connection.run(poll(Question(connection.client, self.kind, self._job_id), plan))
+            status = self.hook.get_conn().run(poll(self._question, plan))
         except HwStatusError as error:
             return self._poke_failed(error, plan)
         self._observer.saw(status)

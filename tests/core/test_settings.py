@@ -57,6 +57,11 @@ def test_empty_fields_are_not_set():
         ("cph_endpoint", "https://host:port"),
         ("iam_endpoint", "https://host/?q=1"),
         ("verify", 1.5),
+        ("max_concurrent_requests", 0),
+        ("max_concurrent_requests", "many"),
+        ("max_concurrent_requests", 2.5),
+        ("max_concurrent_requests", True),
+        ("max_concurrent_requests", 10_000),
         ("request_timeout", 0),
         ("request_timeout", -1),
         ("request_timeout", "soon"),
@@ -86,6 +91,7 @@ def test_secret_field_is_not_echoed():
 def test_numbers_and_booleans_may_come_as_text():
     """A URI and older forms know text only."""
     assert 7.5 == settings(request_timeout="7.5").request_timeout
+    assert [20, 5, 100] == [settings(max_concurrent_requests=v).max_concurrent_requests for v in ("", 5, "100")]
     assert [False, False, True, "/ca.pem"] == [settings(verify=v).verify for v in ("False", False, "true", "/ca.pem")]
 
 

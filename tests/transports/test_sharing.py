@@ -4,6 +4,8 @@ import asyncio
 import re
 import threading
 import time
+from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -12,6 +14,7 @@ from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH
 from airflow_provider_hwstatus.core.settings import settings_from
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
+from airflow_provider_hwstatus.transports import sharing
 from airflow_provider_hwstatus.transports.sharing import SyncConnection, joined
 
 
@@ -168,3 +171,60 @@ def test_a_loop_that_ends_without_a_goodbye_is_forgotten(cloud):
     settings = settings_of(cloud.connection())
 
     assert [None, None] == [asyncio.run(one_wait(settings)) and None for _ in range(2)]
+
+
+def test_no_more_polls_are_under_way_than_the_connection_allows(cloud):
+    """Fifty waits that ask at the same time over three slots all get their answer, three at a time."""
+    under_way = Counter()
+
+    async def run():
+        async with joined(settings_of(cloud.connection(max_concurrent_requests=3)), amask) as connection:
+            transport = await connection._open()
+            send = transport.send
+
+            async def counted(request):
+                under_way["now"] += 1
+                under_way["most"] = max(under_way["most"], under_way["now"])
+                try:
+                    return await send(request)
+                finally:
+                    under_way["now"] -= 1
+
+            transport.send = counted
+            questions = (connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)) for _ in range(50))
+            return await asyncio.gather(*map(connection.run, questions))
+
+    assert ["running"] * 50 == [status.state for status in asyncio.run(run())]
+    assert 3 == under_way["most"]
+
+
+def test_long_pauses_end_together():
+    """Waits whose pauses end within a twentieth of a second of each other wake up in one turn of the event loop."""
+
+    async def run():
+        loop, ends = asyncio.get_running_loop(), []
+
+        async def sleep(number):
+            await sharing._sleep(1.0 + number / 1000)
+            ends.append(loop.time())
+
+        began = loop.time()
+        await asyncio.gather(*map(sleep, range(100)))
+        return [end - began for end in sorted(ends)]
+
+    ends = asyncio.run(run())
+    moments = 1 + sum(later - earlier > 0.02 for earlier, later in pairwise(ends))
+    assert ends[0] >= 1.0
+    assert moments <= 4
+
+
+def test_short_pauses_are_taken_as_they_are():
+    """A tenth of a second between two polls stays a tenth."""
+
+    async def run():
+        began = time.monotonic()
+        for _ in range(5):
+            await sharing._sleep(0.1)
+        return time.monotonic() - began
+
+    assert 0.5 <= asyncio.run(run()) < 0.7
