@@ -35,7 +35,9 @@ class Lookups:
             self._found[name] = (time.monotonic(), settings)
             return settings
 
-        return self._remembered(name) or await self._turns[name].arun(unless_found)
+        if found := self._remembered(name):
+            return found
+        return await self._turns[name].arun(unless_found)
 
     def _remembered(self, name: Hashable) -> Settings | None:
         found_at, settings = self._found.get(name, (0.0, None))
