@@ -133,8 +133,12 @@ class Question:
         :raises HwStatusError: The question could not be answered.
         """
         client = self.client
+
+        def attempt() -> Flow[JobStatus]:
+            return self._ask(patience)
+
         try:
-            return (yield from persist(lambda: self._ask(patience), patience, client.throttle, client.clock))
+            return (yield from persist(attempt, patience, client.throttle, client.clock, self.kind.service))
         except HwStatusError as error:
             raise error.about(self.subject)  # noqa: B904  # the same error, with its subject
 
@@ -142,8 +146,10 @@ class Question:
         client = self.client
         request = self._request or (yield from self._build())
         left = inf if patience.deadline is None else max(patience.deadline - client.clock(), _LAST_LOOK)
-        hurried = left < client.settings.request_timeout
-        response: Response = yield from client.exchange(replace(request, timeout=left) if hurried else request)
+        hurried = left <= max(client.settings.request_timeout, _LAST_LOOK)
+        response: Response = yield from client.exchange(
+            replace(request, timeout=min(left, client.settings.request_timeout)) if hurried else request
+        )
         if response.body == self._body and response.status == 200 and self._status and not hurried:
             return self._status
         status = read_status(self.kind, self.job_id, response, client.redact, client.clock())

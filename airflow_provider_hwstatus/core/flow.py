@@ -15,10 +15,16 @@ DEFAULT_OUTAGE_TOLERANCE = 600.0
 _FIRST_DELAY = 1.0
 _LONGEST_DELAY = 60.0
 
-#: Seconds between two requests of a connection that has been throttled, and what an answer does to them.
+#: Seconds for which a connection is held back at most, whatever the service says.
+LONGEST_HOLD = 900.0
+
+#: Seconds between two requests of a connection that was throttled; and after how many the rate has doubled again.
 _SHORTEST_GAP = 0.02
-_LONGEST_GAP = 60.0
-_RECOVERY = 0.995
+_LONGEST_GAP = 5.0
+_HALVED_AFTER = 15.0
+
+#: Turns that are booked ahead at most: those that were booked and not taken must not add up.
+_MOST_BOOKED = 64
 
 #: Returns seconds since 1970.
 Clock = Callable[[], float]
@@ -46,8 +52,8 @@ class Throttle:
     """
     How often a connection may ask, as far as the service has told; all of its waits share it.
 
-    A 429 holds all of them back. When its time is over they come back one after the other: half as fast as the last
-    time, and a little faster with each answer.
+    A 429 holds all of them back. When its time is over they come back one after the other: half as fast as before it,
+    and faster as time goes by.
     """
 
     def __init__(self) -> None:
@@ -58,33 +64,41 @@ class Throttle:
     def refused(self, seconds: float, now: float) -> None:
         """Let nobody ask for *seconds*."""
         if now >= self._until:  # else it is one of those that were under way, and says nothing new
-            self._gap = min(max(2 * self._gap, _SHORTEST_GAP), _LONGEST_GAP)
-        self._until = max(self._until, now + seconds)
+            self._gap = min(max(2 * self._gap_at(now), _SHORTEST_GAP), _LONGEST_GAP)
+        self._until = max(self._held_until(now), now + seconds)
 
-    def answered(self) -> None:
-        """Take note that the service did not mind."""
-        self._gap = self._gap * _RECOVERY if self._gap > _SHORTEST_GAP / 10 else 0.0
-
-    def turn(self, limit: float, clock: Clock) -> Flow[None]:
+    def turn(self, limit: float, clock: Clock) -> Flow[float]:
         """
-        Pause until this connection may ask once more.
+        Pause until this connection may ask once more; where only its own pace keeps it from that, until *limit*.
 
-        :param limit: When to give up, in seconds since 1970.
-        :raises ThrottledError: It may not before *limit*.
+        :param limit: Seconds since 1970.
+        :return: Seconds of the pause in which the service would have let it ask.
+        :raises ThrottledError: The service let nobody ask before *limit*.
         """
-        at = self._book(now := clock())
-        while now < at:
-            if now >= limit:
-                raise ThrottledError("held back, because the service said 429 to another wait of this connection")
+        began = now = clock()
+        at = self._book(now, limit)
+        while now < min(at, limit):
             yield Sleep(min(at, limit) - now)
             now = clock()
             if now < self._until:  # refused meanwhile
-                at = self._book(now)
+                at = self._book(now, limit)
+        if now < self._held_until(now):
+            raise ThrottledError("held back, because the service said 429 to another wait of this connection")
+        return now - min(max(began, self._until), now)
 
-    def _book(self, now: float) -> float:
-        at = max(now, self._until, self._next)
-        self._next = at + self._gap
+    def _book(self, now: float, limit: float) -> float:
+        gap, free = self._gap_at(now), self._held_until(now)
+        at = max(now, free, min(self._next, max(now, free) + _MOST_BOOKED * gap))
+        if at <= limit:
+            self._next = at + gap
         return at
+
+    def _gap_at(self, now: float) -> float:
+        gap: float = self._gap * 0.5 ** (max(now - self._until, 0.0) / _HALVED_AFTER)
+        return gap if gap > _SHORTEST_GAP / 10 else 0.0
+
+    def _held_until(self, now: float) -> float:
+        return min(self._until, now + LONGEST_HOLD)  # a clock may have been set back
 
 
 def delays() -> Iterator[float]:
@@ -95,12 +109,16 @@ def delays() -> Iterator[float]:
         delay = min(2 * delay, _LONGEST_DELAY)
 
 
-def persist(attempt: Callable[[], Flow[T]], patience: Patience, throttle: Throttle, clock: Clock) -> Flow[T]:
+def persist(
+    attempt: Callable[[], Flow[T]], patience: Patience, throttle: Throttle, clock: Clock, service: str
+) -> Flow[T]:
     """
     Run *attempt*, and again after each failure that may pass, for as long as *patience* allows.
 
-    The last attempt is made when patience ends, unless the service asked not to be asked by then.
+    The last attempt is made when patience ends, unless the service asked not to be asked by then. Queueing behind other
+    waits of the connection is no outage.
 
+    :param service: Whom it asks.
     :raises RetryableError: The last failure, after ``outage_tolerance``.
     :raises DeadlineError: The deadline came first.
     """
@@ -108,25 +126,29 @@ def persist(attempt: Callable[[], Flow[T]], patience: Patience, throttle: Thrott
     pauses: Iterator[float] | None = None
     limit = patience.limit(None)
     while True:
-        began = clock()
+        queued_at, asked_at = clock(), None
         try:
-            yield Enter(limit - began)
-            yield from throttle.turn(limit, clock)
-            began = clock()
+            yield Enter(limit - queued_at, service)
+            if outage_began is not None:
+                outage_began += clock() - queued_at
+                limit = patience.limit(outage_began)
+            paced = yield from throttle.turn(limit, clock)
+            asked_at = clock()
+            if outage_began is not None:
+                outage_began += paced
             result = yield from attempt()
         except HwStatusError as error:
-            yield Leave(error)
+            yield Leave(error, service)
             if not isinstance(error, RetryableError):
                 raise
             last = error
         else:
-            yield Leave(None)
-            throttle.answered()
+            yield Leave(None, service)
             return result
         now, pauses = clock(), pauses or delays()
-        outage_began = began if outage_began is None else outage_began
+        outage_began = (asked_at or now) if outage_began is None else outage_began
         limit, pause = patience.limit(outage_began), max(next(pauses), last.retry_after or 0.0)
-        if isinstance(last, ThrottledError):
+        if isinstance(last, ThrottledError) and last.http_status:  # the service's own
             throttle.refused(pause, now)
         if now >= limit:
             raise _given_up(last, patience, now)

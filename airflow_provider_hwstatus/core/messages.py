@@ -88,9 +88,11 @@ class Enter:
     Go on when fewer than ``max_concurrent_requests`` others of this connection are between this and :class:`Leave`.
 
     :param patience: Seconds after which a wait that still queues goes before all others.
+    :param service: Whom it will ask.
     """
 
     patience: float
+    service: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,11 @@ class Leave:
     Let the next one enter. A flow that ends has left.
 
     :param error: What kept this one from an answer, if anything did.
+    :param service: Whom it asked.
     """
 
     error: HwStatusError | None
+    service: str
 
 
 @dataclass(frozen=True)

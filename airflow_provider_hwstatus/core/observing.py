@@ -28,12 +28,14 @@ class Observer:
     Logs each change of state once, each new unknown state as a warning, and once an hour that the wait still goes on.
 
     :param clock: Returns seconds since 1970.
+    :param began: When the wait began, likewise.
     """
 
-    def __init__(self, log: Log, clock: Clock) -> None:
+    def __init__(self, log: Log, clock: Clock, began: float) -> None:
         self._log = log
         self._clock = clock
-        self._began = self._told = clock()
+        self._began = began
+        self._told = clock()
         self._polls = 0
         self._state: str | None = None
         self._since = 0.0

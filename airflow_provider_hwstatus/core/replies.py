@@ -19,11 +19,9 @@ from airflow_provider_hwstatus.core.errors import (
     ServerError,
     ThrottledError,
 )
+from airflow_provider_hwstatus.core.flow import LONGEST_HOLD
 from airflow_provider_hwstatus.core.messages import Response
 from airflow_provider_hwstatus.core.redaction import Redactor
-
-#: Seconds; a longer ``Retry-After`` is taken for this.
-LONGEST_RETRY_AFTER = 900.0
 
 #: What a code says when its HTTP status does not. Sources: the error code pages of DLI, CPH, API Gateway and IAM.
 MEANINGS: dict[str, type[ApiError]] = {
@@ -171,7 +169,7 @@ def _retry_after(response: Response, text: str, now: float) -> float | None:
     seconds = float(value) if re.fullmatch(r"\d{1,9}", value) else _until(value, now)
     if seconds is None and response.status == 429 and (window := _WINDOW.search(text)):
         seconds = float(int(window[1]) * _SECONDS[window[2]])
-    return None if seconds is None else min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+    return None if seconds is None else min(max(seconds, 0.0), LONGEST_HOLD)
 
 
 def _until(value: str, now: float) -> float | None:

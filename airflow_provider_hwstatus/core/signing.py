@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from airflow_provider_hwstatus.core.messages import Request, encode
@@ -104,7 +103,8 @@ def sign(request: Request, key: AccessKey, now: datetime) -> Request:
     return request.with_headers({**dressed.headers, "Authorization": f"{ALGORITHM} Access={key.access_key}, {proof}"})
 
 
-class _Dressed(NamedTuple):
+@dataclass(frozen=True, repr=False)  # it has the security token
+class _Dressed:
     headers: Mapping[str, str]
     canonical: str
     names: str

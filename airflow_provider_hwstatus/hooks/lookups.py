@@ -37,7 +37,10 @@ class Lookups:
 
         if found := self._remembered(name):
             return found
-        return await self._turns[name].arun(unless_found)
+        try:
+            return await self._turns[name].arun(unless_found)
+        finally:
+            self._turns.forget(name)  # its lock would keep the event loop alive
 
     def _remembered(self, name: Hashable) -> Settings | None:
         found_at, settings = self._found.get(name, (0.0, None))

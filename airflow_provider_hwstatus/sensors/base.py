@@ -112,7 +112,7 @@ class JobStatusSensor(BaseSensorOperator):
 
     @cached_property
     def _observer(self) -> Observer:
-        return Observer(self.log, time.time)
+        return Observer(self.log, time.time, self._plan().began)
 
     @cached_property
     def _question(self) -> Question:

@@ -38,7 +38,7 @@ class Turn(Generic[Lock]):
     def __init__(self, lock: Lock) -> None:
         self._lock = lock
         self._ended = 0
-        self._error: HwStatusError | None = None
+        self._error: Exception | None = None
 
     def run(self: Turn[threading.Lock], do: Callable[[], T]) -> T:
         """Return the result of *do*, called when it is this thread's turn, or raise a failure that it queued for."""
@@ -56,16 +56,24 @@ class Turn(Generic[Lock]):
     @contextmanager
     def _outcome(self, ticket: int) -> Iterator[None]:
         if self._ended != ticket and self._error:
-            raise copy.copy(self._error) from self._error.__cause__
+            raise _copy(self._error)
         self._error = None
         try:
             yield
-        except HwStatusError as error:
-            self._error = copy.copy(error)  # its message is put together by whoever has it
-            self._error.__cause__ = error.__cause__
+        except Exception as error:
+            self._error = _copy(error)
             raise
         finally:
             self._ended += 1
+
+
+def _copy(error: Exception) -> Exception:
+    """Return an error of its own for one of those who share it: its message is put together by whoever has it."""
+    if not isinstance(error, HwStatusError):
+        return error
+    copied = copy.copy(error)
+    copied.__cause__ = error.__cause__
+    return copied
 
 
 class Turns(Generic[Lock]):
@@ -77,6 +85,10 @@ class Turns(Generic[Lock]):
 
     def __getitem__(self, name: Hashable) -> Turn[Lock]:
         return self._turns.get(name) or self._turns.setdefault(name, Turn(self._lock()))
+
+    def forget(self, name: Hashable) -> None:
+        """Have no turn of that name any more, except for those who queue for it."""
+        self._turns.pop(name, None)
 
 
 def drive(
@@ -137,12 +149,12 @@ async def adrive(
                 elif isinstance(effect, Sleep):
                     await sleep(effect.seconds)
                 elif isinstance(effect, Enter):
-                    await slots.enter(effect.patience)
+                    await slots.enter(effect.patience, effect.service)
                     inside = True
                 elif isinstance(effect, Leave):
                     if inside:
                         inside = False
-                        slots.leave(effect.error)
+                        slots.leave(effect.error, effect.service)
                 elif isinstance(effect, Mask):
                     await mask(effect.secret)
                 else:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two moments at which long pauses end.
 _TICK = 0.05
+_DAY = 86400.0
 
 
 class SyncConnection:
@@ -101,7 +102,7 @@ async def _sleep(seconds: float) -> None:
 
     Pauses of less than a second are taken as they are; who sleeps longer does not mind a twentieth.
     """
-    if seconds >= 1.0:
+    if 1.0 <= seconds < _DAY:
         now = asyncio.get_running_loop().time()
         seconds = math.ceil((now + seconds) / _TICK) * _TICK - now
     await asyncio.sleep(seconds)

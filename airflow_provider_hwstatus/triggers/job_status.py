@@ -130,7 +130,8 @@ class JobStatusTrigger(BaseTrigger):
             yield TriggerEvent({"status": status.to_dict()})
 
     async def _wait(self) -> JobStatus:
-        kind, plan, observer = self._kind(), self._plan(), Observer(_log, time.time)
+        kind, plan = self._kind(), self._plan()
+        observer = Observer(_log, time.time, plan.began)
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
         give_up = time.time() + (0.0 if self.began is None else LOOKUP_TOLERANCE)
         while True:

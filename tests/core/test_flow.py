@@ -40,7 +40,7 @@ class World:
 
     def run(self, tolerance=600.0, deadline=None):
         patience = Patience(tolerance, None if deadline is None else START + deadline)
-        return self.drive(persist(self.attempt, patience, self.throttle, lambda: self.now))
+        return self.drive(persist(self.attempt, patience, self.throttle, lambda: self.now, "dli"))
 
     def drive(self, flow):
         resume, value = flow.send, None
@@ -167,7 +167,7 @@ def test_retry_after_is_honoured():
 def test_retry_after_never_outlasts_patience():
     """Neither the tolerance nor the deadline moves, and nobody asks before the time that the service set."""
     for bounds, error in (({"tolerance": 10.0}, ThrottledError), ({"deadline": 10.0}, DeadlineError)):
-        world = World(ThrottledError("429", retry_after=300.0), "answer")
+        world = World(ThrottledError("429", http_status=429, retry_after=300.0), "answer")
         with pytest.raises(error):
             world.run(**bounds)
         assert 10.0 == pytest.approx(world.elapsed)
@@ -176,7 +176,7 @@ def test_retry_after_never_outlasts_patience():
 
 def test_throttling_holds_back_all_waits_of_a_connection():
     """A 429 to one wait is heard by the next one, which does not ask before the time is over."""
-    first = World(ThrottledError("429", retry_after=60.0), "answer")
+    first = World(ThrottledError("429", http_status=429, retry_after=60.0), "answer")
     with pytest.raises(ThrottledError):
         first.run(tolerance=0.0)
 
@@ -191,33 +191,41 @@ def turns(throttle, count, now=START):
     return [now - START + pause for pause in pauses]
 
 
+def gap(throttle, now):
+    one, other = turns(throttle, 2, now)
+    return other - one
+
+
 def test_waits_that_were_held_back_do_not_come_back_at_once():
     """Who was told to wait a minute comes back after the one before."""
     throttle = Throttle()
     throttle.refused(60.0, START)
 
-    back = turns(throttle, 200)
+    back = turns(throttle, 50)
     assert 60.0 == pytest.approx(min(back))
     assert {0.02} == {round(later - earlier, 6) for earlier, later in pairwise(back)}
 
 
-def test_each_refusal_halves_the_rate_and_each_answer_raises_it():
-    """The rate finds its way below what the service allows, and back when it allows all."""
-    throttle = Throttle()
-    gaps = []
-    for round_ in range(4):
-        throttle.refused(1.0, START + 100.0 * round_)
-        one, other = turns(throttle, 2, START + 100.0 * round_)
-        gaps.append(other - one)
+def test_each_refusal_halves_the_rate_and_time_raises_it():
+    """The rate finds its way below what the service allows, and is back within minutes when it allows all."""
+    throttle, gaps = Throttle(), []
+    for now in (START, START + 1.0, START + 2.0, START + 3.0):
+        throttle.refused(1.0, now)
+        gaps.append(gap(throttle, now))
     assert gaps == pytest.approx([0.02, 0.04, 0.08, 0.16])
 
-    for _ in range(100):
-        throttle.answered()
-    one, other = turns(throttle, 2, START + 500.0)
-    assert 0.09 < other - one < 0.11
-    for _ in range(1000):
-        throttle.answered()
-    assert [600.0] * 100 == pytest.approx(turns(throttle, 100, START + 600.0))
+    assert 0.08 == pytest.approx(gap(throttle, START + 4.0 + 15.0))
+    assert [600.0] * 50 == pytest.approx(turns(throttle, 50, START + 600.0))
+
+
+def test_no_refusal_makes_it_slower_than_a_question_in_seconds():
+    """An hour of refusals is over within minutes, too."""
+    throttle = Throttle()
+    for second in range(3600):
+        throttle.refused(1.0, START + second)
+
+    assert 5.0 == pytest.approx(gap(throttle, START + 3600.0))
+    assert 0.0 == gap(throttle, START + 3900.0)
 
 
 def test_refusals_of_one_moment_count_once():
@@ -226,8 +234,7 @@ def test_refusals_of_one_moment_count_once():
     for _ in range(20):
         throttle.refused(1.0, START)
 
-    one, other = turns(throttle, 2)
-    assert 0.02 == pytest.approx(other - one)
+    assert 0.02 == pytest.approx(gap(throttle, START))
 
 
 def test_refusal_during_the_pause_is_heard():
@@ -239,6 +246,40 @@ def test_refusal_during_the_pause_is_heard():
     throttle.refused(30.0, now)
 
     assert 30.0 == pytest.approx(next(turn).seconds)
+
+
+def test_those_who_give_up_keep_nobody_waiting():
+    """Thousands of waits that end while they are held back, or are cancelled, leave no hole behind."""
+    throttle = Throttle()
+    throttle.refused(1.0, START)
+    for _ in range(1000):
+        with pytest.raises(DeadlineError):
+            World("answer", throttle=throttle).run(deadline=0.5)
+        turns(throttle, 1)  # booked, and cancelled
+
+    assert turns(throttle, 1)[0] < 1.0 + 65 * 0.02
+
+
+def test_own_pace_ends_no_wait():
+    """At its deadline a wait asks, unless the service itself has forbidden it."""
+    throttle = Throttle()
+    for second in range(10):
+        throttle.refused(1.0, START - 20.0 + second)
+    turns(throttle, 50)
+
+    world = World("answer", throttle=throttle)
+    assert "answer" == world.run(deadline=0.1)
+    assert [0.1] == pytest.approx(world.asked)
+
+
+def test_clock_that_is_set_back_stops_nothing():
+    """What lies ahead after the clock has jumped back by hours is not waited for."""
+    throttle = Throttle()
+    assert [0.0] == turns(throttle, 1)
+    assert [-7200.0] == turns(throttle, 1, START - 7200.0)
+
+    throttle.refused(1.0, START)
+    assert -6300.0 == pytest.approx(turns(throttle, 1, START - 7200.0)[0])
 
 
 class Service:
@@ -256,7 +297,6 @@ class Service:
             self.now += pause.seconds
         if sum(then > self.now - 1.0 for then in self.answered[-self.allowed :]) < self.allowed:
             self.answered.append(self.now)
-            self.throttle.answered()
         else:
             self.refused += 1
             self.throttle.refused(1.0, self.now)

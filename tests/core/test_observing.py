@@ -18,7 +18,7 @@ class Log:
 
 def told(*states, pause=0.0):
     log, now = Log(), 1_000_000.0
-    observer = Observer(log, lambda: now)
+    observer = Observer(log, lambda: now, now)
     for state in states:
         if isinstance(state, Exception):
             observer.saw(state)

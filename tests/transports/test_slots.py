@@ -20,17 +20,17 @@ class Requests:
         self.began = []
         self.most = 0
 
-    def send(self, name, patience=math.inf):
-        return asyncio.create_task(adrive(self._flow(name, patience), self._send, None, self.slots, None))
+    def send(self, name, patience=math.inf, service="dli"):
+        return asyncio.create_task(adrive(self._flow(name, patience, service), self._send, None, self.slots, None))
 
-    def _flow(self, name, patience):
+    def _flow(self, name, patience, service):
         try:
-            yield Enter(patience)
+            yield Enter(patience, service)
             reply = yield Request("GET", name)
         except HwStatusError as error:
-            yield Leave(error)
+            yield Leave(error, service)
             raise
-        yield Leave(None)
+        yield Leave(None, service)
         return reply
 
     async def _send(self, request):
@@ -73,21 +73,6 @@ def test_no_more_than_the_bound_run_at_once():
     assert list(range(50)) == requests.began == replies
 
 
-def test_whose_patience_ends_goes_first():
-    """A wait at its deadline does not queue behind those that have time."""
-
-    async def run():
-        requests = Requests(1)
-        tasks = [requests.send("first"), requests.send("patient"), requests.send("hurried", patience=0.05)]
-        await asyncio.sleep(0.7)
-        for name in ("first", "hurried", "patient"):
-            await requests.end(name)
-        await asyncio.gather(*tasks)
-        return requests.began
-
-    assert ["first", "hurried", "patient"] == asyncio.run(run())
-
-
 @pytest.mark.parametrize("cancelled", ["under way", "its turn has come", "queued"])
 def test_a_wait_that_is_cancelled_keeps_no_slot(cancelled):
     """Whatever a wait was doing when its trigger was moved away, the next one goes on."""
@@ -116,20 +101,53 @@ def test_a_wait_that_is_cancelled_keeps_no_slot(cancelled):
 
 
 def test_those_who_queue_share_an_outage():
-    """Where as many requests as there may be got no answer, those that queue need not find out one by one."""
+    """Where request after request gets no answer, those that queue need not find out one by one."""
 
     async def run():
         requests = Requests(2)
         tasks = [requests.send(number) for number in range(100)]
         await settled()
-        for number in (0, 1, 2):
+        for number in range(7):
             await requests.end(number, TransportError("hangs"))
         return requests.began, await asyncio.gather(*tasks, return_exceptions=True)
 
     began, results = asyncio.run(run())
-    assert [0, 1, 2] == began
+    assert list(range(7)) == began
     assert ["hangs"] * 100 == list(map(str, results))
     assert 100 == len(set(map(id, results)))
+
+
+def test_an_outage_of_one_service_is_not_another_ones():
+    """DLI that hangs fails no wait for CPH."""
+
+    async def run():
+        requests = Requests(1)
+        tasks = [requests.send(number) for number in range(5)]
+        tasks += [requests.send("phone", service="cph"), requests.send("batch")]
+        await settled()
+        for number in range(5):
+            await requests.end(number, TransportError("hangs"))
+        await requests.end("phone")
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [*["hangs"] * 5, "phone", "hangs"] == list(map(str, asyncio.run(run())))
+
+
+def test_who_cannot_wait_is_let_in_beyond_the_bound():
+    """At its deadline a wait asks, even if all slots are held by those that sleep for minutes."""
+
+    async def run():
+        requests = Requests(2)
+        tasks = [requests.send(number) for number in range(4)]
+        hurried = requests.send("hurried", patience=0.05)
+        await asyncio.sleep(0.7)
+        under_way = set(requests.under_way)
+        for name in (0, 1, "hurried", 2, 3):
+            await requests.end(name)
+        await asyncio.gather(hurried, *tasks)
+        return under_way, requests.slots._free
+
+    assert ({0, 1, "hurried"}, 2) == asyncio.run(run())
 
 
 def test_a_single_failure_is_not_shared():

@@ -1,0 +1,115 @@
+"""Thousands of waits on one connection whose service is in trouble, by a clock that only sleeping moves."""
+
+import asyncio
+import random
+from collections import Counter, deque
+
+import pytest
+
+from airflow_provider_hwstatus.core.client import Client, Question
+from airflow_provider_hwstatus.core.errors import HwStatusError, TransportError
+from airflow_provider_hwstatus.core.jobs import DLI_BATCH
+from airflow_provider_hwstatus.core.messages import Response
+from airflow_provider_hwstatus.core.settings import Settings
+from airflow_provider_hwstatus.core.waiting import Plan, wait
+from airflow_provider_hwstatus.transports.drivers import Turns, adrive
+from airflow_provider_hwstatus.transports.slots import Slots
+
+SETTINGS = Settings(login="AK", password="SK", region="cn-north-4", project_id="p1")
+GOLDEN_RATIO = 0.618034
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop in which an hour passes in seconds."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 1_000_000.0
+        select = self._selector.select
+
+        def pass_time(timeout=None):
+            self.now += max(timeout or 0.0, 0.0)
+            return select(0)
+
+        self._selector.select = pass_time
+
+    def time(self):
+        return self.now
+
+
+class Crowd:
+    """Waits of an hour at most, for jobs that never end."""
+
+    def __init__(self, loop, allowed, throttled, resets, errors):
+        self.loop, self.began = loop, loop.now
+        self.allowed, self.throttled, self.resets, self.errors = allowed, throttled, resets, errors
+        self.client = Client(SETTINGS, loop.time)
+        self.slots = Slots(20)
+        self.answers = Counter()
+        self.failures = []
+        self._window = deque()
+
+    async def send(self, request):
+        await asyncio.sleep(0.03)
+        second = self.loop.now - self.began
+        if second in self.resets:
+            raise TransportError("reset")
+        if random.random() < self.errors:  # noqa: S311  # a service's mood is no secret
+            return Response(503, {}, b"{}")
+        while self._window and self._window[0] <= self.loop.now - 1.0:
+            self._window.popleft()
+        if second in self.throttled and len(self._window) >= self.allowed:
+            return Response(429, {}, b"{}")
+        self._window.append(self.loop.now)
+        self.answers[second // 300] += 1
+        return Response(200, {}, b'{"state": "running"}')
+
+    async def one(self, number, plan):
+        question = Question(self.client, DLI_BATCH, f"b{number}")
+        flow = wait(question, plan, lambda seen: None, number * GOLDEN_RATIO % 1 * plan.poke_interval)
+        try:
+            await adrive(flow, self.send, Turns(asyncio.Lock), self.slots, None)
+        except HwStatusError as error:
+            self.failures.append(error)
+
+    async def go_on(self, count, seconds, tolerance):
+        plan = Plan(poke_interval=60.0, began=self.began, outage_tolerance=tolerance)
+        tasks = [asyncio.create_task(self.one(number, plan)) for number in range(count)]
+        await asyncio.sleep(seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Span:
+    """Seconds from one to another, of which any fraction is in it."""
+
+    def __init__(self, first=0.0, last=0.0):
+        self.first, self.last = first, last
+
+    def __contains__(self, second):
+        return self.first <= second < self.last
+
+
+@pytest.mark.parametrize(
+    ("allowed", "throttled", "resets", "errors", "tolerance"),
+    [
+        pytest.param(2, Span(0, 9999), Span(), 0.0, 600.0, id="two a second"),
+        pytest.param(0, Span(300, 480), Span(), 0.0, 600.0, id="nothing for three minutes"),
+        pytest.param(3, Span(0, 9999), Span(), 0.01, 120.0, id="three a second and errors"),
+        pytest.param(3, Span(0, 9999), Span(1000, 1010), 0.0, 120.0, id="three a second and resets"),
+    ],
+)
+def test_no_wait_of_a_crowd_is_lost(allowed, throttled, resets, errors, tolerance):
+    """Queueing for minutes behind a thousand others is no outage, and the rate is what the service allows."""
+    loop = Loop()
+    try:
+        crowd = Crowd(loop, allowed, throttled, resets, errors)
+        loop.run_until_complete(crowd.go_on(1000, 1800.0, tolerance))
+    finally:
+        loop.close()
+
+    assert [] == crowd.failures
+    allowed_at_the_end = 1000 / 60 if throttled.last < 1500 else allowed
+    assert crowd.answers[1500 // 300] / 300 > 0.2 * allowed_at_the_end
+    assert (20, 0) == (crowd.slots._free, len(crowd.slots._queue))
