@@ -67,15 +67,14 @@ class Throttle:
             self._gap = min(max(2 * self._gap_at(now), _SHORTEST_GAP), _LONGEST_GAP)
         self._until = max(self._held_until(now), now + seconds)
 
-    def turn(self, limit: float, clock: Clock) -> Flow[float]:
+    def turn(self, limit: float, clock: Clock) -> Flow[None]:
         """
         Pause until this connection may ask once more; where only its own pace keeps it from that, until *limit*.
 
         :param limit: Seconds since 1970.
-        :return: Seconds of the pause in which the service would have let it ask.
         :raises ThrottledError: The service let nobody ask before *limit*.
         """
-        began = now = clock()
+        now = clock()
         at = self._book(now, limit)
         while now < min(at, limit):
             yield Sleep(min(at, limit) - now)
@@ -84,7 +83,6 @@ class Throttle:
                 at = self._book(now, limit)
         if now < self._held_until(now):
             raise ThrottledError("held back, because the service said 429 to another wait of this connection")
-        return now - min(max(began, self._until), now)
 
     def _book(self, now: float, limit: float) -> float:
         gap, free = self._gap_at(now), self._held_until(now)
@@ -116,7 +114,7 @@ def persist(
     Run *attempt*, and again after each failure that may pass, for as long as *patience* allows.
 
     The last attempt is made when patience ends, unless the service asked not to be asked by then. Queueing behind other
-    waits of the connection is no outage.
+    waits of the connection is no outage, nor is being held back because of them.
 
     :param service: Whom it asks.
     :raises RetryableError: The last failure, after ``outage_tolerance``.
@@ -124,18 +122,15 @@ def persist(
     """
     outage_began: float | None = None
     pauses: Iterator[float] | None = None
-    limit = patience.limit(None)
+    deadline = patience.limit(None)
     while True:
         queued_at, asked_at = clock(), None
         try:
-            yield Enter(limit - queued_at, service)
-            if outage_began is not None:
-                outage_began += clock() - queued_at
-                limit = patience.limit(outage_began)
-            paced = yield from throttle.turn(limit, clock)
+            yield Enter(deadline - queued_at, service)
+            yield from throttle.turn(deadline, clock)
             asked_at = clock()
             if outage_began is not None:
-                outage_began += paced
+                outage_began += asked_at - queued_at
             result = yield from attempt()
         except HwStatusError as error:
             yield Leave(error, service)
@@ -148,11 +143,13 @@ def persist(
         now, pauses = clock(), pauses or delays()
         outage_began = (asked_at or now) if outage_began is None else outage_began
         limit, pause = patience.limit(outage_began), max(next(pauses), last.retry_after or 0.0)
-        if isinstance(last, ThrottledError) and last.http_status:  # the service's own
+        throttled = isinstance(last, ThrottledError) and last.http_status is not None  # by the service, not by us
+        if throttled:
             throttle.refused(pause, now)
-        if now >= limit:
-            raise _given_up(last, patience, now)
-        yield Sleep(min(pause, limit - now))
+        if now < limit:
+            yield Sleep(min(pause, limit - now))
+        if now >= limit or (throttled and now + pause > limit):
+            raise _given_up(last, patience, clock())
 
 
 def _given_up(last: RetryableError, patience: Patience, now: float) -> HwStatusError:
