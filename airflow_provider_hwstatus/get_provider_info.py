@@ -66,6 +66,11 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "description": "How many polls one process has under way at once, at most.",
         "schema": {"type": ["integer", "null"], "default": 20, "minimum": 1},
     },
+    "coalesce": {
+        "label": "Coalesce polls",
+        "description": "Whether DLI's list of batches is asked about many waits at once; see the docs on many jobs.",
+        "schema": {"type": ["boolean", "null"], "default": False},
+    },
 }
 
 HIDDEN_FIELDS = ["host", "port", "schema"]
@@ -88,7 +93,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [_modules("hooks.hwstatus")],
         "sensors": [_modules("sensors.dli", "sensors.cph")],
-        "triggers": [_modules("triggers.job_status")],
+        "triggers": [_modules("triggers.job_status", "triggers.cph_request")],
         "connection-types": [
             {
                 "connection-type": "hwstatus",

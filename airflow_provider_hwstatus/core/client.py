@@ -6,10 +6,17 @@ from dataclasses import replace
 from math import inf
 
 from airflow_provider_hwstatus.core.auth import login_for
-from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, MalformedResponseError
+from airflow_provider_hwstatus.core.errors import (
+    ConfigurationError,
+    HwStatusError,
+    MalformedResponseError,
+    UnknownStateError,
+)
 from airflow_provider_hwstatus.core.flow import Clock, Patience, Throttle, persist
+from airflow_provider_hwstatus.core.hints import Hints
 from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, encode
+from airflow_provider_hwstatus.core.plan import Plan
 from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.replies import promised
 from airflow_provider_hwstatus.core.settings import Settings, check_job_id, check_project_id
@@ -38,6 +45,7 @@ class Client:
         self.redact = Redactor()
         self.redact.add_url(settings.proxy)
         self.throttle = Throttle()
+        self.hints = Hints(self) if settings.coalesce else None
         self._login = login_for(settings, clock, self.redact)
         self._project_id = settings.project_id
 
@@ -120,6 +128,8 @@ class Question:
         self._request: Request | None = None
         self._body: bytes | None = None
         self._status: JobStatus | None = None
+        if client.hints:
+            client.hints.watch(self)
 
     @property
     def subject(self) -> str:
@@ -142,6 +152,23 @@ class Question:
         except HwStatusError as error:
             raise error.about(self.subject)  # noqa: B904  # the same error, with its subject
 
+    def look(self, plan: Plan) -> Flow[JobStatus]:
+        """
+        Ask as *plan* says, or have the list of jobs say that it goes on.
+
+        :raises UnknownStateError: The state is unknown, and the plan is to fail then.
+        :raises HwStatusError: The question could not be answered.
+        """
+        hints = self.client.hints
+        last_look = plan.deadline is not None and self.client.clock() + _LAST_LOOK >= plan.deadline
+        if hints and not last_look and (state := (yield from hints.about(self))):
+            return JobStatus(kind=self.kind.name, job_id=self.job_id, state=state, outcome=Outcome.IN_PROGRESS)
+        status = yield from self.ask(plan.patience)
+        if hints:
+            hints.asked(self, status.state, status.over)
+        check_known(self.subject, status, plan)
+        return status
+
     def _ask(self, patience: Patience) -> Flow[JobStatus]:
         client = self.client
         request = self._request or (yield from self._build())
@@ -162,3 +189,16 @@ class Question:
         endpoint = self.client.settings.endpoint(self.kind.service)
         self._request = status_request(self.kind, endpoint, project_id, self.job_id)
         return self._request
+
+
+def check_known(subject: str, status: JobStatus, plan: Plan) -> None:
+    """
+    Raise where a state is unknown and *plan* is to fail then.
+
+    :raises UnknownStateError: So it is.
+    """
+    if status.outcome is Outcome.UNKNOWN and plan.on_unknown_state == "fail":
+        raise UnknownStateError(
+            f"{subject}: its state {status.state!r} is in no table, and on_unknown_state is 'fail'",
+            request_id=status.request_id,
+        )

@@ -73,6 +73,11 @@ class JobKind:
                 raise ValueError(f"{self.name}: {', '.join(sorted(both))} cannot be both {one} and {other}")
 
     @property
+    def plural(self) -> str:
+        """How messages call several."""
+        return self.title + ("es" if self.title.endswith("ch") else "s")
+
+    @property
     def states(self) -> frozenset[str]:
         """Every state in the table."""
         return self.in_progress | self.success | self.failure

@@ -8,7 +8,7 @@ colour: :mod:`airflow_provider_hwstatus.transports.drivers` runs it, sync or asy
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -82,6 +82,19 @@ class Exclusive:
     flow: Callable[[], Generator[Any, Any, Any]]
 
 
+@dataclass(frozen=True)
+class Together:
+    """
+    Run several flows, some at the same time where there is an event loop, and return their results in this order.
+
+    The first error ends all of them.
+
+    :param flows: Make the flows; each is called when its turn has come.
+    """
+
+    flows: Sequence[Callable[[], Generator[Any, Any, Any]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Enter:
     """
@@ -115,7 +128,7 @@ class Mask:
     secret: str = field(repr=False)
 
 
-Effect = Request | Sleep | Exclusive | Enter | Leave | Mask
+Effect = Request | Sleep | Exclusive | Together | Enter | Leave | Mask
 Flow = Generator[Effect, Any, T]
 
 

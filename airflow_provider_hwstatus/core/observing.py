@@ -6,8 +6,7 @@ from typing import Protocol
 
 from airflow_provider_hwstatus.core.errors import HwStatusError
 from airflow_provider_hwstatus.core.flow import Clock
-from airflow_provider_hwstatus.core.jobs import KINDS, Outcome
-from airflow_provider_hwstatus.core.status import JobStatus
+from airflow_provider_hwstatus.core.tally import Found
 
 #: Seconds after which a wait in an unchanged state says that it still goes on.
 _SILENCE = 3600.0
@@ -37,35 +36,39 @@ class Observer:
         self._began = began
         self._told = clock()
         self._polls = 0
-        self._state: str | None = None
+        self._brief: str | None = None
         self._since = 0.0
         self._warned: set[str] = set()
 
-    def saw(self, seen: JobStatus | HwStatusError) -> None:
-        """Take note of a status, or of an error after which the wait goes on."""
+    def saw(self, seen: Found | HwStatusError) -> None:
+        """Take note of what a poll found, or of an error after which the wait goes on."""
         self._polls += 1
         if isinstance(seen, HwStatusError):
             self._log.error("Going on after an error: %s", seen)
-        elif seen.state != self._state:
+            return
+        if new := seen.unknown_states - self._warned:
+            self._warn(seen, new)
+        if seen.brief != self._brief:
             self._changed(seen)
         elif self._clock() >= self._told + _SILENCE:
             self._goes_on(seen)
 
-    def _changed(self, seen: JobStatus) -> None:
-        title, now = KINDS[seen.kind].title, self._clock()
-        if seen.outcome is Outcome.UNKNOWN and seen.state not in self._warned:
-            self._warned.add(seen.state)
-            self._log.warning("%s %s: its state %r is in no table; waiting on", title, seen.job_id, seen.state)
-        before = "" if self._state is None else f", was {self._state!r} for {duration(now - self._since)}"
-        reading = seen.outcome.replace("_", " ")
-        self._log.info("%s %s: state %r (%s)%s", title, seen.job_id, seen.state, reading, before)
-        self._state, self._since, self._told = seen.state, now, now
+    def _warn(self, seen: Found, states: set[str]) -> None:
+        self._warned |= states
+        for state in sorted(states):
+            self._log.warning("%s: the state %r is in no table; waiting on", seen.subject, state)
 
-    def _goes_on(self, seen: JobStatus) -> None:
-        now, title = self._clock(), KINDS[seen.kind].title
+    def _changed(self, seen: Found) -> None:
+        now = self._clock()
+        before = "" if self._brief is None else f", was {self._brief} for {duration(now - self._since)}"
+        self._log.info("%s: %s%s", seen.subject, seen.line, before)
+        self._brief, self._since, self._told = seen.brief, now, now
+
+    def _goes_on(self, seen: Found) -> None:
+        now = self._clock()
         waited, lasts = duration(now - self._began), duration(now - self._since)
-        text = "%s %s: still waiting after %s and %d polls; state %r for %s"
-        self._log.info(text, title, seen.job_id, waited, self._polls, seen.state, lasts)
+        text = "%s: still waiting after %s and %d polls; %s for %s"
+        self._log.info(text, seen.subject, waited, self._polls, seen.brief, lasts)
         self._told = now
 
 

@@ -36,6 +36,7 @@ MEANINGS: dict[str, type[ApiError]] = {
     "DLI.0002": JobNotFoundError,  # the object does not exist
     "DLI.0023": JobNotFoundError,
     "CPS.0011": JobNotFoundError,
+    "CPS.0050": JobNotFoundError,  # no job of this request
     "APIG.0101": ApiNotAvailableError,
 }
 

@@ -37,6 +37,7 @@ class Settings:
     :param request_timeout: Seconds for one HTTP request, reading the reply included.
     :param proxy: URL of an HTTP proxy.
     :param max_concurrent_requests: How many polls are under way at once in one process, at most; the others queue.
+    :param coalesce: Whether to have the list of DLI batches tell which of many go on, and ask only about the others.
     """
 
     auth: str = "aksk"
@@ -55,6 +56,7 @@ class Settings:
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT
     proxy: str | None = field(default=None, repr=False)
     max_concurrent_requests: int = DEFAULT_MAX_CONCURRENT_REQUESTS
+    coalesce: bool = False
 
     def endpoint(self, service: str) -> str:
         """
@@ -101,6 +103,7 @@ def settings_from(
         request_timeout=_request_timeout(fields.get("request_timeout")),
         proxy=_checked(fields, "proxy", _proxy),
         max_concurrent_requests=_max_concurrent_requests(fields.get("max_concurrent_requests")),
+        coalesce=_coalesce(fields.get("coalesce")),
         **texts,
     )
 
@@ -208,3 +211,11 @@ def _max_concurrent_requests(value: object) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
         raise ConfigurationError("max_concurrent_requests must be a whole number from 1 to 9999")
     return int(text)
+
+
+def _coalesce(value: object) -> bool:
+    flags = {"": False, "none": False, "false": False, "true": True}
+    text = str(value).lower()
+    if text not in flags:
+        raise ConfigurationError("coalesce must be true or false")
+    return flags[text]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_hwstatus.core.errors import MalformedResponseError
-from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
+from airflow_provider_hwstatus.core.jobs import KINDS, JobKind, Outcome
 from airflow_provider_hwstatus.core.messages import Request, Response, encode
 from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.replies import clip, iso_time, promised, request_id_of
@@ -43,6 +43,31 @@ class JobStatus:
     def over(self) -> bool:
         """Whether the wait ends here."""
         return self.outcome in (Outcome.SUCCESS, Outcome.FAILURE)
+
+    @property
+    def subject(self) -> str:
+        """How messages call the job."""
+        return f"{KINDS[self.kind].title} {self.job_id}"
+
+    @property
+    def unknown_states(self) -> set[str]:
+        """The state, if no table lists it."""
+        return {self.state} if self.outcome is Outcome.UNKNOWN else set()
+
+    @property
+    def brief(self) -> str:
+        """The state."""
+        return repr(self.state)
+
+    @property
+    def line(self) -> str:
+        """The state, and how it is read."""
+        return f"state {self.state!r} ({self.outcome.replace('_', ' ')})"
+
+    @property
+    def standing(self) -> str:
+        """The state, in a sentence."""
+        return f"its state is {self.state!r}"
 
     def to_dict(self) -> dict[str, object]:
         """Return JSON scalars and lists from which :meth:`from_dict` makes an equal status."""
@@ -85,6 +110,17 @@ def read_status(kind: JobKind, job_id: str, response: Response, redact: Redactor
     """
     body = promised(response, redact, now)
     _check_id(kind, job_id, body, redact)
+    return status_of(kind, job_id, body, request_id_of(response, body, redact), redact)
+
+
+def status_of(
+    kind: JobKind, job_id: str, body: Mapping[str, object], request_id: str | None, redact: Redactor
+) -> JobStatus:
+    """
+    Return what an object of a reply says about a job.
+
+    :raises MalformedResponseError: Its state is no number or text.
+    """
     state = _state(kind, body)
     outcome = kind.outcome_of(state)
     return JobStatus(
@@ -96,7 +132,7 @@ def read_status(kind: JobKind, job_id: str, response: Response, redact: Redactor
         error_message=_text(body.get("error_msg"), redact),
         begin_time=iso_time(body.get(kind.begin_field)),
         end_time=iso_time(body.get(kind.end_field)) if outcome in (Outcome.SUCCESS, Outcome.FAILURE) else None,
-        request_id=request_id_of(response, body, redact),
+        request_id=request_id,
         log=_log(body.get(kind.log_field), redact),
     )
 

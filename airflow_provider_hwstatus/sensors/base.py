@@ -18,23 +18,32 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_hwstatus.core.client import Question
 from airflow_provider_hwstatus.core.errors import (
+    ConfigurationError,
     CredentialsRefusedError,
     HwStatusError,
     TriggerError,
 )
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
-from airflow_provider_hwstatus.core.jobs import JobKind
+from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.observing import Observer
+from airflow_provider_hwstatus.core.plan import UNKNOWN_STATE_POLICIES, Plan
+from airflow_provider_hwstatus.core.questions import asking, title_of
 from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.waiting import UNKNOWN_STATE_POLICIES, Plan, overlook, poll
+from airflow_provider_hwstatus.core.status import JobStatus
+from airflow_provider_hwstatus.core.tally import Found, Rule
+from airflow_provider_hwstatus.core.waiting import overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text, one_of, one_or_more, seconds
 from airflow_provider_hwstatus.sensors.rescheduling import first_poke_at
-from airflow_provider_hwstatus.sensors.verdict import Stop, flags, settle, status_of, unanswered
+from airflow_provider_hwstatus.sensors.verdict import Stop, failed, flags, status_of, tally_of, unanswered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_hwstatus.core.client import Client
+    from airflow_provider_hwstatus.core.waiting import Subject
+    from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
 #: Seconds by which Airflow's own time-out of a deferral lies behind the trigger's: when it fires, no trigger runs.
 BACKSTOP = 300.0
@@ -49,7 +58,7 @@ _TRIGGER_TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
 
 class JobStatusSensor(BaseSensorOperator):
     """
-    Waits until a job is over. The job's failure fails the task at once, whatever its ``retries``.
+    Waits until a job is over, or several. A job's failure fails the task at once, whatever its ``retries``.
 
     :param kind: What to wait for.
     :param hwstatus_conn_id: The Airflow connection.
@@ -63,6 +72,9 @@ class JobStatusSensor(BaseSensorOperator):
     :param outage_tolerance: Seconds to go on without an answer; 0 for not at all.
     :param not_found_grace: Seconds from the begin of the wait for which a job that the service does not know (yet) is
         waited for; by default that is an error at once.
+    :param wait_for_all: Of several jobs, whether all have to succeed, or the first that does ends the wait well.
+    :param fail_fast: Of several jobs, whether the first failure ends the wait, or all are waited for and then listed.
+    :param on_empty: What an empty list of jobs does: ``fail``, or ``succeed``.
     :raises ValueError: An argument has a value that it cannot have.
     """
 
@@ -82,28 +94,40 @@ class JobStatusSensor(BaseSensorOperator):
         on_unknown_state: str = "wait",
         outage_tolerance: timedelta | float = DEFAULT_OUTAGE_TOLERANCE,
         not_found_grace: timedelta | float = 0.0,
+        wait_for_all: bool = True,
+        fail_fast: bool = True,
+        on_empty: str = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if on_unknown_state not in UNKNOWN_STATE_POLICIES:
-            raise ValueError(f"on_unknown_state must be 'wait' or 'fail'; it is {on_unknown_state!r}")
         self.hwstatus_conn_id = hwstatus_conn_id
         self.region = region
         self.project_id = project_id
         self.deferrable = deferrable
         self.kind = kind.with_states(success_states, failure_states)
-        self.success_states = _as_text(success_states)
-        self.failure_states = _as_text(failure_states)
-        self.on_unknown_state = on_unknown_state
-        self.outage_tolerance = _seconds("outage_tolerance", outage_tolerance)
-        self.not_found_grace = _seconds("not_found_grace", not_found_grace)
+        self.success_states = as_text(success_states)
+        self.failure_states = as_text(failure_states)
+        self.on_unknown_state = one_of("on_unknown_state", on_unknown_state, UNKNOWN_STATE_POLICIES)
+        self.outage_tolerance = seconds("outage_tolerance", outage_tolerance)
+        self.not_found_grace = seconds("not_found_grace", not_found_grace)
+        self.wait_for_all = wait_for_all
+        self.fail_fast = fail_fast
+        self.on_empty = one_of("on_empty", on_empty, EMPTY_LIST_POLICIES)
         self._began: float | None = None
         self._deadline: float | None = None
 
+    @cached_property
+    def _asked(self) -> str | list[str]:
+        """The id, or a list of ids, once templates are rendered."""
+        return one_or_more(self._id_name, getattr(self, self._id_name))
+
     @property
-    def _job_id(self) -> str:
-        job_id: str = getattr(self, self.kind.id_name)
-        return job_id
+    def _id_name(self) -> str:
+        return self.kind.id_name
+
+    @property
+    def _rule(self) -> Rule:
+        return Rule(wait_for_all=self.wait_for_all, fail_fast=self.fail_fast)
 
     @cached_property
     def hook(self) -> HwStatusHook:
@@ -115,17 +139,26 @@ class JobStatusSensor(BaseSensorOperator):
         return Observer(self.log, time.time, self._plan().began)
 
     @cached_property
-    def _question(self) -> Question:
-        return Question(self.hook.get_conn().client, self.kind, self._job_id)
+    def _question(self) -> Subject:
+        return self._ask_with(self.hook.get_conn().client)
+
+    def _ask_with(self, client: Client) -> Subject:
+        return asking(client, self.kind, self._asked, self._rule)
 
     def execute(self, context: Context) -> Any:
-        """Wait, or defer the wait if the job is not over yet. Returns the last status, as a dict."""
+        """
+        Wait, or defer the wait if it is not over yet.
+
+        Returns the last status as a dict, and a list of them for a list of ids, in its order.
+        """
         self._began, limit = self._first_poke_at(context), self._limit
         self._deadline, timeout = self._began + limit, self.timeout
         # Each poke looks at the deadline. Airflow's own look would race it, with a message that names no job.
         self.timeout = math.inf
         try:
             with flags(self), self._execution_timeout():
+                if self._nothing():
+                    return []
                 if not self.deferrable:
                     # Past Airflow 2's guard, which takes this call for one from outside of a task.
                     return super().execute.__wrapped__(self, context)  # type: ignore[attr-defined]  # by functools.wraps
@@ -147,16 +180,16 @@ class JobStatusSensor(BaseSensorOperator):
         """
         plan = self._plan()
         try:
-            status = self.hook.get_conn().run(poll(self._question, plan))
+            found = self.hook.get_conn().run(poll(self._question, plan))
         except HwStatusError as error:
             return self._poke_failed(error, plan)
-        self._observer.saw(status)
-        return settle(self.kind, status)
+        self._observer.saw(found)
+        return self._settle(found)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
-        """Resume after the trigger's event. Returns the last status, as a dict."""
+        """Resume after the trigger's event. Returns what :meth:`execute` does."""
         with flags(self):
-            found = settle(self.kind, status_of(event, self.kind, self._job_id))
+            found = self._settle(self._found_in(event))
             if not found:
                 raise TriggerError(f"{self._subject}: the trigger ended before the job did: {clip(repr(event), 200)}")
             return found.xcom_value
@@ -174,9 +207,46 @@ class JobStatusSensor(BaseSensorOperator):
                 raise AirflowSensorTimeout(f"{self._subject}: timed out, and no triggerer had it at its deadline")
             raise TriggerError(f"{self._subject}: the trigger did not end by an event: {reason}; see the log above")
 
+    def _nothing(self) -> bool:
+        """
+        Return whether there is nothing to wait for.
+
+        :raises ConfigurationError: So it is, and that is an error.
+        """
+        if self._asked == [] and self.on_empty == "fail":
+            raise ConfigurationError(
+                f"{self._id_name} is an empty list; on_empty='succeed' would take that for a success"
+            )
+        return self._asked == []
+
+    def _settle(self, found: Found) -> PokeReturnValue:
+        """
+        Turn what was found into a verdict.
+
+        :raises AirflowFailException: A job failed.
+        """
+        if found.outcome is Outcome.FAILURE:
+            failed(found)
+        return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self._value(found))
+
+    def _value(self, found: Found) -> object:
+        if isinstance(found, JobStatus):
+            return found.to_dict()
+        known = {status.job_id: status.to_dict() for status in found.bounded().statuses}
+        return [known.get(job_id) or self._unanswered(job_id) for job_id in self._asked]
+
+    def _unanswered(self, job_id: str) -> dict[str, object]:
+        """Return what stands for a job that could not be asked about, and that the end of the wait did not need."""
+        return JobStatus(kind=self.kind.name, job_id=job_id, state="", outcome=Outcome.UNKNOWN).to_dict()
+
+    def _found_in(self, event: object) -> Found:
+        if isinstance(self._asked, list):
+            return tally_of(event, self._subject, self._rule, self._asked)
+        return status_of(event, self._subject, self.kind, self._asked)
+
     @property
     def _subject(self) -> str:
-        return f"{self.kind.title} {self._job_id}"
+        return title_of(self.kind, self._asked)
 
     def _first_poke_at(self, context: Context) -> float:
         rescheduled = first_poke_at(self, context) if self.reschedule and not self.deferrable else None
@@ -208,31 +278,28 @@ class JobStatusSensor(BaseSensorOperator):
         return self._plan().interval(time.time())
 
     def _defer(self) -> NoReturn:
-        from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
-
         plan = self._plan()
         left = (plan.deadline or 0.0) - time.time()
         backstop = timedelta(seconds=min(left + BACKSTOP, _LONGEST_DEFERRAL.total_seconds()))
-        trigger = JobStatusTrigger(
-            kind=self.kind.name,
-            job_id=self._job_id,
-            hwstatus_conn_id=self.hwstatus_conn_id,
-            region=self.region,
-            project_id=self.project_id,
-            poke_interval=plan.poke_interval,
-            began=plan.began,
-            deadline=plan.deadline,
-            exponential_backoff=plan.exponential_backoff,
-            max_wait=plan.max_wait,
-            outage_tolerance=plan.outage_tolerance,
-            success_states=self.success_states,
-            failure_states=self.failure_states,
-            on_unknown_state=plan.on_unknown_state,
-            silent_fail=plan.silent_fail,
-            not_found_grace=plan.not_found_grace,
-        )
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop)
+        self.defer(trigger=self._trigger(plan), method_name="execute_complete", timeout=backstop)
         raise AssertionError("defer() returned")
+
+    def _trigger(self, plan: Plan) -> JobStatusTrigger:
+        from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
+
+        return JobStatusTrigger(job_id=self._asked, **self._trigger_arguments(plan))
+
+    def _trigger_arguments(self, plan: Plan) -> dict[str, Any]:
+        return {
+            "kind": self.kind.name,
+            "hwstatus_conn_id": self.hwstatus_conn_id,
+            "region": self.region,
+            "project_id": self.project_id,
+            "success_states": self.success_states,
+            "failure_states": self.failure_states,
+            "wait_for_all": self.wait_for_all,
+            "fail_fast": self.fail_fast,
+        } | vars(plan)
 
     def _poke_failed(self, error: HwStatusError, plan: Plan) -> PokeReturnValue:
         try:
@@ -256,14 +323,3 @@ class JobStatusSensor(BaseSensorOperator):
                 raise
             seconds = (self._deadline or 0.0) - (self._began or 0.0)
             raise AirflowSensorTimeout(f"{self._subject}: timed out after {seconds:g} s") from error
-
-
-def _as_text(states: Sequence[str | int] | None) -> list[str] | None:
-    return None if states is None else [str(state) for state in states]
-
-
-def _seconds(argument: str, value: timedelta | float) -> float:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
-        raise ValueError(f"{argument} must be a timedelta or a number of seconds, 0 or more; it is {value!r}")
-    return float(seconds)

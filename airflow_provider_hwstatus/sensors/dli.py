@@ -11,31 +11,32 @@ from airflow_provider_hwstatus.sensors.base import JobStatusSensor
 
 class DliBatchSensor(JobStatusSensor):
     """
-    Waits until a DLI batch (Spark) job is over.
+    Waits until a DLI batch (Spark) job is over, or several.
 
     :param batch_id: The ``id`` in the reply to the submission. (Its ``appId`` is something else.)
+        Or a list of them.
     """
 
     template_fields: Sequence[str] = ("batch_id", *JobStatusSensor.template_fields)
 
-    def __init__(self, *, batch_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, batch_id: str | Sequence[str], **kwargs: Any) -> None:
         super().__init__(kind=DLI_BATCH, **kwargs)
         self.batch_id = batch_id
 
 
 class DliSessionSensor(JobStatusSensor):
     """
-    Waits until a DLI session takes statements, or until it has been stopped.
+    Waits until a DLI session takes statements, or until it has been stopped; or several.
 
     Huawei Cloud withdrew the session API from its documentation in December 2020; where it is gone, the error says so.
 
-    :param session_id: The session.
+    :param session_id: The session, or a list of them.
     :param wait_for: ``ready`` or ``stopped``.
     """
 
     template_fields: Sequence[str] = ("session_id", *JobStatusSensor.template_fields)
 
-    def __init__(self, *, session_id: str, wait_for: str = "ready", **kwargs: Any) -> None:
+    def __init__(self, *, session_id: str | Sequence[str], wait_for: str = "ready", **kwargs: Any) -> None:
         kinds = {"ready": DLI_SESSION_READY, "stopped": DLI_SESSION_STOPPED}
         if wait_for not in kinds:
             raise ValueError(f"wait_for must be 'ready' or 'stopped'; it is {wait_for!r}")

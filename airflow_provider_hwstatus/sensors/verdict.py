@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
-    PokeReturnValue,
 )
 
 from airflow_provider_hwstatus.core.errors import (
@@ -21,10 +20,13 @@ from airflow_provider_hwstatus.core.errors import (
     TriggerError,
     error_from_dict,
 )
-from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
+from airflow_provider_hwstatus.core.jobs import JobKind
 from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.report import failure_message
+from airflow_provider_hwstatus.core.report import failure_message, failures_message
 from airflow_provider_hwstatus.core.status import JobStatus
+from airflow_provider_hwstatus.core.tally import Found, Rule, Tally
+
+T = TypeVar("T")
 
 
 class Stop(BaseException):
@@ -35,15 +37,13 @@ class Stop(BaseException):
         self.error = error
 
 
-def settle(kind: JobKind, status: JobStatus) -> PokeReturnValue:
+def failed(found: Found) -> NoReturn:
     """
-    Turn an outcome into a verdict.
+    Say that the wait ended badly.
 
-    :raises AirflowFailException: The job failed.
+    :raises AirflowFailException: Always.
     """
-    if status.outcome is Outcome.FAILURE:
-        raise AirflowFailException(failure_message(kind, status))
-    return PokeReturnValue(is_done=status.outcome is Outcome.SUCCESS, xcom_value=status.to_dict())
+    raise AirflowFailException(failure_message(found) if isinstance(found, JobStatus) else failures_message(found))
 
 
 def unanswered(error: HwStatusError) -> NoReturn:
@@ -58,23 +58,41 @@ def unanswered(error: HwStatusError) -> NoReturn:
     raise error
 
 
-def status_of(event: object, kind: JobKind, job_id: str) -> JobStatus:
+def status_of(event: object, subject: str, kind: JobKind, job_id: str) -> JobStatus:
     """
     Return the status that a trigger's event holds, or raise the error that it holds.
 
+    :param subject: What the wait is for, as messages call it.
     :raises TriggerError: It is not one of our events, or not about this job.
     """
-    if isinstance(event, dict) and isinstance(event.get("error"), dict):
-        unanswered(error_from_dict(event["error"]))
-    subject = f"{kind.title} {job_id}"
-    try:
-        status = JobStatus.from_dict(event["status"])  # type: ignore[index]  # what it is not is caught
-    except (KeyError, TypeError, ValueError) as error:
-        shown = clip(repr(event), 200)
-        raise TriggerError(f"{subject}: the trigger's event is not one of ours: {shown}") from error
+    status = _read(event, subject, "status", JobStatus.from_dict)
     if (status.kind, status.job_id) != (kind.name, job_id):
         raise TriggerError(f"{subject}: the trigger's event is about {status.kind} {status.job_id}")
     return status
+
+
+def tally_of(event: object, subject: str, rule: Rule, job_ids: Collection[str] | None = None) -> Tally:
+    """
+    Return where several jobs stand, as a trigger's event tells, or raise the error that it holds.
+
+    :param job_ids: Which jobs it can be about; None for any.
+    :raises TriggerError: It is not one of our events, or not about these jobs.
+    """
+    tally = _read(event, subject, "tally", lambda fields: Tally.from_dict(fields, subject, rule))
+    for status in tally.statuses:
+        if job_ids is not None and status.job_id not in job_ids:
+            raise TriggerError(f"{subject}: the trigger's event is about {status.kind} {status.job_id}")
+    return tally
+
+
+def _read(event: object, subject: str, name: str, read: Callable[[dict[str, object]], T]) -> T:
+    if isinstance(event, dict) and isinstance(event.get("error"), dict):
+        unanswered(error_from_dict(event["error"]))
+    try:
+        return read(event[name])  # type: ignore[index]  # what it is not is caught
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        shown = clip(repr(event), 200)
+        raise TriggerError(f"{subject}: the trigger's event is not one of ours: {shown}") from error
 
 
 @contextmanager

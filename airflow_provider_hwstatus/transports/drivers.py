@@ -6,7 +6,7 @@ import asyncio
 import copy
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -22,10 +22,14 @@ from airflow_provider_hwstatus.core.messages import (
     Response,
     Sleep,
     T,
+    Together,
 )
 from airflow_provider_hwstatus.transports.slots import Slots
 
 Lock = TypeVar("Lock")
+
+#: Flows of one wait that run at the same time at most: a list of ten thousand jobs must not queue before all others.
+_WIDTH = 20
 
 
 class Turn(Generic[Lock]):
@@ -109,6 +113,8 @@ def drive(
             return None
         if isinstance(effect, Mask):
             return mask(effect.secret)
+        if isinstance(effect, Together):
+            return [drive(make(), send, turns, mask, sleep) for make in effect.flows]
         return turns[effect.name].run(lambda: drive(effect.flow(), send, turns, mask, sleep))
 
     resume: Callable[[Any], Any] = flow.send
@@ -158,7 +164,7 @@ async def adrive(
                 elif isinstance(effect, Mask):
                     await mask(effect.secret)
                 else:
-                    value = await turns[effect.name].arun(_nested(effect, send, turns, slots, mask, sleep))
+                    value = await _nested(effect, send, turns, slots, mask, sleep)
             except HwStatusError as error:
                 resume, value = flow.throw, error
     except StopIteration as done:
@@ -170,5 +176,26 @@ async def adrive(
             slots.abandon()
 
 
-def _nested(effect: Exclusive, *how: Any) -> Callable[[], Coroutine[Any, Any, Any]]:
-    return lambda: adrive(effect.flow(), *how)
+async def _nested(effect: Exclusive | Together, *how: Any) -> Any:
+    if isinstance(effect, Together):
+        return await _together(effect, *how)
+    turns: Turns[asyncio.Lock] = how[1]
+    return await turns[effect.name].arun(lambda: adrive(effect.flow(), *how))
+
+
+async def _together(effect: Together, *how: Any) -> list[Any]:
+    results: list[Any] = [None] * len(effect.flows)
+    left = iter(enumerate(effect.flows))
+
+    async def work() -> None:
+        for index, make in left:
+            results[index] = await adrive(make(), *how)
+
+    tasks = [asyncio.create_task(work()) for _ in range(min(_WIDTH, len(effect.flows)))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return results

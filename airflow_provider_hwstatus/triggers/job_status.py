@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_hwstatus.core.client import Question
 from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
 from airflow_provider_hwstatus.core.observing import Observer
-from airflow_provider_hwstatus.core.waiting import Plan, overlook, wait
+from airflow_provider_hwstatus.core.plan import Plan
+from airflow_provider_hwstatus.core.questions import asking
+from airflow_provider_hwstatus.core.status import JobStatus
+from airflow_provider_hwstatus.core.tally import Found, Rule
+from airflow_provider_hwstatus.core.waiting import overlook, wait
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook, kind_of
 
 if TYPE_CHECKING:
+    from airflow_provider_hwstatus.core.client import Client
     from airflow_provider_hwstatus.core.jobs import JobKind
     from airflow_provider_hwstatus.core.messages import Flow
-    from airflow_provider_hwstatus.core.status import JobStatus
+    from airflow_provider_hwstatus.core.waiting import Subject
     from airflow_provider_hwstatus.transports.sharing import AsyncConnection
 
 # Not the trigger's own: binding one takes as long as a poll, for each trigger.
@@ -38,12 +42,12 @@ LOOKUP_PAUSE = 5.0
 
 class JobStatusTrigger(BaseTrigger):
     """
-    Waits until a job is over, and yields one event: its status, or the error that kept the question from an answer.
+    Waits until a job is over, or several, and yields one event: what was found, or the error that kept it from that.
 
     All arguments are stored in Airflow's database as JSON; none is a secret. Keywords of other releases are ignored.
 
     :param kind: Name of a :class:`~airflow_provider_hwstatus.core.jobs.JobKind`.
-    :param job_id: The job.
+    :param job_id: The job, or a list of jobs.
     :param hwstatus_conn_id: The Airflow connection.
     :param region: Wins over the connection's.
     :param project_id: Wins over the connection's.
@@ -58,12 +62,14 @@ class JobStatusTrigger(BaseTrigger):
     :param on_unknown_state: ``wait`` or ``fail``.
     :param silent_fail: Whether to go on asking after an error.
     :param not_found_grace: Seconds from the begin for which a job that the service does not know is waited for.
+    :param wait_for_all: Of several jobs, whether all have to succeed, or one.
+    :param fail_fast: Of several jobs, whether the first failure ends the wait.
     """
 
     def __init__(
         self,
         kind: str,
-        job_id: str,
+        job_id: str | list[str],
         hwstatus_conn_id: str = HwStatusHook.default_conn_name,
         region: str | None = None,
         project_id: str | None = None,
@@ -78,6 +84,8 @@ class JobStatusTrigger(BaseTrigger):
         on_unknown_state: str = "wait",
         silent_fail: bool = False,
         not_found_grace: float = 0.0,
+        wait_for_all: bool = True,
+        fail_fast: bool = True,
         **_other_releases: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
@@ -97,6 +105,8 @@ class JobStatusTrigger(BaseTrigger):
         self.on_unknown_state = on_unknown_state
         self.silent_fail = silent_fail
         self.not_found_grace = not_found_grace
+        self.wait_for_all = wait_for_all
+        self.fail_fast = fail_fast
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -117,19 +127,21 @@ class JobStatusTrigger(BaseTrigger):
             "on_unknown_state",
             "silent_fail",
             "not_found_grace",
+            "wait_for_all",
+            "fail_fast",
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield ``{"status": …}`` when the job is over, or ``{"error": …}``."""
+        """Yield ``{"status": …}`` when the job is over, ``{"tally": …}`` when several are, or ``{"error": …}``."""
         try:
-            status = await self._wait()
+            found = await self._wait()
         except HwStatusError as error:
             yield TriggerEvent({"error": error.to_dict()})
         else:
-            yield TriggerEvent({"status": status.to_dict()})
+            yield TriggerEvent({"status" if isinstance(found, JobStatus) else "tally": found.to_dict()})
 
-    async def _wait(self) -> JobStatus:
+    async def _wait(self) -> Found:
         kind, plan = self._kind(), self._plan()
         observer = Observer(_log, time.time, plan.began)
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
@@ -144,10 +156,16 @@ class JobStatusTrigger(BaseTrigger):
                 observer.saw(error)
             await asyncio.sleep(min(plan.interval(time.time()), LOOKUP_PAUSE))
 
-    def _flow(self, connection: AsyncConnection, kind: JobKind, plan: Plan, observer: Observer) -> Flow[JobStatus]:
+    def _flow(self, connection: AsyncConnection, kind: JobKind, plan: Plan, observer: Observer) -> Flow[Found]:
         # Waits that begin together spread over one interval: each asks a golden section after the one before.
         first_after = (connection.joined - 1) * _GOLDEN_RATIO % 1 * plan.poke_interval
-        return wait(Question(connection.client, kind, self.job_id), plan, observer.saw, first_after)
+        return wait(self._ask_with(connection.client, kind), plan, observer.saw, first_after)
+
+    def _ask_with(self, client: Client, kind: JobKind) -> Subject:
+        return asking(client, kind, self.job_id, self._rule())
+
+    def _rule(self) -> Rule:
+        return Rule(wait_for_all=self.wait_for_all, fail_fast=self.fail_fast)
 
     def _kind(self) -> JobKind:
         try:

@@ -153,7 +153,7 @@ async def measure(
 ) -> dict[str, Any]:
     """Do the work, and return its figures."""
     await contestant.open()
-    await warm_up(waiter, server)
+    await warm_up(waiter, server, work.interval)
     ticker = probes.Ticker()
     ticking_cost = await ticker.cost()
     base, log.lines = probes.forget_peak(), 0
@@ -197,11 +197,11 @@ def of_quiet(lines: int, cpu: float, polls: int) -> dict[str, float]:
     return {"lines_per_quiet_poll": lines / polls, "quiet_cpu_s_per_1k": cpu * 1000 / polls} if polls else {}
 
 
-async def warm_up(waiter: Waiter, server: JobServer) -> None:
-    """Wait for three jobs that are over, so that imports and the first TLS settings are not measured."""
+async def warm_up(waiter: Waiter, server: JobServer, interval: float) -> None:
+    """Wait for three jobs that are over: imports and the first TLS settings are not measured."""
     server.begin(time.monotonic())
     waits = [Wait(job_id(number, 0.0), time.monotonic()) for number in range(3)]
-    await wait_for_all(waits, [time.monotonic()] * len(waits), waiter, time.monotonic() + 30)
+    await wait_for_all(waits, [time.monotonic()] * len(waits), waiter, time.monotonic() + interval + 30)
     if wrong := [one.error or "lost" for one in waits if one.seen is None or one.error]:
         raise RuntimeError(f"the warm-up failed: {wrong}")
 

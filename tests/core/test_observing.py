@@ -53,8 +53,8 @@ def test_one_line_an_hour_in_an_unchanged_state():
     """Who reads the log of a wait of days sees that it goes on."""
     assert [
         ("info", "DLI batch b1: state 'running' (in progress)"),
-        ("info", "DLI batch b1: still waiting after 1 h and 61 polls; state 'running' for 1 h"),
-        ("info", "DLI batch b1: still waiting after 2 h and 121 polls; state 'running' for 2 h"),
+        ("info", "DLI batch b1: still waiting after 1 h and 61 polls; 'running' for 1 h"),
+        ("info", "DLI batch b1: still waiting after 2 h and 121 polls; 'running' for 2 h"),
         ("info", "DLI batch b1: state 'success' (success), was 'running' for 2 h 30 min"),
     ] == told(*["running"] * 150, "success", pause=60.0)
 

@@ -16,8 +16,9 @@ from airflow_provider_hwstatus.core.errors import (
 )
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH
 from airflow_provider_hwstatus.core.messages import Enter, Exclusive, Leave, Response, Sleep
+from airflow_provider_hwstatus.core.plan import Plan
 from airflow_provider_hwstatus.core.settings import Settings
-from airflow_provider_hwstatus.core.waiting import Plan, wait
+from airflow_provider_hwstatus.core.waiting import wait
 
 START = 1_000_000.0
 SETTINGS = Settings(auth="token", password="T", project_id="p1", dli_endpoint="https://dli.example.com")

@@ -10,8 +10,9 @@ from airflow_provider_hwstatus.core.client import Client, Question
 from airflow_provider_hwstatus.core.errors import HwStatusError, TransportError
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH
 from airflow_provider_hwstatus.core.messages import Response
+from airflow_provider_hwstatus.core.plan import Plan
 from airflow_provider_hwstatus.core.settings import Settings
-from airflow_provider_hwstatus.core.waiting import Plan, wait
+from airflow_provider_hwstatus.core.waiting import wait
 from airflow_provider_hwstatus.transports.drivers import Turns, adrive
 from airflow_provider_hwstatus.transports.slots import Slots
 

@@ -1,0 +1,150 @@
+"""
+What the list of DLI batches tells about many waits at once: which of them still go on. A hint, never a verdict.
+
+A job that the list shows as over, does not show, or shows in a state that no table has, is asked about by itself. A
+hint serves a wait only if the list was read after that wait had looked the last time; so a list that is true delays a
+verdict by one interval at most. One that lags delays it by that much more, and one that lies about a job until that job
+is asked about by itself again, at the latest after as many polls as :func:`_unasked_at_most` says.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from math import ceil, inf
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from airflow_provider_hwstatus.core.errors import HwStatusError
+from airflow_provider_hwstatus.core.flow import Patience
+from airflow_provider_hwstatus.core.jobs import DLI_BATCH, Outcome
+from airflow_provider_hwstatus.core.messages import Exclusive, Flow
+from airflow_provider_hwstatus.core.pages import PAGE, Page, dli_batches
+
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.core.client import Client, Question
+
+_log = logging.getLogger(__name__)
+
+#: Waits below which each is asked about by itself, and jobs that a page has to show to be worth its call.
+_FEW = 10
+_WORTH = 4
+
+#: Seconds for which the list is not read again after it was of no use.
+_PAUSE = 900.0
+
+#: Jobs whose end is remembered, to see whether the list lags behind.
+_REMEMBERED = 200
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What is known of a wait: when it last looked, its job's state, and how many hints in a row it has had."""
+
+    looked_at: float
+    state: str = "running"
+    unasked: int | None = None
+
+
+class Hints:
+    """The list of batches, as all waits on one connection share it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._watches: WeakKeyDictionary[Question, _Watch] = WeakKeyDictionary()
+        self._ended: dict[str, None] = {}
+        self._shown: dict[str, str] = {}
+        self._read_at = -inf
+        self._pages = 1
+        self._looks = 0
+        self._off_until = -inf
+
+    def watch(self, question: Question) -> None:
+        """Count a wait; it is forgotten with its question."""
+        if question.kind.name == DLI_BATCH.name:
+            self._watches[question] = _Watch(self._client.clock())
+
+    def about(self, question: Question) -> Flow[str | None]:
+        """Return the state in which the list shows a job that goes on; None if it is to be asked about by itself."""
+        watch = self._watches.get(question)
+        if watch is None:
+            return None
+        now = self._client.clock()
+        looked_at, watch.looked_at = watch.looked_at, now
+        if now < self._off_until:
+            return None
+        self._looks += 1
+        if self._read_at < looked_at and self._looks > max(_FEW, _WORTH * self._pages):
+            yield Exclusive("list of batches", partial(self._read_for, looked_at))
+        state = self._shown.get(question.job_id.lower()) if self._read_at >= looked_at else None
+        if state is None or question.kind.outcome_of(state) is not Outcome.IN_PROGRESS:
+            return None
+        return self._in_turn(watch, state)
+
+    def asked(self, question: Question, state: str, over: bool) -> None:
+        """Take note of what a job said itself."""
+        watch = self._watches.get(question)
+        if watch and over:
+            del self._watches[question]
+            self._ended[question.job_id.lower()] = None
+            while len(self._ended) > _REMEMBERED:
+                del self._ended[next(iter(self._ended))]
+        elif watch:
+            watch.state, watch.unasked = state, 0
+
+    def _in_turn(self, watch: _Watch, state: str) -> str | None:
+        """Return *state*, but now and then None: no job is left to the list for good."""
+        most = _unasked_at_most(len(self._watches))
+        watch.unasked = random.randrange(most) if watch.unasked is None else watch.unasked + 1  # noqa: S311  # spreads
+        watch.state = state
+        return state if watch.unasked < most else None
+
+    def _read_for(self, looked_at: float) -> Flow[None]:
+        if self._read_at >= looked_at or self._client.clock() < self._off_until:  # another wait was first
+            return
+        began, shown, self._pages, self._looks = self._client.clock(), dict[str, str](), 0, 0
+        states = Counter(watch.state for watch in list(self._watches.values()))
+        try:
+            for state, count in states.items():
+                if count >= _FEW and state in DLI_BATCH.in_progress:
+                    yield from self._read(state, count, shown)
+        except HwStatusError as error:
+            self._stop(str(error))
+            return
+        if wrong := next((job_id for job_id in shown if job_id in self._ended), None):
+            self._stop(f"it shows {wrong} as {shown[wrong]!r}, which is over")
+            return
+        served = sum(question.job_id.lower() in shown for question in list(self._watches))
+        if served < _WORTH * self._pages:
+            self._stop(f"{self._pages} calls tell about {served} of the jobs that are waited for")
+        self._shown, self._read_at = shown, began
+
+    def _read(self, state: str, count: int, shown: dict[str, str]) -> Flow[None]:
+        """Read the pages of one state, as long as they are worth it for *count* waits."""
+        first, over = 0, set[str]()
+        while True:
+            page: Page = yield from dli_batches(self._client, state, first, Patience(0.0))
+            self._pages += 1
+            for row in page.rows:
+                job_id, told = str(row.get("id")).lower(), str(row.get("state")).lower()
+                if DLI_BATCH.outcome_of(told) is Outcome.IN_PROGRESS and job_id not in over:
+                    shown[job_id] = told
+                else:
+                    over.add(job_id)
+                    shown.pop(job_id, None)
+            first += len(page.rows)
+            more = first < page.total if page.total is not None else len(page.rows) >= PAGE
+            if not page.rows or not more or max(ceil((page.total or 0) / PAGE), self._pages) * _WORTH > count:
+                return
+
+    def _stop(self, why: str) -> None:
+        self._off_until, self._shown, self._read_at = self._client.clock() + _PAUSE, {}, -inf
+        _log.warning("Asking about DLI batches one by one for %g s; the list of them is of no use: %s", _PAUSE, why)
+
+
+def _unasked_at_most(waits: int) -> int:
+    """Return after how many hints in a row a job is asked about by itself, so that few are in each interval."""
+    return max(_FEW, waits // _WORTH)

@@ -1,0 +1,82 @@
+"""The lists of jobs that the services give, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_hwstatus.core.errors import MalformedResponseError
+from airflow_provider_hwstatus.core.flow import Patience, persist
+from airflow_provider_hwstatus.core.messages import Flow, Request, Response, encode
+from airflow_provider_hwstatus.core.replies import promised, request_id_of
+
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.core.client import Client
+
+#: Rows of a page, and requests of one call; CPH allows no more.
+PAGE = 100
+REQUESTS_PER_CALL = 20
+
+
+@dataclass(frozen=True)
+class Page:
+    """
+    Some of the rows of a list.
+
+    :param total: How many there are in all, where the service says so.
+    """
+
+    rows: Sequence[Mapping[str, object]]
+    total: int | None
+    request_id: str | None
+
+
+def cph_jobs(client: Client, request_ids: Sequence[str], offset: int, patience: Patience) -> Flow[Page]:
+    """
+    Ask CPH for jobs by the requests that submitted them.
+
+    :param request_ids: At most :data:`REQUESTS_PER_CALL`.
+    :raises JobNotFoundError: There are none.
+    :raises HwStatusError: The question could not be answered.
+
+    Source: https://support.huaweicloud.com/intl/en-us/api-cph/cph_api_0522.html (ListJobs).
+    """
+    # Older editions know request_id alone.
+    name = "request_id" if len(request_ids) == 1 else "request_ids"
+    listed = ",".join(map(encode, request_ids))
+    query = f"{name}={listed}&offset={offset}&limit={PAGE}"
+    return (yield from _page(client, "cph", "/v1/{}/cloud-phone/jobs?" + query, "jobs", patience))
+
+
+def dli_batches(client: Client, state: str, first: int, patience: Patience) -> Flow[Page]:
+    """
+    Ask DLI for batches that are in a state.
+
+    :param first: From which on, counted from 0.
+    :raises HwStatusError: The question could not be answered.
+
+    Source: https://support.huaweicloud.com/intl/en-us/api-dli/dli_02_0125.html (ListSparkJobs).
+    """
+    query = f"state={encode(state)}&from={first}&size={PAGE}"
+    return (yield from _page(client, "dli", "/v2.0/{}/batches?" + query, "sessions", patience))
+
+
+def _page(client: Client, service: str, path: str, rows_field: str, patience: Patience) -> Flow[Page]:
+    def attempt() -> Flow[Page]:
+        project_id = yield from client.project_id()
+        url = client.settings.endpoint(service) + path.format(encode(project_id))
+        headers = {"Content-Type": "application/json", "X-Project-Id": project_id}
+        response: Response = yield from client.exchange(Request("GET", url, headers))
+        return _read(client, response, rows_field)
+
+    return (yield from persist(attempt, patience, client.throttle, client.clock, service))
+
+
+def _read(client: Client, response: Response, rows_field: str) -> Page:
+    body = promised(response, client.redact, client.clock())
+    rows, total = body.get(rows_field), body.get("total")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise MalformedResponseError(f"the list of jobs has no {rows_field} in it", http_status=response.status)
+    request_id = request_id_of(response, body, client.redact)
+    return Page(rows, total if isinstance(total, int) and not isinstance(total, bool) else None, request_id)

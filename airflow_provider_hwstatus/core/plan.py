@@ -1,0 +1,89 @@
+"""How to wait: how often to ask, until when, and what to put up with."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from functools import cached_property
+
+from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
+from airflow_provider_hwstatus.core.replies import clip
+
+#: Seconds that lie at least between two polls of a job, whatever the interval.
+SHORTEST_INTERVAL = 0.1
+
+#: Part of the interval by which each is longer or shorter, so that waits that begin together do not stay together.
+_JITTER = 0.1
+
+UNKNOWN_STATE_POLICIES = ("wait", "fail")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """
+    How to wait.
+
+    :param poke_interval: Seconds between two polls.
+    :param began: When the wait began, in seconds since 1970.
+    :param deadline: When it ends at the latest, likewise; None for never.
+    :param exponential_backoff: Whether the interval grows, as Airflow's does.
+    :param max_wait: Seconds that it grows to at most; None for no bound.
+    :param outage_tolerance: Seconds to go on without an answer.
+    :param on_unknown_state: ``wait`` or ``fail``.
+    :param silent_fail: Whether to go on asking after an error.
+    :param not_found_grace: Seconds from the begin for which a job that the service does not know is waited for.
+    :raises ConfigurationError: One of them is none of these: it may come from a database, and another release.
+    """
+
+    poke_interval: float
+    began: float
+    deadline: float | None = None
+    exponential_backoff: bool = False
+    max_wait: float | None = None
+    outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
+    on_unknown_state: str = "wait"
+    silent_fail: bool = False
+    not_found_grace: float = 0.0
+
+    def __post_init__(self) -> None:
+        numbers = ("poke_interval", "began", "outage_tolerance", "not_found_grace")
+        optional = tuple(name for name in ("deadline", "max_wait") if getattr(self, name) is not None)
+        for name in numbers + optional:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ConfigurationError(f"{name} must be a number; it is {clip(repr(value), 64)}")
+        if self.on_unknown_state not in UNKNOWN_STATE_POLICIES:
+            raise ConfigurationError(f"on_unknown_state must be 'wait' or 'fail'; it is {self.on_unknown_state!r}")
+
+    @cached_property
+    def patience(self) -> Patience:
+        """How long to go on without an answer."""
+        return Patience(self.outage_tolerance, self.deadline)
+
+    def interval(self, now: float) -> float:
+        """Return seconds from *now* to the next poll: the interval with jitter, at the deadline at the latest."""
+        if self.exponential_backoff:
+            interval = _grown(self.poke_interval, now - self.began)
+            if self.max_wait is not None:
+                interval = min(interval, self.max_wait)
+        else:
+            interval = self.poke_interval * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # spreads, hides nothing
+        if self.deadline is not None:
+            interval = min(interval, self.deadline - now)
+        return max(interval, SHORTEST_INTERVAL)
+
+
+def _grown(poke_interval: float, elapsed: float) -> float:
+    """
+    Return the interval that Airflow's exponential backoff has reached after *elapsed* seconds.
+
+    Airflow's n-th interval is ``poke_interval * 2 ** (n - 2)``, at least 1 s, times 1 to 2 by jitter. It is taken from
+    the time and not from a count of polls, so that it survives a restart.
+    """
+    interval, total = max(poke_interval / 2, 1.0), 0.0
+    while total + interval <= elapsed:
+        total += interval
+        interval = max(interval * 2, 1.0)
+    return interval * random.uniform(1.0, 2.0)  # noqa: S311  # spreads, hides nothing

@@ -1,0 +1,114 @@
+"""Several jobs, each asked about by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from airflow_provider_hwstatus.core.client import Client, Question
+from airflow_provider_hwstatus.core.errors import (
+    ApiError,
+    DeadlineError,
+    HwStatusError,
+    JobNotFoundError,
+    MalformedResponseError,
+    RetryableError,
+    UnknownStateError,
+)
+from airflow_provider_hwstatus.core.jobs import JobKind
+from airflow_provider_hwstatus.core.messages import Flow, Together
+from airflow_provider_hwstatus.core.plan import Plan
+from airflow_provider_hwstatus.core.status import JobStatus
+from airflow_provider_hwstatus.core.tally import Rule, Tally, ids
+
+#: What can be wrong with one job's question, while the others have an answer.
+_OF_ONE_JOB = (JobNotFoundError, MalformedResponseError, UnknownStateError)
+
+
+class Questions:
+    """
+    How several jobs are. One that is over is not asked about again, and no one twice at once.
+
+    :param job_ids: In any order, with or without repeats.
+    :raises ConfigurationError: One of them cannot be an id.
+    """
+
+    def __init__(self, client: Client, kind: JobKind, job_ids: Iterable[str], rule: Rule) -> None:
+        self.client = client
+        self._rule = rule
+        self._left = {job_id: Question(client, kind, job_id) for job_id in dict.fromkeys(job_ids)}
+        self._statuses: dict[str, JobStatus | None] = dict.fromkeys(self._left)
+        self.subject = title_of(kind, list(self._left))
+
+    def look(self, plan: Plan) -> Flow[Tally]:
+        """
+        Ask about each job that is not over.
+
+        :raises HwStatusError: One of them could not be answered, and how the wait ends depends on it.
+        """
+        try:
+            errors = yield from self._ask(plan)
+        except DeadlineError as error:
+            raise error.about(f"{self.subject}: {self._tally().standing}")  # noqa: B904  # the same, with more
+        tally = self._tally()
+        if errors and not tally.over:
+            raise _worst(errors)
+        return tally
+
+    def _ask(self, plan: Plan) -> Flow[list[HwStatusError]]:
+        answers: Mapping[str, JobStatus | HwStatusError] = yield from ask_together(self._left, plan)
+        for job_id, answer in answers.items():
+            if isinstance(answer, JobStatus):
+                self._statuses[job_id] = answer
+                if answer.over:
+                    del self._left[job_id]
+        return [answer for answer in answers.values() if isinstance(answer, HwStatusError)]
+
+    def _tally(self) -> Tally:
+        known = tuple(status for status in self._statuses.values() if status)
+        return Tally(subject=self.subject, rule=self._rule, statuses=known, missing=len(self._statuses) - len(known))
+
+
+def ask_together(questions: Mapping[str, Question], plan: Plan) -> Flow[dict[str, JobStatus | HwStatusError]]:
+    """
+    Ask several questions at once; return the answer to each, or the error that concerns that job alone.
+
+    :raises HwStatusError: One that concerns all of them: an outage, a login, a time-out.
+    """
+    answers = yield Together([partial(_one, question, plan) for question in questions.values()])
+    return dict(zip(questions, answers, strict=True))
+
+
+def _one(question: Question, plan: Plan) -> Flow[JobStatus | HwStatusError]:
+    try:
+        return (yield from question.look(plan))
+    except _OF_ONE_JOB as error:
+        return error
+    except ApiError as error:
+        if type(error) is not ApiError or isinstance(error, RetryableError):
+            raise
+        return error
+
+
+def _worst(errors: list[HwStatusError]) -> HwStatusError:
+    """Return the first error, one that may not pass by itself if there is such; the rest are counted."""
+    worst = next((error for error in errors if not isinstance(error, JobNotFoundError)), errors[0])
+    return worst.about(f"{len(errors)} jobs cannot be asked about; one of them is") if len(errors) > 1 else worst
+
+
+def title_of(kind: JobKind, job_ids: str | list[str]) -> str:
+    """Return how messages call a job, or several."""
+    if isinstance(job_ids, list) and len(job_ids) != 1:
+        return f"{len(job_ids)} {kind.plural} ({ids(job_ids)})"
+    return f"{kind.title} {job_ids if isinstance(job_ids, str) else job_ids[0]}"
+
+
+def asking(client: Client, kind: JobKind, job_ids: str | list[str], rule: Rule) -> Question | Questions:
+    """
+    Return how a job is asked about, or several.
+
+    :raises ConfigurationError: An id cannot be one.
+    """
+    if isinstance(job_ids, list):
+        return Questions(client, kind, job_ids, rule)
+    return Question(client, kind, job_ids)

@@ -1,0 +1,66 @@
+"""What a submission to CPH should have led to, as users give it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from airflow_provider_hwstatus.core.cph_requests import Expected, rejected
+from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.core.replies import clip
+from airflow_provider_hwstatus.core.status import JobStatus
+
+
+def expected_from(value: object) -> Expected:
+    """
+    Return how many jobs there should be, and what was rejected at once.
+
+    :param value: A number; the answer to a submission, ``{"request_id": …, "jobs": […]}``; a list of either, one for
+        each submission; any of these as JSON; or None if nobody knows.
+    :raises ConfigurationError: It is none of these.
+    """
+    if isinstance(value, str):
+        value = _parsed(value)
+    if value is None:
+        return Expected()
+    if isinstance(value, Mapping):
+        return _of_answer(value)
+    if isinstance(value, Iterable):
+        found = [expected_from(one) for one in value]
+        if any(one.jobs is None for one in found):
+            raise _wrong(value)
+        return Expected(jobs=sum(one.jobs or 0 for one in found), rejected=sum((one.rejected for one in found), ()))
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise _wrong(value)
+    return Expected(jobs=value)
+
+
+def _parsed(text: str) -> object:
+    if text in ("", "None"):
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise _wrong(text) from None
+
+
+def _of_answer(answer: Mapping[str, object]) -> Expected:
+    items = answer.get("jobs")
+    if not isinstance(items, Iterable) or isinstance(items, str | Mapping):
+        raise _wrong(answer)
+    known = [item for item in items if isinstance(item, Mapping)]
+    refused = [item for item in known if not item.get("job_id")]
+    return Expected(jobs=len(known) - len(refused), rejected=tuple(map(_rejected, refused)))
+
+
+def _rejected(item: Mapping[str, object]) -> JobStatus:
+    phone = next((item[name] for name in ("phone_id", "server_id") if item.get(name)), "no phone_id")
+    code, text = (clip(str(item[name])) if item.get(name) else None for name in ("error_code", "error_msg"))
+    return rejected(clip(str(phone), 64), code, text)
+
+
+def _wrong(value: object) -> ConfigurationError:
+    return ConfigurationError(
+        "expected_jobs must be a number of jobs, or the answer to the submission with its jobs, or a list of these; "
+        f"it is {clip(repr(value), 100)}. Give the task's output itself (XComArg), not a template that makes it text"
+    )

@@ -1,0 +1,51 @@
+"""The trigger for all jobs of CPH requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_hwstatus.core.cph_requests import CphRequests, Expected
+from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.core.status import JobStatus
+from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.core.client import Client
+    from airflow_provider_hwstatus.core.jobs import JobKind
+
+
+class CphRequestTrigger(JobStatusTrigger):
+    """
+    Waits until all jobs of requests are over, and yields one event as :class:`JobStatusTrigger` does for a list.
+
+    :param request_id: The requests.
+    :param expected_jobs: How many jobs they should have led to; None if nobody knows.
+    :param rejected: A status, as a dict, for each item of which no job was made.
+    :param arguments: As for :class:`JobStatusTrigger`.
+    """
+
+    def __init__(
+        self,
+        request_id: list[str],
+        expected_jobs: int | None = None,
+        rejected: list[dict[str, Any]] | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**{"job_id": []} | arguments)
+        self.request_id = request_id
+        self.expected_jobs = expected_jobs
+        self.rejected = rejected
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        path, arguments = super().serialize()
+        del arguments["job_id"]
+        own = {"request_id": self.request_id, "expected_jobs": self.expected_jobs, "rejected": self.rejected}
+        return path, own | arguments
+
+    def _ask_with(self, client: Client, kind: JobKind) -> CphRequests:
+        try:
+            rejected = tuple(map(JobStatus.from_dict, self.rejected or ()))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"rejected must be a list of statuses: {error}") from error
+        return CphRequests(client, self.request_id, self._rule(), Expected(self.expected_jobs, rejected), kind)
