@@ -40,8 +40,6 @@ class SyncTransport:
         self._session = _Session()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.trust_env = False  # .netrc is never read; the proxy variables are read below
-        self._session.headers.clear()
-        self._session.headers.update(HEADERS)
         self._session.mount("https://", _Adapter(client.settings.verify))
         self._session.mount("http://", _Adapter(None))
 
@@ -55,11 +53,8 @@ class SyncTransport:
         settings = self._client.settings
         proxy = self._proxies(request)
         try:
-            with self._session.request(
-                request.method,
-                request.url,
-                headers={name: _utf8(value) for name, value in request.headers.items()},
-                data=request.body or None,
+            with self._session.send(
+                _prepared(request),
                 timeout=urllib3.Timeout(total=request.timeout or settings.request_timeout),  # type: ignore[arg-type]  # requests takes it
                 proxies={"http": proxy, "https": proxy} if proxy else None,
                 allow_redirects=False,
@@ -79,6 +74,17 @@ class SyncTransport:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _prepared(request: Request) -> requests.PreparedRequest:
+    """Return a request as it goes onto the wire: making one of the session's takes a fifth of a poll."""
+    prepared = requests.PreparedRequest()
+    prepared.prepare_method(request.method)
+    prepared.url = request.url
+    prepared.prepare_headers(HEADERS | {name: _utf8(value) for name, value in request.headers.items()})
+    prepared.prepare_body(request.body or None, None)
+    prepared.prepare_hooks({})
+    return prepared
 
 
 def _utf8(value: str) -> str | bytes:
