@@ -33,6 +33,9 @@ _log = logging.getLogger(__name__)
 _FEW = 10
 _WORTH = 4
 
+#: Jobs that are asked about by themselves in an interval although the list shows them, on average.
+_CHECKED = 2
+
 #: Seconds for which the list is not read again after it was of no use.
 _PAUSE = 900.0
 
@@ -147,4 +150,4 @@ class Hints:
 
 def _unasked_at_most(waits: int) -> int:
     """Return after how many hints in a row a job is asked about by itself, so that few are in each interval."""
-    return max(_FEW, waits // _WORTH)
+    return max(_FEW, waits // _CHECKED)

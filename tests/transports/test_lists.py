@@ -1,0 +1,309 @@
+"""Waits that ask lists of jobs, against the fake cloud, by a clock that only sleeping moves."""
+
+import heapq
+import itertools
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_hwstatus.core.client import Client, Question
+from airflow_provider_hwstatus.core.cph_requests import CphRequests, Expected
+from airflow_provider_hwstatus.core.errors import HwStatusError, JobNotFoundError
+from airflow_provider_hwstatus.core.jobs import DLI_BATCH
+from airflow_provider_hwstatus.core.messages import Enter, Exclusive, Leave, Mask, Request, Sleep, Together
+from airflow_provider_hwstatus.core.plan import Plan
+from airflow_provider_hwstatus.core.settings import settings_from
+from airflow_provider_hwstatus.core.tally import Rule
+from airflow_provider_hwstatus.core.waiting import wait
+from airflow_provider_hwstatus.testing import FakeHuaweiCloud
+from airflow_provider_hwstatus.transports.sync import SyncTransport
+
+START = 1_700_000_000.0
+INTERVAL = 60.0
+GOLDEN_RATIO = 0.618034
+
+
+class World:
+    """Waits on one connection; who sleeps least goes on next."""
+
+    def __init__(self, **extra):
+        self.now = START
+        self.cloud = FakeHuaweiCloud(clock=lambda: self.now)
+        self.extra = extra
+        self.ends = {}
+        self._order = itertools.count()
+        self._sleeping = []
+
+    def __enter__(self):
+        self.cloud.start()
+        fields = self.cloud.connection(**self.extra)
+        given = settings_from(fields["login"], fields["password"], fields["extra"])
+        self.client = Client(given, lambda: self.now)
+        self.transport = SyncTransport(self.client)
+        return self
+
+    def __exit__(self, *_):
+        self.transport.close()
+        self.cloud.stop()
+
+    def begin(self, name, subject, first_after=0.0, **plan):
+        plan = Plan(**({"poke_interval": INTERVAL, "began": self.now} | plan))
+        self._later(0.0, name, wait(subject, plan, lambda seen: None, first_after))
+
+    def _later(self, seconds, name, flow):
+        heapq.heappush(self._sleeping, (self.now + seconds, next(self._order), name, flow))
+
+    def go_on(self, seconds=float("inf")):
+        """Let the waits go on until all have ended, or time is over."""
+        until = self.now + seconds
+        while self._sleeping and self._sleeping[0][0] <= until:
+            self.now, _, name, flow = heapq.heappop(self._sleeping)
+            try:
+                self._later(self._until_it_sleeps(flow), name, flow)
+            except StopIteration as done:
+                self.ends[name] = (self.now - START, done.value)
+            except HwStatusError as error:
+                self.ends[name] = (self.now - START, error)
+        if seconds != float("inf"):
+            self.now = until
+
+    def _until_it_sleeps(self, flow):
+        resume, value = flow.send, None
+        while True:
+            effect = resume(value)
+            if isinstance(effect, Sleep):
+                return effect.seconds
+            try:
+                resume, value = flow.send, self._do(effect)
+            except HwStatusError as error:
+                resume, value = flow.throw, error
+
+    def _do(self, effect):
+        if isinstance(effect, Enter | Leave | Mask):
+            return None
+        if isinstance(effect, Together):
+            return [self._run(make()) for make in effect.flows]
+        if isinstance(effect, Exclusive):
+            return self._run(effect.flow())
+        assert isinstance(effect, Request)
+        return self.transport.send(effect)
+
+    def _run(self, flow):
+        try:
+            self.now += self._until_it_sleeps(flow)
+            return self._run(flow)
+        except StopIteration as done:
+            return done.value
+
+    def calls(self):
+        """Return how many calls there were in each interval, by what was asked."""
+        found = Counter()
+        for record in self.cloud.requests:
+            kind = "list" if record.path.endswith(("/batches", "/jobs")) else "job"
+            found[int((record.time - START) // INTERVAL), kind] += 1
+        return found
+
+
+def batches(world, ends, **fields):
+    """Add batches that end well after so many seconds, and a wait for each, spread over an interval."""
+    for number, end in enumerate(ends):
+        job_id = f"b{number:05d}"
+        world.cloud.job("dli_batch", job_id, seconds={0: "running", end: "success"}, **fields)
+        question = Question(world.client, DLI_BATCH, job_id)
+        world.begin(job_id, question, number * GOLDEN_RATIO % 1 * INTERVAL)
+
+
+def test_a_thousand_batches_cost_fifteen_calls_an_interval():
+    """And one for each that is over, instead of a thousand."""
+    with World(coalesce=True) as world:
+        world.cloud.foreign_jobs("dli_batch", 50, "running")
+        world.cloud.foreign_jobs("dli_batch", 500, "success")
+        batches(world, [INTERVAL * 6.5 if number % 10 else INTERVAL * 4.3 for number in range(1000)])
+        world.go_on(INTERVAL * 6)
+
+        calls = world.calls()
+        quiet = sum(calls[interval, what] for interval in (1, 2, 3) for what in ("list", "job"))
+        assert quiet <= 3 * 15, calls
+        assert sum(calls[interval, "job"] for interval in (4, 5)) <= 100 + 2 * 50, calls
+        assert 100 == len(world.ends)
+        assert all(INTERVAL * 4.3 <= at <= INTERVAL * 6.5 for at, _ in world.ends.values())
+
+
+misbehaviours = st.fixed_dictionaries(
+    {
+        "backwards": st.booleans(),
+        "shuffled": st.booleans(),
+        "max_rows": st.sampled_from([None, 1, 7, 99]),
+        "overlap": st.sampled_from([0, 0, 3]),
+        "total": st.sampled_from([None, None, 0, 5, 100_000]),
+        "stale": st.sampled_from([0.0, 0.0, 45.0, 200.0]),
+        "answer": st.sampled_from([None, None, None, 403, 404, 500, 429]),
+        "hidden": st.sets(st.integers(0, 39), max_size=10),
+    }
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    ends=st.lists(st.floats(0, 12 * INTERVAL), min_size=15, max_size=40),
+    bad=st.lists(st.integers(0, 39), max_size=5),
+    misbehaviour=misbehaviours,
+    foreign=st.sampled_from([0, 10, 300]),
+)
+def test_a_list_delays_a_verdict_by_one_interval_and_never_changes_it(ends, bad, misbehaviour, foreign):
+    """However it is ordered, paged, cut or broken; and by as much more as it lags behind."""
+    with World(coalesce=True) as world:
+        listing = world.cloud.batch_list
+        for name, value in misbehaviour.items():
+            setattr(listing, name, {f"b{number:05d}" for number in value} if name == "hidden" else value)
+        world.cloud.foreign_jobs("dli_batch", foreign, "running")
+        for number, end in enumerate(ends):
+            job_id = f"b{number:05d}"
+            last = "dead" if number in bad else "success"
+            world.cloud.job("dli_batch", job_id, seconds={0: "starting", end / 2: "running", end: last})
+            world.begin(job_id, Question(world.client, DLI_BATCH, job_id), number * GOLDEN_RATIO % 1 * INTERVAL)
+        world.go_on()
+
+        late = 2 * 1.1 * INTERVAL + misbehaviour["stale"] + (60.0 if misbehaviour["answer"] == 429 else 0.0)
+        for number, end in enumerate(ends):
+            at, status = world.ends[f"b{number:05d}"]
+            assert ("dead" if number in bad else "success") == status.state
+            assert end - 0.001 <= at <= end + late + 1.1 * INTERVAL * (end == 0)
+
+
+@settings(max_examples=10, deadline=None)
+@given(liars=st.sets(st.integers(0, 39), min_size=1, max_size=40), end=st.floats(0, 5 * INTERVAL))
+def test_a_list_that_lies_delays_a_verdict_by_ten_polls(liars, end):
+    """No job is left to the list for good, and once it is caught, it is not asked any more."""
+    with World(coalesce=True) as world:
+        world.cloud.batch_list.lies = {f"b{number:05d}": "running" for number in liars}
+        batches(world, [end] * 40)
+        world.go_on()
+
+        assert {"success"} == {status.state for _, status in world.ends.values()}
+        assert max(at for at, _ in world.ends.values()) <= end + 12 * 1.1 * INTERVAL
+        caught = world.calls()[int(max(at for at, _ in world.ends.values()) // INTERVAL), "list"]
+        assert caught <= 1
+
+
+@pytest.mark.parametrize("answer", [403, 500])
+def test_a_list_that_is_forbidden_or_failing_is_left_alone_and_told_once(answer, caplog):
+    """The waits go on one by one, as without it."""
+    with World(coalesce=True) as world:
+        world.cloud.batch_list.answer = answer
+        batches(world, [INTERVAL * 10] * 50)
+        world.go_on(INTERVAL * 8)
+
+        assert 1 == world.cloud.batch_list.calls
+        assert 1 == sum("one by one" in one.getMessage() for one in caplog.records)
+        assert world.calls()[3, "job"] >= 45
+
+
+def test_a_list_of_other_peoples_jobs_is_left_alone():
+    """Twenty waits are not worth thirty pages."""
+    with World(coalesce=True) as world:
+        batches(world, [INTERVAL * 10] * 20)
+        world.cloud.foreign_jobs("dli_batch", 3000, "running")
+        world.go_on(INTERVAL * 8)
+        assert 1 == world.cloud.batch_list.calls
+
+
+def test_few_waits_and_waits_of_others_ask_no_list():
+    """By default no list is asked, and for few waits never."""
+    with World() as world:
+        batches(world, [INTERVAL * 3] * 50)
+        world.go_on()
+        assert 0 == world.cloud.batch_list.calls
+    with World(coalesce=True) as world:
+        batches(world, [INTERVAL * 20] * 5)
+        world.go_on()
+        assert 0 == world.cloud.batch_list.calls
+
+
+def cph(world, request_ids, rule=None, expected=None, **plan):
+    subject = CphRequests(world.client, request_ids, rule or Rule(), Expected(expected))
+    world.begin("wait", subject, **({"not_found_grace": 60.0} | plan))
+
+
+def test_a_thousand_cph_jobs_cost_eleven_calls_an_interval():
+    """Twenty requests of fifty jobs, which would be a thousand calls."""
+    with World() as world:
+        for number in range(1000):
+            world.cloud.job("cph_job", f"j{number}", seconds={0: 1, 200: 2}, request_id=f"r{number % 20}")
+        cph(world, [f"r{number}" for number in range(20)], expected=1000)
+        world.go_on()
+
+        (at, tally) = world.ends["wait"]
+        assert ("success", 1000) == (tally.outcome, len(tally.statuses))
+        assert 200 <= at <= 200 + 1.1 * INTERVAL
+        assert sum(world.calls().values()) <= 11 * (1 + at // (0.9 * INTERVAL))
+        assert {"list"} == {kind for _, kind in world.calls()}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    ends=st.lists(st.tuples(st.floats(0, 300), st.integers(0, 2), st.floats(0, 50)), min_size=1, max_size=130),
+    bad=st.sets(st.integers(0, 129), max_size=2),
+    misbehaviour=st.fixed_dictionaries(
+        {
+            "backwards": st.booleans(),
+            "shuffled": st.booleans(),
+            "max_rows": st.sampled_from([None, None, 1, 30]),
+            "overlap": st.sampled_from([0, 0, 5, 100]),
+            "empty_is_error": st.booleans(),
+        }
+    ),
+    known=st.booleans(),
+)
+def test_no_list_of_cph_jobs_makes_a_false_success(ends, bad, misbehaviour, known):
+    """However it is ordered, paged or cut, and whatever it shows late: success is when all have succeeded."""
+    with World() as world:
+        for name, value in misbehaviour.items():
+            setattr(world.cloud.cph_job_list, name, value)
+        for number, (end, request, listed_after) in enumerate(ends):
+            seconds = {0: 1, end: -1 if number in bad else 2}
+            world.cloud.job(
+                "cph_job", f"j{number:03d}", seconds=seconds, request_id=f"r{request}", listed_after=listed_after
+            )
+        requests = sorted({f"r{request}" for _, request, _ in ends})
+        cph(world, requests, Rule(fail_fast=False), len(ends) if known else None, deadline=world.now + 3600)
+        world.go_on()
+
+        at, found = world.ends["wait"]
+        if isinstance(found, HwStatusError):  # a shuffled list need never show a job
+            assert misbehaviour["shuffled"] or misbehaviour["overlap"], found
+            return
+        failed = {f"j{number:03d}" for number in bad if number < len(ends)}
+        cut = misbehaviour["shuffled"] or misbehaviour["overlap"]
+        if found.outcome == "success":
+            assert not failed or (cut and not known)
+            assert at >= max(end for end, _, _ in ends) or (cut and not known)
+            assert len(ends) == len(found.statuses) or (cut and not known)
+        elif not cut:
+            assert failed == {status.job_id for status in found.failed}
+
+
+def test_a_job_that_leaves_the_list_is_asked_about_by_itself():
+    """It is not taken for one that is over."""
+    with World() as world:
+        for number in range(3):
+            world.cloud.job("cph_job", f"j{number}", seconds={0: 1, 400: 2}, request_id="r1")
+        cph(world, ["r1"], expected=3)
+        world.go_on(100)
+        world.cloud.cph_job_list.hidden = {"j1"}
+        world.go_on()
+
+        assert 400 <= world.ends["wait"][0] <= 470
+        assert world.cloud.polls("j1") >= 4
+
+
+def test_a_request_that_is_not_there_is_an_error():
+    """Also beside one that is there: an answer for both cannot be told apart, so each is asked about at the end."""
+    with World() as world:
+        world.cloud.job("cph_job", "j1", 2, request_id="r1")
+        cph(world, ["r1", "r2"])
+        world.go_on()
+        assert isinstance(world.ends["wait"][1], JobNotFoundError)
+        assert "CPH request r2" in str(world.ends["wait"][1])
