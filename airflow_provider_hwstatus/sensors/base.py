@@ -30,11 +30,14 @@ from airflow_provider_hwstatus.core.observing import Observer
 from airflow_provider_hwstatus.core.replies import clip
 from airflow_provider_hwstatus.core.waiting import UNKNOWN_STATE_POLICIES, Plan, overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.sensors.explaining import why_failed
 from airflow_provider_hwstatus.sensors.rescheduling import first_poke_at
 from airflow_provider_hwstatus.sensors.verdict import Stop, flags, settle, status_of, unanswered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_hwstatus.core.status import JobStatus
 
 #: Seconds by which Airflow's own time-out of a deferral lies behind the trigger's: when it fires, no trigger runs.
 BACKSTOP = 300.0
@@ -151,12 +154,12 @@ class JobStatusSensor(BaseSensorOperator):
         except HwStatusError as error:
             return self._poke_failed(error, plan)
         self._observer.saw(status)
-        return settle(self.kind, status)
+        return settle(status, self._why_failed)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Resume after the trigger's event. Returns the last status, as a dict."""
         with flags(self):
-            found = settle(self.kind, status_of(event, self.kind, self._job_id))
+            found = settle(status_of(event, self.kind, self._job_id), self._why_failed)
             if not found:
                 raise TriggerError(f"{self._subject}: the trigger ended before the job did: {clip(repr(event), 200)}")
             return found.xcom_value
@@ -173,6 +176,9 @@ class JobStatusSensor(BaseSensorOperator):
             if reason in _TRIGGER_TIMED_OUT:
                 raise AirflowSensorTimeout(f"{self._subject}: timed out, and no triggerer had it at its deadline")
             raise TriggerError(f"{self._subject}: the trigger did not end by an event: {reason}; see the log above")
+
+    def _why_failed(self, status: JobStatus) -> str:
+        return why_failed(self.hook, self.kind, status, self.log)
 
     @property
     def _subject(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -23,7 +23,6 @@ from airflow_provider_hwstatus.core.errors import (
 )
 from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.report import failure_message
 from airflow_provider_hwstatus.core.status import JobStatus
 
 
@@ -35,14 +34,15 @@ class Stop(BaseException):
         self.error = error
 
 
-def settle(kind: JobKind, status: JobStatus) -> PokeReturnValue:
+def settle(status: JobStatus, why_failed: Callable[[JobStatus], str]) -> PokeReturnValue:
     """
     Turn an outcome into a verdict.
 
+    :param why_failed: Returns the message, once it is known that the job failed.
     :raises AirflowFailException: The job failed.
     """
     if status.outcome is Outcome.FAILURE:
-        raise AirflowFailException(failure_message(kind, status))
+        raise AirflowFailException(why_failed(status))
     return PokeReturnValue(is_done=status.outcome is Outcome.SUCCESS, xcom_value=status.to_dict())
 
 
