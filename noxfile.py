@@ -252,6 +252,13 @@ def check_contents(session: nox.Session, wheel: Path) -> None:
     session.log(f"{wheel.name} holds the {len(names)} files that it should")
 
 
+@nox.session(python=NEWEST)
+def docs(session: nox.Session) -> None:
+    """Make the pages of docs/ anew that are made from the code."""
+    install(session, "3.3", "-e", ".")
+    session.run("python", "docs/generate.py")
+
+
 @nox.session(python=LOWEST)
 def fuzz(session: nox.Session) -> None:
     """Run the coverage-guided fuzzer; not part of CI. Arguments are libFuzzer's, such as -max_total_time=60."""

@@ -45,6 +45,9 @@ class JobKind:
     :param begin_field: Where the reply may have the begin, as text or in milliseconds since 1970.
     :param end_field: Likewise for the end.
     :param log_field: Where the reply may have output, as a list of lines or one text.
+    :param permission: What the user must be allowed, as an action of an IAM policy.
+    :param detail_path: Where a job's name, queue and times are, if the state's reply has less; like *path*.
+    :param log_path: Where its output is, likewise.
     :param in_progress: States in which the job goes on.
     :param success: States that end the wait well.
     :param failure: States that end it badly.
@@ -62,6 +65,9 @@ class JobKind:
     begin_field: str
     end_field: str
     log_field: str
+    permission: str
+    detail_path: str | None
+    log_path: str | None
     in_progress: frozenset[str]
     success: frozenset[str]
     failure: frozenset[str]
@@ -134,6 +140,9 @@ DLI_BATCH = JobKind(
     begin_field="create_time",
     end_field="update_time",
     log_field="log",
+    permission="dli:jobs:get",
+    detail_path="/v2.0/{project_id}/batches/{job_id}",
+    log_path="/v2.0/{project_id}/batches/{job_id}/log?type=driver",  # deprecated: gone in some regions
     in_progress=frozenset({"starting", "running", "recovering"}),
     success=frozenset({"success"}),
     # "killed" and "error" are not documented for DLI. Its API descends from Livy's, which has both.
@@ -153,6 +162,9 @@ DLI_SESSION_READY = JobKind(
     begin_field="create_time",
     end_field="update_time",
     log_field="log",
+    permission="dli:jobs:get",
+    detail_path="/v2.0/{project_id}/sessions/{job_id}",
+    log_path="/v2.0/{project_id}/sessions/{job_id}/log",
     in_progress=frozenset({"not_started", "starting", "recovering"}),
     success=frozenset({"idle", "busy"}),
     failure=frozenset({"shutting_down", "success", "error", "dead", "killed"}),
@@ -178,6 +190,9 @@ CPH_JOB = JobKind(
     begin_field="begin_time",
     end_field="end_time",
     log_field="execute_msg",
+    permission="cph:jobs:get",
+    detail_path=None,
+    log_path=None,
     in_progress=frozenset({"1"}),
     success=frozenset({"2"}),
     failure=frozenset({"-1"}),

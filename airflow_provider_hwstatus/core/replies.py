@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from airflow_provider_hwstatus.core.advice import by_class, by_code, normalised, with_next
 from airflow_provider_hwstatus.core.errors import (
     ApiError,
     ApiNotAvailableError,
     AuthenticationError,
-    CredentialsRefusedError,
     HwStatusError,
     JobNotFoundError,
     MalformedResponseError,
@@ -39,14 +39,6 @@ MEANINGS: dict[str, type[ApiError]] = {
     "CPS.0050": JobNotFoundError,  # no job of this request
     "APIG.0101": ApiNotAvailableError,
 }
-
-#: What to do about an error, by its class; the first that fits is taken.
-ADVICE: tuple[tuple[type[ApiError], str], ...] = (
-    (ApiNotAvailableError, "this API does not exist in this region: check region and endpoint"),
-    (JobNotFoundError, "check the id, project_id and region"),
-    (CredentialsRefusedError, "check the access key (login), the secret key (password) and this machine's clock"),
-    (AuthenticationError, "check how the connection logs in, its project_id and region, and the user's permissions"),
-)
 
 _WINDOW = re.compile(r"time:\s*(\d{1,6})\s*(second|minute|hour|day)")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -76,7 +68,10 @@ def promised(response: Response, redact: Redactor, now: float) -> Mapping[str, o
     body = json_object(response)
     if body is None:
         raise MalformedResponseError(
-            f"HTTP {response.status} without a JSON object: {snippet(response, redact)}",
+            with_next(
+                f"HTTP {response.status} without a JSON object: {snippet(response, redact)}",
+                by_class(MalformedResponseError),
+            ),
             http_status=response.status,
             request_id=request_id_of(response, {}, redact),
         )
@@ -94,7 +89,7 @@ def error_of(
     Return what a reply other than 2xx means.
 
     :param refused: What a 401 means to the caller.
-    :param advice: What to do about it, instead of :data:`ADVICE`.
+    :param advice: What to do about it, where its code does not tell.
     """
     body = json_object(response) or {}
     code, text = _code_and_text(body)
@@ -105,9 +100,8 @@ def error_of(
     message = " ".join(part for part in (f"HTTP {response.status}", shown_code, shown_text) if part)
     if request_id:
         message += f" (request id {request_id})"
-    advice = advice or next((advice for kind, advice in ADVICE if issubclass(cls, kind)), None)
     return cls(
-        f"{message}: {advice}" if advice else message,
+        with_next(message, by_code(code, text, response.status) or advice or by_class(cls)),
         http_status=response.status,
         code=clip(redact(code), 64) if code else None,
         request_id=request_id,
@@ -134,11 +128,6 @@ def clip(text: str, length: int = _SHOWN) -> str:
     """Return *text*, cut to *length* characters, and without what databases and logs refuse."""
     text = text.encode("utf-8", "replace").decode().replace("\0", "?")
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def normalised(code: str) -> str:
-    """Return a code as :data:`MEANINGS` has it: ``CPS0005`` and ``APIGW.0101`` are ``CPS.0005`` and ``APIG.0101``."""
-    return re.sub(r"^([A-Z]+?)(?:W(?=\.))?\.?(\d+)$", r"\1.\2", code)
 
 
 def _class_of(status: int, code: str | None, refused: type[AuthenticationError]) -> type[HwStatusError]:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_provider_hwstatus.core.endpoints import endpoint_of
@@ -115,13 +115,18 @@ def check_job_id(name: str, job_id: object) -> str:
     :param name: How the caller calls the id, e.g. ``batch_id``.
     :raises ConfigurationError: It cannot.
     """
-    if isinstance(job_id, str) and _JOB_ID.fullmatch(job_id) and job_id not in _NO_IDS:
+    if is_job_id(job_id):
         return job_id
     shown = repr(job_id[:64]) if isinstance(job_id, str) else type(job_id).__name__
     raise ConfigurationError(
         f"{name} must be 1 to 128 of the characters A-Z a-z 0-9 . _ - (and not '.', '..' or 'None', which is what a "
         f"missing XCom looks like); it is {shown}"
     )
+
+
+def is_job_id(job_id: object) -> TypeGuard[str]:
+    """Return whether *job_id* can be one."""
+    return isinstance(job_id, str) and bool(_JOB_ID.fullmatch(job_id)) and job_id not in _NO_IDS
 
 
 def check_project_id(project_id: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,10 @@ from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.replies import clip, iso_time, promised, request_id_of
 
 _LOG_LINES = 50
+
+#: What a terminal or a browser would take for an order: a job's output is not ours.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +31,9 @@ class JobStatus:
     :param begin_time: ISO 8601, UTC; likewise *end_time*.
     :param request_id: What Huawei Cloud's support asks for.
     :param log: The last lines of output, as far as the reply has them.
+    :param name: What whoever submitted the job called it; with the rest, only where the reply has it.
+    :param queue: Where it runs.
+    :param phone_id: Which phone it is about; likewise *server_id*.
     """
 
     kind: str
@@ -38,6 +46,10 @@ class JobStatus:
     end_time: str | None = None
     request_id: str | None = None
     log: tuple[str, ...] = ()
+    name: str | None = None
+    queue: str | None = None
+    phone_id: str | None = None
+    server_id: str | None = None
 
     @property
     def over(self) -> bool:
@@ -94,9 +106,13 @@ class JobStatus:
             raise ValueError(f"not a job status: {error}") from error
 
 
-def status_request(kind: JobKind, endpoint: str, project_id: str, job_id: str) -> Request:
-    """Return the request that asks for the state of a job."""
-    path = kind.path.format(project_id=encode(project_id), job_id=encode(job_id))
+def status_request(kind: JobKind, endpoint: str, project_id: str, job_id: str, path: str | None = None) -> Request:
+    """
+    Return the request that asks for the state of a job.
+
+    :param path: Asks for something else about it: one of the kind's other paths.
+    """
+    path = (path or kind.path).format(project_id=encode(project_id), job_id=encode(job_id))
     return Request("GET", endpoint + path, {"Content-Type": "application/json", "X-Project-Id": project_id})
 
 
@@ -109,7 +125,7 @@ def read_status(kind: JobKind, job_id: str, response: Response, redact: Redactor
     :raises MalformedResponseError: The reply is not what the API reference promises.
     """
     body = promised(response, redact, now)
-    _check_id(kind, job_id, body, redact)
+    check_id(kind, job_id, body, redact)
     return status_of(kind, job_id, body, request_id_of(response, body, redact), redact)
 
 
@@ -133,11 +149,38 @@ def status_of(
         begin_time=iso_time(body.get(kind.begin_field)),
         end_time=iso_time(body.get(kind.end_field)) if outcome in (Outcome.SUCCESS, Outcome.FAILURE) else None,
         request_id=request_id,
-        log=_log(body.get(kind.log_field), redact),
+        log=log_lines(body.get(kind.log_field), redact),
+        **_particulars(body, redact),
     )
 
 
-def _check_id(kind: JobKind, job_id: str, body: Mapping[str, object], redact: Redactor) -> None:
+def with_details(kind: JobKind, status: JobStatus, body: Mapping[str, object], redact: Redactor) -> JobStatus:
+    """
+    Return *status* with what the reply to a question for details has beside the state. The state stays as it was.
+
+    :raises MalformedResponseError: The reply is about another job.
+    """
+    check_id(kind, status.job_id, body, redact)
+    return dataclasses.replace(
+        status,
+        begin_time=iso_time(body.get(kind.begin_field)) or status.begin_time,
+        end_time=iso_time(body.get(kind.end_field)) or status.end_time,
+        log=log_lines(body.get(kind.log_field), redact) or status.log,
+        **_particulars(body, redact),  # type: ignore[arg-type]  # its keys are fields that are text or None
+    )
+
+
+def _particulars(body: Mapping[str, object], redact: Redactor) -> dict[str, str | None]:
+    return {
+        "name": _text(body.get("name"), redact),
+        "queue": _text(body.get("queue") or body.get("cluster_name"), redact),
+        "phone_id": _text(body.get("phone_id"), redact),
+        "server_id": _text(body.get("server_id"), redact),
+    }
+
+
+def check_id(kind: JobKind, job_id: str, body: Mapping[str, object], redact: Redactor) -> None:
+    """:raises MalformedResponseError: *body* is about another job."""
     answered = body.get(kind.id_field)
     if isinstance(answered, str) and answered and answered.lower() != job_id.lower():
         raise MalformedResponseError(f"the reply is about another job: {clip(redact(answered), 128)!r}")
@@ -156,6 +199,8 @@ def _text(value: object, redact: Redactor) -> str | None:
     return clip(redact(str(value))) if isinstance(value, str | int) and value != "" else None
 
 
-def _log(value: object, redact: Redactor) -> tuple[str, ...]:
-    lines = value.splitlines() if isinstance(value, str) else value if isinstance(value, list) else []
-    return tuple(clip(redact(str(line))) for line in lines[-_LOG_LINES:])
+def log_lines(value: object, redact: Redactor) -> tuple[str, ...]:
+    """Return the last lines of a reply's output, a text or a list, as they can be shown anywhere."""
+    items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    lines = [line for item in items[-_LOG_LINES:] for line in redact(str(item)).splitlines() or [""]]
+    return tuple(clip(_CONTROLS.sub("?", _COLOURS.sub("", line))) for line in lines[-_LOG_LINES:])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
+from airflow_provider_hwstatus.core.advice import normalised
 from airflow_provider_hwstatus.core.errors import (
     ConfigurationError,
     CredentialsRefusedError,
@@ -18,7 +19,7 @@ from airflow_provider_hwstatus.core.flow import Clock
 from airflow_provider_hwstatus.core.messages import Flow, Mask, Request, Response
 from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.renewal import Fetched, Refusal, Renewable, useful_life
-from airflow_provider_hwstatus.core.replies import error_of, json_object, normalised, promised
+from airflow_provider_hwstatus.core.replies import error_of, json_object, promised
 from airflow_provider_hwstatus.core.settings import Settings, check_project_id
 
 #: Seconds before its end at which a token is replaced; a tenth of its life, if that is less.

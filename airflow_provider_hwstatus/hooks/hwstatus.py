@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_hwstatus.core.check import check
+from airflow_provider_hwstatus.core.console import console_url
 from airflow_provider_hwstatus.core.endpoints import is_known
 from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
+from airflow_provider_hwstatus.core.explaining import BUDGET, Explanation, explain
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
 from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
+from airflow_provider_hwstatus.core.replies import clip
 from airflow_provider_hwstatus.core.settings import Settings, settings_from
 from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELING
 from airflow_provider_hwstatus.hooks.limits import within
@@ -119,6 +122,33 @@ class HwStatusHook(BaseHook):
     def get_cph_job_status(self, job_id: str) -> JobStatus:
         """Ask for the state of a CPH job."""
         return self.get_status("cph_job", job_id)
+
+    def explain(self, kind: JobKind | str, status: JobStatus, seconds: float = BUDGET) -> Explanation:
+        """
+        Ask why a job failed: for its name, queue, times and log, where the service tells.
+
+        What cannot be found out is no error, whatever keeps it.
+
+        :param seconds: That it may take in all.
+        """
+        try:
+            connection = self.get_conn()
+            flow = explain(connection.client, kind_of(kind), status, seconds)
+            return within(seconds, lambda: connection.run(flow))
+        except TimeoutError:
+            return Explanation(status, f"no answer within {seconds:g} s")
+        except HwStatusError as error:
+            return Explanation(status, clip(str(error), 200))
+        except Exception as error:  # noqa: BLE001  # the job has failed, and nothing may hide that
+            self.log.warning("It could not be asked why %s failed: %s", status.job_id, type(error).__name__)
+            return Explanation(status, type(error).__name__)
+
+    def console_url(self, kind: JobKind | str, job_id: str) -> str | None:
+        """Return the page of a job in the cloud's web console, or of its service; None where that is not known."""
+        try:
+            return console_url(kind_of(kind), self.get_conn().client.settings, job_id)
+        except HwStatusError:
+            return None
 
     def test_connection(self) -> tuple[bool, str]:
         """

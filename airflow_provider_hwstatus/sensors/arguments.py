@@ -45,7 +45,7 @@ def one_or_more(argument: str, value: object) -> str | list[str]:
     :param value: As it was given, or made from a template or an ``XComArg``; lazy sequences of mapped tasks, too.
     :raises ConfigurationError: A list that a template has turned into text.
     """
-    if isinstance(value, str) and value.lstrip().startswith(("[", "(", "{")):
+    if isinstance(value, str) and value.lstrip().startswith(("[", "(")):
         raise ConfigurationError(
             f"{argument} is a list as text: {value[:64]!r}. Give the task's output itself (XComArg, submit.output), or "
             "set render_template_as_native_obj=True in the DAG"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
     AirflowSensorTimeout,
     AirflowTaskTimeout,
     BaseSensorOperator,
@@ -35,8 +37,9 @@ from airflow_provider_hwstatus.core.tally import Found, Rule
 from airflow_provider_hwstatus.core.waiting import overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text, one_of, one_or_more, seconds
+from airflow_provider_hwstatus.sensors.explaining import why_failed
 from airflow_provider_hwstatus.sensors.rescheduling import first_poke_at
-from airflow_provider_hwstatus.sensors.verdict import Stop, failed, flags, status_of, tally_of, unanswered
+from airflow_provider_hwstatus.sensors.verdict import Stop, flags, status_of, tally_of, unanswered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -221,12 +224,12 @@ class JobStatusSensor(BaseSensorOperator):
 
     def _settle(self, found: Found) -> PokeReturnValue:
         """
-        Turn what was found into a verdict.
+        Turn what was found into a verdict. Every mode comes through here.
 
         :raises AirflowFailException: A job failed.
         """
         if found.outcome is Outcome.FAILURE:
-            failed(found)
+            raise AirflowFailException(why_failed(self.hook, self.kind, found, self.log))
         return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self._value(found))
 
     def _value(self, found: Found) -> object:
@@ -299,7 +302,7 @@ class JobStatusSensor(BaseSensorOperator):
             "failure_states": self.failure_states,
             "wait_for_all": self.wait_for_all,
             "fail_fast": self.fail_fast,
-        } | vars(plan)
+        } | dataclasses.asdict(plan)
 
     def _poke_failed(self, error: HwStatusError, plan: Plan) -> PokeReturnValue:
         try:

@@ -22,9 +22,8 @@ from airflow_provider_hwstatus.core.errors import (
 )
 from airflow_provider_hwstatus.core.jobs import JobKind
 from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.report import failure_message, failures_message
 from airflow_provider_hwstatus.core.status import JobStatus
-from airflow_provider_hwstatus.core.tally import Found, Rule, Tally
+from airflow_provider_hwstatus.core.tally import Rule, Tally
 
 T = TypeVar("T")
 
@@ -35,15 +34,6 @@ class Stop(BaseException):
     def __init__(self, error: CredentialsRefusedError) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-def failed(found: Found) -> NoReturn:
-    """
-    Say that the wait ended badly.
-
-    :raises AirflowFailException: Always.
-    """
-    raise AirflowFailException(failure_message(found) if isinstance(found, JobStatus) else failures_message(found))
 
 
 def unanswered(error: HwStatusError) -> NoReturn:

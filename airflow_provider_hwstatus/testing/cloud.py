@@ -241,7 +241,7 @@ class FakeHuaweiCloud:
         """
         Answer ``APIGW.0101`` on the paths of *collection*, as a region does that does not have it.
 
-        :param collection: ``batches``, ``sessions``, ``jobs`` or ``projects``.
+        :param collection: ``batches``, ``sessions``, ``jobs``, ``projects``, or ``log`` for the logs alone.
         """
         if collection not in COLLECTIONS:
             known = ", ".join(sorted(COLLECTIONS))

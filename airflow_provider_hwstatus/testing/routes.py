@@ -19,7 +19,7 @@ from airflow_provider_hwstatus.testing.script import Jobs
 from airflow_provider_hwstatus.testing.wire import Answer, Fault, Incoming, Record, Reply
 
 #: What can be taken offline, as a region does that does not have it.
-COLLECTIONS = frozenset({"batches", "sessions", "jobs", "projects"})
+COLLECTIONS = frozenset({"batches", "sessions", "jobs", "projects", "log"})
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,9 @@ class Live:
     def saw(self, record: Record) -> None:
         """Print what a poll was answered, unless the last one of this job was answered the same."""
         job_id = record.job_id or ""
-        told = record.state or f"HTTP {record.status}"
+        told = record.state or ("" if record.status == 200 else f"HTTP {record.status}")  # details have no state
         with self._lock:
-            if job_id and self._seen.get(job_id) != told:
+            if job_id and told and self._seen.get(job_id) != told:
                 self._seen[job_id] = told
                 say(f"{self._clock()}    {_title(record.path):<12} {job_id[:8]}…  {_explained(told)}")
 

@@ -9,6 +9,7 @@ from typing import Self
 import aiohttp
 import yarl
 
+from airflow_provider_hwstatus.core.advice import by_class, with_next
 from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import MalformedResponseError, TransportError
 from airflow_provider_hwstatus.core.messages import Request, Response
@@ -65,8 +66,10 @@ class AioTransport:
             ) as reply:
                 return Response(reply.status, reply.headers, await _body(reply))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            failure = f"{request}: {_shown(error)}"
-        raise TransportError(self._client.redact(failure))  # not where it is caught: its context may hold secrets
+            failure = self._client.redact(f"{request}: {_shown(error)}")
+        raise TransportError(
+            with_next(failure, by_class(TransportError, failure))
+        )  # not where it is caught: its context may hold secrets
 
     async def close(self) -> None:
         """Close the session's connections."""

@@ -18,6 +18,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from airflow_provider_hwstatus.core.advice import by_class, with_next
 from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import ConfigurationError, MalformedResponseError, TransportError
 from airflow_provider_hwstatus.core.messages import Request, Response
@@ -62,8 +63,10 @@ class SyncTransport:
             ) as reply:
                 return Response(reply.status_code, reply.headers, _body(reply))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            failure = f"{request}: {error!r}"
-        raise TransportError(self._client.redact(failure))  # not where it is caught: its context may hold secrets
+            failure = self._client.redact(f"{request}: {error!r}")
+        raise TransportError(
+            with_next(failure, by_class(TransportError, failure))
+        )  # not where it is caught: its context may hold secrets
 
     def close(self) -> None:
         """Close the session's connections."""

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 
 DOCS = Path(__file__).parents[2] / "docs"
+PAGES = runpy.run_path(str(DOCS / "generate.py"))["PAGES"]
 
 
 def test_every_connection_field_is_documented():
@@ -33,6 +35,12 @@ def test_state_table_is_the_codes():
     assert {
         name: [set(kind.in_progress), set(kind.success), set(kind.failure)] for name, kind in KINDS.items()
     } == documented
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_generated_page_is_what_the_code_says(page):
+    """A page that is made from the code was made from this code: else run ``python docs/generate.py``."""
+    assert PAGES[page]() == (DOCS / page).read_text()
 
 
 LINES = [

@@ -90,9 +90,12 @@ def test_fault_that_does_not_pass_ends_the_wait(quick, run_sensor, colour, fault
     assert len(before) + 1 == quick.polls("b1")
 
 
-@pytest.mark.parametrize("where", ["refused", "no such host", "no TLS"])
-def test_no_connection_is_an_outage(huaweicloud, run_sensor, colour, monkeypatch, where):
-    """Nobody there, no such name and no TLS are waited out, and then named."""
+@pytest.mark.parametrize(
+    ("where", "what_next"),
+    [("refused", "the firewall"), ("no such host", "look the host's name up"), ("no TLS", "speaks HTTPS")],
+)
+def test_no_connection_is_an_outage(huaweicloud, run_sensor, colour, monkeypatch, where, what_next):
+    """Nobody there, no such name and no TLS are waited out, and then named, with what to check."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         endpoints = {
@@ -105,6 +108,7 @@ def test_no_connection_is_an_outage(huaweicloud, run_sensor, colour, monkeypatch
         end = run_sensor(DliBatchSensor, colour, batch_id="b1", poke_interval=0.1, outage_tolerance=0.5)
     assert "TransportError" == end.verdict
     assert "no answer for 0.5 s (outage_tolerance)" in str(end.error)
+    assert what_next in str(end.error).split("; next: ")[1]
 
 
 def test_tolerance_starts_anew_after_each_answer(quick, run_sensor, mode):

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferr
 
 from airflow_provider_hwstatus.core.errors import ConfigurationError
 from airflow_provider_hwstatus.sensors.base import BACKSTOP, JobStatusSensor
-from airflow_provider_hwstatus.sensors.cph import CphJobSensor
+from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
 
 CONTEXT = {"ti": SimpleNamespace(get_first_reschedule_date=lambda context: None)}
@@ -47,9 +47,14 @@ def test_wait_for_is_ready_or_stopped():
 @pytest.mark.parametrize("cls", JobStatusSensor.__subclasses__(), ids=lambda cls: cls.__name__)
 def test_everything_that_names_a_job_is_templated(cls):
     """Ids, connection, region and project can come from other tasks."""
-    id_name = next(name for name in ("batch_id", "session_id", "job_id") if name in cls.template_fields)
+    ids = {
+        DliBatchSensor: {"batch_id"},
+        DliSessionSensor: {"session_id"},
+        CphJobSensor: {"job_id"},
+        CphRequestSensor: {"request_id", "expected_jobs"},
+    }
 
-    assert {id_name, "hwstatus_conn_id", "region", "project_id"} == set(cls.template_fields)
+    assert ids[cls] | {"hwstatus_conn_id", "region", "project_id"} == set(cls.template_fields)
 
 
 @pytest.mark.parametrize("job_id", ["", "None", "{{ x }}", "a b"])
@@ -89,6 +94,8 @@ def test_everything_the_wait_needs_is_deferred(huaweicloud):
         on_unknown_state="fail",
         silent_fail=True,
         not_found_grace=timedelta(seconds=4),
+        wait_for_all=False,
+        fail_fast=False,
     )
     with pytest.raises(TaskDeferred) as caught:
         sensor.execute(CONTEXT)
@@ -109,6 +116,8 @@ def test_everything_the_wait_needs_is_deferred(huaweicloud):
         "on_unknown_state": "fail",
         "silent_fail": True,
         "not_found_grace": 4.0,
+        "wait_for_all": False,
+        "fail_fast": False,
     }
     assert expected == {name: row[name] for name in expected}
     assert 3600.0 == pytest.approx(row["deadline"] - row["began"])

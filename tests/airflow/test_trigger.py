@@ -38,6 +38,8 @@ def test_row_round_trips():
         "on_unknown_state": "fail",
         "silent_fail": True,
         "not_found_grace": 4.0,
+        "wait_for_all": False,
+        "fail_fast": False,
     }
     path, row = JobStatusTrigger(**kwargs).serialize()
 
