@@ -19,7 +19,7 @@ from airflow_provider_hwstatus.core.explaining import BUDGET, Explanation, expla
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
 from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
 from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.settings import Settings, settings_from
+from airflow_provider_hwstatus.core.settings import Settings, check_job_id, settings_from
 from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELING
 from airflow_provider_hwstatus.hooks.limits import within
 from airflow_provider_hwstatus.hooks.lookups import lookups
@@ -143,7 +143,8 @@ class HwStatusHook(BaseHook):
     def console_url(self, kind: JobKind | str, job_id: str) -> str | None:
         """Return the page of a job in the cloud's web console, or of its service; None where that is not known."""
         try:
-            return console_url(kind_of(kind), self.get_conn().client.settings, job_id)
+            kind = kind_of(kind)
+            return console_url(kind, self.get_conn().client.settings, check_job_id(kind.id_name, job_id))
         except HwStatusError:
             return None
 

@@ -31,6 +31,7 @@ from airflow_provider_hwstatus.core.replies import clip
 from airflow_provider_hwstatus.core.waiting import UNKNOWN_STATE_POLICIES, Plan, overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.explaining import why_failed
+from airflow_provider_hwstatus.sensors.links import ConsoleLink, offer
 from airflow_provider_hwstatus.sensors.rescheduling import first_poke_at
 from airflow_provider_hwstatus.sensors.verdict import Stop, flags, settle, status_of, unanswered
 
@@ -71,6 +72,7 @@ class JobStatusSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("hwstatus_conn_id", "region", "project_id")
     ui_color = "#f9d7d7"
+    operator_extra_links = (ConsoleLink(),)
 
     def __init__(
         self,
@@ -129,6 +131,7 @@ class JobStatusSensor(BaseSensorOperator):
         self.timeout = math.inf
         try:
             with flags(self), self._execution_timeout():
+                offer(self.hook, self.kind, self._job_id, context["ti"], self.log)
                 if not self.deferrable:
                     # Past Airflow 2's guard, which takes this call for one from outside of a task.
                     return super().execute.__wrapped__(self, context)  # type: ignore[attr-defined]  # by functools.wraps
