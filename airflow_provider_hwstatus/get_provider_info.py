@@ -90,6 +90,7 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [_modules("sensors.dli", "sensors.cph")],
         "triggers": [_modules("triggers.job_status")],
         "extra-links": ["airflow_provider_hwstatus.sensors.links.ConsoleLink"],
+        "cli": ["airflow_provider_hwstatus.cli.definition.get_commands"],  # since Airflow 3.2
         "connection-types": [
             {
                 "connection-type": "hwstatus",

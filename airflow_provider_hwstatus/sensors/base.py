@@ -131,7 +131,7 @@ class JobStatusSensor(BaseSensorOperator):
         self.timeout = math.inf
         try:
             with flags(self), self._execution_timeout():
-                offer(self.hook, self.kind, self._job_id, context["ti"], self.log)
+                offer(self.hook, self.kind, self._job_id, context.get("ti"), self.log)
                 if not self.deferrable:
                     # Past Airflow 2's guard, which takes this call for one from outside of a task.
                     return super().execute.__wrapped__(self, context)  # type: ignore[attr-defined]  # by functools.wraps
