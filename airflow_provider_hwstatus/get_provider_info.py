@@ -33,6 +33,26 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "description": "Goes with a temporary access key.",
         "schema": {"type": ["string", "null"], "format": "password"},
     },
+    "verify": {
+        "label": "Verify TLS",
+        "description": "true, false, or the path of a CA bundle.",
+        "schema": {"type": ["string", "null"], "default": "true"},
+    },
+    "proxy": {
+        "label": "Proxy",
+        "description": "URL of an HTTP proxy.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
+    "request_timeout": {
+        "label": "Request time-out",
+        "description": "Seconds for one HTTP request.",
+        "schema": {"type": ["number", "null"], "default": 30},
+    },
+    "max_concurrent_requests": {
+        "label": "Requests at once",
+        "description": "How many polls one process has under way at once, at most.",
+        "schema": {"type": ["integer", "null"], "default": 20, "minimum": 1},
+    },
     "dli_endpoint": {"label": "DLI endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
     "cph_endpoint": {"label": "CPH endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
     "iam_endpoint": {"label": "IAM endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
@@ -45,26 +65,6 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "label": "Profile",
         "description": "Section of the vendor SDK's profile file, for auth=env; basic by default.",
         "schema": _TEXT,
-    },
-    "verify": {
-        "label": "Verify TLS",
-        "description": "true, false, or the path of a CA bundle.",
-        "schema": {"type": ["string", "null"], "default": "true"},
-    },
-    "request_timeout": {
-        "label": "Request time-out",
-        "description": "Seconds for one HTTP request.",
-        "schema": {"type": ["number", "null"], "default": 30},
-    },
-    "proxy": {
-        "label": "Proxy",
-        "description": "URL of an HTTP proxy.",
-        "schema": {"type": ["string", "null"], "format": "password"},
-    },
-    "max_concurrent_requests": {
-        "label": "Requests at once",
-        "description": "How many polls one process has under way at once, at most.",
-        "schema": {"type": ["integer", "null"], "default": 20, "minimum": 1},
     },
     "coalesce": {
         "label": "Coalesce polls",
@@ -94,6 +94,8 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.hwstatus")],
         "sensors": [_modules("sensors.dli", "sensors.cph")],
         "triggers": [_modules("triggers.job_status", "triggers.cph_request")],
+        "extra-links": ["airflow_provider_hwstatus.sensors.links.ConsoleLink"],
+        "cli": ["airflow_provider_hwstatus.cli.definition.get_commands"],  # since Airflow 3.2
         "connection-types": [
             {
                 "connection-type": "hwstatus",

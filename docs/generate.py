@@ -6,7 +6,11 @@ A test fails while one of them is not what this makes.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Iterable
+from enum import EnumType
+from importlib import import_module
 from pathlib import Path
 
 from airflow_provider_hwstatus.core.advice import CLASSES, CODES
@@ -35,7 +39,8 @@ def troubleshooting() -> str:
     parts = [
         "# Troubleshooting",
         _NOTE,
-        "Each error's message ends with what to do next; this is where it comes from.",
+        "Each error's message ends with what to do next; this is where it comes from. "
+        "[`airflow hwstatus check`](cli.md#check) finds out which step of a connection fails.",
         "## Errors of ours",
         "A question that got no answer, by the exception that the task ends with. "
         "Where the service named a code, the tables below say more.",
@@ -74,8 +79,86 @@ def states() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+#: What the reference shows: a module, and the names of it that are meant to be used.
+REFERENCE = {
+    "sensors.dli": ("DliBatchSensor", "DliSessionSensor"),
+    "sensors.cph": ("CphJobSensor",),
+    "sensors.base": ("JobStatusSensor",),
+    "triggers.job_status": ("JobStatusTrigger",),
+    "hooks.hwstatus": ("HwStatusHook",),
+    "core.status": ("JobStatus",),
+    "core.explaining": ("Explanation",),
+    "core.jobs": ("Outcome", "JobKind"),
+    "core.errors": ("HwStatusError",),
+    "testing": ("FakeHuaweiCloud", "Reply", "Fault"),
+}
+
+
+def reference() -> str:
+    """Return the page that is made from docstrings."""
+    parts = ["# Reference", _NOTE, "Below `airflow_provider_hwstatus`, by module. Made from the docstrings."]
+    for name, members in REFERENCE.items():
+        module = import_module(f"airflow_provider_hwstatus.{name}")
+        parts.append(f"## `{name}`")
+        for member in members:
+            parts += _class(getattr(module, member))
+    errors = inspect.getdoc(import_module("airflow_provider_hwstatus.core.errors")) or ""
+    parts += ["## The tree of errors", f"```text\n{errors}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _class(cls: type) -> Iterable[str]:
+    yield f"### `{cls.__name__}`"
+    yield prose(inspect.getdoc(cls) or "")
+    if isinstance(cls, EnumType):
+        yield "Values: " + ", ".join(f"`{value.value}`" for value in cls) + "."
+        return
+    own = {name: value for name, value in vars(cls).items() if not name.startswith("_")}
+    for name, value in own.items():
+        function = value.__func__ if isinstance(value, classmethod) else value
+        function = function.fget if isinstance(function, property) else function
+        if inspect.isfunction(function) and function.__doc__:
+            arguments = "" if isinstance(value, property) else _arguments(function)
+            yield f"#### `{cls.__name__}.{name}{arguments}`"
+            yield prose(inspect.getdoc(function) or "")
+
+
+def _arguments(function: Callable[..., object]) -> str:
+    """Return the arguments by name, with their defaults; types are in the code."""
+    parameters = [each for name, each in inspect.signature(function).parameters.items() if name not in {"self", "cls"}]
+    plain = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
+    return str(inspect.Signature(plain)).replace(" = ", "=")
+
+
+def prose(docstring: str) -> str:
+    """Return a docstring in reST, as far as ours use it, in Markdown."""
+    text = re.sub(r"``(.+?)``", r"`\1`", docstring)
+    text = re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text)
+    text = re.sub(r"\n\.\. code-block:: python\n\n((?:    .*\n|\n)+)", _code, text)
+    text, marker, fields = text.partition("\n:") if not text.startswith(":") else ("", ":", text[1:])
+    if not marker:
+        return text
+    listed = re.split(r"\n:(?=\w)", fields)
+    return "\n".join([text.rstrip(), "", *(_field(" ".join(field.split())) for field in listed)]).strip()
+
+
+def _field(field: str) -> str:
+    head, _, what = field.partition(": ")
+    role, _, name = head.partition(" ")
+    shown = {"param": f"`{name}`", "raises": f"raises `{name}`", "return": "returns"}[role]
+    return f"- {shown}: {what}"
+
+
+def _code(match: re.Match[str]) -> str:
+    return f"\n```python\n{inspect.cleandoc(match[1])}\n```\n\n"
+
+
 #: What makes each page.
-PAGES: dict[str, Callable[[], str]] = {"troubleshooting.md": troubleshooting, "states.md": states}
+PAGES: dict[str, Callable[[], str]] = {
+    "troubleshooting.md": troubleshooting,
+    "states.md": states,
+    "reference.md": reference,
+}
 
 
 def main() -> None:

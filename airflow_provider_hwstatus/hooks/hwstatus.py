@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_hwstatus.core.check import check
+from airflow_provider_hwstatus.core.checkup import Checkup, Step
 from airflow_provider_hwstatus.core.console import console_url
 from airflow_provider_hwstatus.core.endpoints import is_known
 from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
@@ -19,7 +20,7 @@ from airflow_provider_hwstatus.core.explaining import BUDGET, Explanation, expla
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
 from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
 from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.settings import Settings, settings_from
+from airflow_provider_hwstatus.core.settings import Settings, check_job_id, settings_from
 from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELING
 from airflow_provider_hwstatus.hooks.limits import within
 from airflow_provider_hwstatus.hooks.lookups import lookups
@@ -146,7 +147,8 @@ class HwStatusHook(BaseHook):
     def console_url(self, kind: JobKind | str, job_id: str) -> str | None:
         """Return the page of a job in the cloud's web console, or of its service; None where that is not known."""
         try:
-            return console_url(kind_of(kind), self.get_conn().client.settings, job_id)
+            kind = kind_of(kind)
+            return console_url(kind, self.get_conn().client.settings, check_job_id(kind.id_name, job_id))
         except HwStatusError:
             return None
 
@@ -166,6 +168,23 @@ class HwStatusHook(BaseHook):
             return False, f"No answer within {_TEST_TIMEOUT:g} s: check the endpoints, the proxy and the network"
         except HwStatusError as error:
             return False, str(error)
+
+    def checkup(self, tell: Callable[[Step], object]) -> list[Step]:
+        """
+        Look into the connection step by step: what :meth:`test_connection` says in one sentence.
+
+        :param tell: Called with each step as it is done.
+        :raises ConfigurationError: The Airflow connection is missing, or one of its fields is missing or wrong.
+        """
+        with self._naming_connection():
+            found = self.get_connection(self.hwstatus_conn_id)
+            settings = self._settings(found, found.extra_dejson)
+            settings = replace(settings, request_timeout=min(settings.request_timeout, _TEST_REQUEST_TIMEOUT))
+            connection = SyncConnection(settings, mask_secret)
+        try:
+            return connection.run(Checkup(connection.client, tell).run())
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close the session, if there is one."""

@@ -30,23 +30,21 @@ from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
 from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.observing import Observer
 from airflow_provider_hwstatus.core.plan import UNKNOWN_STATE_POLICIES, Plan
-from airflow_provider_hwstatus.core.questions import asking, title_of
 from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.status import JobStatus
 from airflow_provider_hwstatus.core.tally import Found, Rule
 from airflow_provider_hwstatus.core.waiting import overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text, one_of, one_or_more, seconds
+from airflow_provider_hwstatus.sensors.asked import Asked, ListOfJobs, OneJob
 from airflow_provider_hwstatus.sensors.explaining import why_failed
+from airflow_provider_hwstatus.sensors.links import ConsoleLink, offer
 from airflow_provider_hwstatus.sensors.rescheduling import first_poke_at
-from airflow_provider_hwstatus.sensors.verdict import Stop, flags, status_of, tally_of, unanswered
+from airflow_provider_hwstatus.sensors.verdict import Stop, flags, unanswered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_hwstatus.core.client import Client
     from airflow_provider_hwstatus.core.waiting import Subject
-    from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
 #: Seconds by which Airflow's own time-out of a deferral lies behind the trigger's: when it fires, no trigger runs.
 BACKSTOP = 300.0
@@ -83,6 +81,7 @@ class JobStatusSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("hwstatus_conn_id", "region", "project_id")
     ui_color = "#f9d7d7"
+    operator_extra_links = (ConsoleLink(),)
 
     def __init__(
         self,
@@ -120,13 +119,10 @@ class JobStatusSensor(BaseSensorOperator):
         self._deadline: float | None = None
 
     @cached_property
-    def _asked(self) -> str | list[str]:
-        """The id, or a list of ids, once templates are rendered."""
-        return one_or_more(self._id_name, getattr(self, self._id_name))
-
-    @property
-    def _id_name(self) -> str:
-        return self.kind.id_name
+    def _asked(self) -> Asked:
+        """What to wait for, once templates are rendered."""
+        given = one_or_more(self.kind.id_name, getattr(self, self.kind.id_name))
+        return ListOfJobs(self.kind, given, self._rule) if isinstance(given, list) else OneJob(self.kind, given)
 
     @property
     def _rule(self) -> Rule:
@@ -143,10 +139,7 @@ class JobStatusSensor(BaseSensorOperator):
 
     @cached_property
     def _question(self) -> Subject:
-        return self._ask_with(self.hook.get_conn().client)
-
-    def _ask_with(self, client: Client) -> Subject:
-        return asking(client, self.kind, self._asked, self._rule)
+        return self._asked.ask_with(self.hook.get_conn().client)
 
     def execute(self, context: Context) -> Any:
         """
@@ -160,8 +153,10 @@ class JobStatusSensor(BaseSensorOperator):
         self.timeout = math.inf
         try:
             with flags(self), self._execution_timeout():
-                if self._nothing():
-                    return []
+                first = self._asked.first
+                if first is None:
+                    return self._nothing()
+                offer(self.hook, self.kind, first, context.get("ti"), self.log)
                 if not self.deferrable:
                     # Past Airflow 2's guard, which takes this call for one from outside of a task.
                     return super().execute.__wrapped__(self, context)  # type: ignore[attr-defined]  # by functools.wraps
@@ -192,7 +187,7 @@ class JobStatusSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Resume after the trigger's event. Returns what :meth:`execute` does."""
         with flags(self):
-            found = self._settle(self._found_in(event))
+            found = self._settle(self._asked.found_in(event))
             if not found:
                 raise TriggerError(f"{self._subject}: the trigger ended before the job did: {clip(repr(event), 200)}")
             return found.xcom_value
@@ -210,17 +205,17 @@ class JobStatusSensor(BaseSensorOperator):
                 raise AirflowSensorTimeout(f"{self._subject}: timed out, and no triggerer had it at its deadline")
             raise TriggerError(f"{self._subject}: the trigger did not end by an event: {reason}; see the log above")
 
-    def _nothing(self) -> bool:
+    def _nothing(self) -> list[object]:
         """
-        Return whether there is nothing to wait for.
+        Return what comes of waiting for nothing.
 
-        :raises ConfigurationError: So it is, and that is an error.
+        :raises ConfigurationError: That is an error.
         """
-        if self._asked == [] and self.on_empty == "fail":
+        if self.on_empty == "fail":
             raise ConfigurationError(
-                f"{self._id_name} is an empty list; on_empty='succeed' would take that for a success"
+                f"{self.template_fields[0]} is an empty list; on_empty='succeed' would take that for a success"
             )
-        return self._asked == []
+        return []
 
     def _settle(self, found: Found) -> PokeReturnValue:
         """
@@ -230,26 +225,11 @@ class JobStatusSensor(BaseSensorOperator):
         """
         if found.outcome is Outcome.FAILURE:
             raise AirflowFailException(why_failed(self.hook, self.kind, found, self.log))
-        return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self._value(found))
-
-    def _value(self, found: Found) -> object:
-        if isinstance(found, JobStatus):
-            return found.to_dict()
-        known = {status.job_id: status.to_dict() for status in found.bounded().statuses}
-        return [known.get(job_id) or self._unanswered(job_id) for job_id in self._asked]
-
-    def _unanswered(self, job_id: str) -> dict[str, object]:
-        """Return what stands for a job that could not be asked about, and that the end of the wait did not need."""
-        return JobStatus(kind=self.kind.name, job_id=job_id, state="", outcome=Outcome.UNKNOWN).to_dict()
-
-    def _found_in(self, event: object) -> Found:
-        if isinstance(self._asked, list):
-            return tally_of(event, self._subject, self._rule, self._asked)
-        return status_of(event, self._subject, self.kind, self._asked)
+        return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self._asked.value(found))
 
     @property
     def _subject(self) -> str:
-        return title_of(self.kind, self._asked)
+        return self._asked.subject
 
     def _first_poke_at(self, context: Context) -> float:
         rescheduled = first_poke_at(self, context) if self.reschedule and not self.deferrable else None
@@ -284,13 +264,9 @@ class JobStatusSensor(BaseSensorOperator):
         plan = self._plan()
         left = (plan.deadline or 0.0) - time.time()
         backstop = timedelta(seconds=min(left + BACKSTOP, _LONGEST_DEFERRAL.total_seconds()))
-        self.defer(trigger=self._trigger(plan), method_name="execute_complete", timeout=backstop)
+        trigger = self._asked.trigger(**self._trigger_arguments(plan))
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop)
         raise AssertionError("defer() returned")
-
-    def _trigger(self, plan: Plan) -> JobStatusTrigger:
-        from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
-
-        return JobStatusTrigger(job_id=self._asked, **self._trigger_arguments(plan))
 
     def _trigger_arguments(self, plan: Plan) -> dict[str, Any]:
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ from airflow_provider_hwstatus.sensors.verdict import tally_of
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.core.client import Client
     from airflow_provider_hwstatus.core.cph_requests import Expected
-    from airflow_provider_hwstatus.core.plan import Plan
-    from airflow_provider_hwstatus.core.tally import Found, Tally
+    from airflow_provider_hwstatus.core.jobs import JobKind
+    from airflow_provider_hwstatus.core.tally import Found, Rule, Tally
     from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
 
 
@@ -64,38 +65,43 @@ class CphRequestSensor(JobStatusSensor):
         self.request_id = request_id
         self.expected_jobs = expected_jobs
 
+    @cached_property
+    def _asked(self) -> Requests:
+        given = one_or_more("request_id", self.request_id)
+        request_ids = given if isinstance(given, list) else [given]
+        return Requests(self.kind, request_ids, self._rule, expected_from(self.expected_jobs))
+
+
+@dataclass(frozen=True)
+class Requests:
+    """All jobs of submissions."""
+
+    kind: JobKind
+    request_ids: list[str]
+    rule: Rule
+    expected: Expected
+
     @property
-    def _id_name(self) -> str:
-        return "request_id"
+    def subject(self) -> str:
+        return title_of_requests(self.request_ids)
 
-    @cached_property
-    def _asked(self) -> list[str]:
-        asked = one_or_more(self._id_name, self.request_id)
-        return asked if isinstance(asked, list) else [asked]
+    @property
+    def first(self) -> str | None:
+        return next(iter(self.request_ids), None)
 
-    @cached_property
-    def _expected(self) -> Expected:
-        return expected_from(self.expected_jobs)
+    def ask_with(self, client: Client) -> CphRequests:
+        return CphRequests(client, self.request_ids, self.rule, self.expected, self.kind)
 
-    def _ask_with(self, client: Client) -> CphRequests:
-        return CphRequests(client, self._asked, self._rule, self._expected, self.kind)
-
-    def _trigger(self, plan: Plan) -> CphRequestTrigger:
+    def trigger(self, **arguments: Any) -> CphRequestTrigger:
         from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
 
+        rejected = [status.to_dict() for status in self.expected.rejected]
         return CphRequestTrigger(
-            request_id=self._asked,
-            expected_jobs=self._expected.jobs,
-            rejected=[status.to_dict() for status in self._expected.rejected],
-            **self._trigger_arguments(plan),
+            request_id=self.request_ids, expected_jobs=self.expected.jobs, rejected=rejected, **arguments
         )
 
-    def _found_in(self, event: object) -> Tally:
-        return tally_of(event, self._subject, self._rule)
+    def found_in(self, event: object) -> Tally:
+        return tally_of(event, self.subject, self.rule)
 
-    def _value(self, found: Found) -> object:
-        return [status.to_dict() for status in found.bounded().statuses]  # type: ignore[union-attr]
-
-    @property
-    def _subject(self) -> str:
-        return title_of_requests(self._asked)
+    def value(self, found: Found) -> object:
+        return [status.to_dict() for status in found.bounded().statuses]  # type: ignore[union-attr]  # of several jobs

@@ -35,6 +35,9 @@ class End:
 class TaskInstance(SimpleNamespace):
     """What a sensor asks a task instance for: when its first poke was."""
 
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.__dict__.setdefault("xcoms", {})[key] = value
+
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
         return self.first_poke
 

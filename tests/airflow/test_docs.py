@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_hwstatus.__main__ import parser
+from airflow_provider_hwstatus.cli.arguments import COMMANDS as CLI
+from airflow_provider_hwstatus.cli.commands import Exit
 from airflow_provider_hwstatus.core.auth import LOGINS
 from airflow_provider_hwstatus.core.jobs import KINDS
 from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS
@@ -41,6 +44,36 @@ def test_state_table_is_the_codes():
 def test_generated_page_is_what_the_code_says(page):
     """A page that is made from the code was made from this code: else run ``python docs/generate.py``."""
     assert PAGES[page]() == (DOCS / page).read_text()
+
+
+COMMANDS = re.findall(
+    r"^(?:airflow hwstatus|python -m airflow_provider_hwstatus) (.*)$", (DOCS / "cli.md").read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_documented_command_is_one(line):
+    """Each command line is one that the program takes."""
+    assert parser().parse_args(line.split()).command == line.split()[0]
+
+
+def test_every_command_argument_and_exit_code_is_documented():
+    """What the program can do stands on its page."""
+    page = (DOCS / "cli.md").read_text()
+    flags = {flag for command in CLI for each in command.arguments for flag in each.flags if flag.startswith("-")}
+
+    assert {command.name for command in CLI} == {line.split()[0] for line in COMMANDS}
+    assert [] == [flag for flag in flags if flag not in page]
+    assert {(str(code.value), code.name) for code in Exit} == set(
+        re.findall(r"^\| (\d+) \| `(\w+)`", page, re.MULTILINE)
+    )
+
+
+def test_index_has_every_page():
+    """No page can be found only by who knows its name."""
+    pages = {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+
+    assert pages == set(re.findall(r"\]\((\w+\.md)\)", (DOCS / "README.md").read_text()))
 
 
 LINES = [

@@ -88,6 +88,7 @@ def test_secret_extras_have_names_that_airflow_masks():
         (("providers", "hooks"), "airflow_provider_hwstatus.hooks.hwstatus.HwStatusHook"),
         (("providers", "get", "airflow-provider-hwstatus", "--full"), "conn-fields"),
         (("providers", "triggers"), "airflow_provider_hwstatus.triggers.job_status"),
+        (("providers", "links"), "airflow_provider_hwstatus.sensors.links.ConsoleLink"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

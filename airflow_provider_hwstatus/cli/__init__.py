@@ -1,0 +1,1 @@
+"""``airflow hwstatus``, and ``python -m airflow_provider_hwstatus``."""

@@ -1,0 +1,23 @@
+"""The commands as Airflow 3.2 and newer take them from a provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
+
+from airflow_provider_hwstatus.cli.arguments import COMMANDS, HELP
+
+
+def get_commands() -> list[Any]:
+    """Return ``airflow hwstatus``."""
+    commands = [
+        ActionCommand(
+            name=command.name,
+            help=command.help,
+            func=lazy_load_command(f"airflow_provider_hwstatus.cli.commands.{command.name}"),
+            args=tuple(Arg(each.flags, **each.options) for each in command.arguments),  # type: ignore[no-untyped-call]
+        )
+        for command in COMMANDS
+    ]
+    return [GroupCommand(name="hwstatus", help=HELP, subcommands=commands)]

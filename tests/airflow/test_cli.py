@@ -1,0 +1,240 @@
+"""The commands: what they find, what they print and how they end."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from airflow_provider_hwstatus.__main__ import main
+from airflow_provider_hwstatus.testing import Fault, Reply
+
+AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+
+
+@pytest.fixture
+def run(capsys):
+    """Return a function that runs a command; it returns the exit code, standard output and standard error."""
+
+    def run(*argv):
+        with pytest.raises(SystemExit) as left:
+            main(argv)
+        return left.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def connect(huaweicloud, monkeypatch):
+    """Return a function that replaces fields of the connection."""
+
+    def connect(fields=(), **extra):
+        connection = huaweicloud.connection(**extra) | dict(fields)
+        monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(connection))
+
+    return connect
+
+
+def steps(out):
+    """Return what ``check --output json`` found, by step."""
+    return {step["step"]: (step["result"], step["said"]) for step in json.loads(out)["steps"]}
+
+
+def test_check_of_a_good_connection(huaweicloud, run):
+    """Every step is a line, and none of them is a question about a job of the user's."""
+    code, out, _ = run("check")
+
+    assert 0 == code
+    lines = [line.split()[:2] for line in out.splitlines()]
+    names = ["endpoint"] * 3 + ["clock", "login", "project"] + ["permission"] * 2
+    assert [["ok", name] for name in names] == lines[:-1]
+    assert huaweicloud.project_id in out
+    assert huaweicloud.secret_key not in out
+    assert huaweicloud.access_key not in out
+    assert out.endswith("hwstatus_default can be used.\n")
+
+
+LATE = Reply(401, headers={"Date": "Sat, 21 Nov 2020 08:00:30 GMT"})
+
+#: What is wrong, and for each step that is not "ok" its result and what is said of it.
+WRONG = {
+    "secret key": (
+        lambda cloud, connect: connect({"password": "wrong-for-check"}),
+        {
+            "login": ("failed", "secret key (password)"),
+            "permission dli": ("not checked", ""),
+            "permission cph": ("not checked", ""),
+        },
+    ),
+    "clock": (
+        lambda cloud, connect: cloud.break_with(LATE, 3, path_ends="/"),
+        {"clock": ("failed", "NTP")},
+    ),
+    "dli not allowed": (
+        lambda cloud, connect: cloud.break_with(403, 1, path_contains="/batches/"),
+        {"permission dli": ("failed", "dli:jobs:get is missing")},
+    ),
+    "cph not there": (
+        lambda cloud, connect: cloud.unpublish("jobs"),
+        {"permission cph": ("failed", "does not exist in this region")},
+    ),
+    "dli down": (
+        lambda cloud, connect: cloud.break_with(Fault.RESET, 9, path_contains="/batches/"),
+        {"permission dli": ("failed", "firewall")},
+    ),
+    "no such project": (
+        lambda cloud, connect: connect(region="cn-east-3", project_id=None),
+        {
+            "project": ("failed", "Set project_id"),
+            "login": ("not checked", ""),
+            "permission dli": ("not checked", ""),
+            "permission cph": ("not checked", ""),
+        },
+    ),
+    "password": (
+        lambda cloud, connect: connect(cloud.connection("password") | {"password": "wrong"}),
+        {
+            "login": ("failed", "IAM user's name"),
+            "project": ("not checked", ""),
+            "permission dli": ("not checked", ""),
+            "permission cph": ("not checked", ""),
+        },
+    ),
+    "no TLS": (
+        lambda cloud, connect: connect(dli_endpoint=cloud.url.replace("http:", "https:")),
+        {"endpoint dli": ("failed", "speaks HTTPS"), "permission dli": ("not checked", "")},
+    ),
+    "no CPH": (
+        lambda cloud, connect: connect(region="eu-de", cph_endpoint=None),
+        {"endpoint cph": ("not checked", "has no CPH"), "permission cph": ("not checked", "")},
+    ),
+}
+STILL_USABLE = {"dli not allowed", "cph not there", "dli down", "no TLS", "no CPH"}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_check_names_the_step(huaweicloud, run, connect, wrong):
+    """What is wrong is told at its step, with what to do; what depends on it is not checked, and the rest is ok."""
+    make, expected = WRONG[wrong]
+    make(huaweicloud, connect)
+
+    code, out, _ = run("check", "--output", "json")
+    found = steps(out)
+    assert {name: result for name, (result, _) in expected.items()} == {
+        name: result for name, (result, _) in found.items() if result != "ok"
+    }
+    for name, (_, said) in expected.items():
+        assert said in found[name][1]
+    assert (0 if wrong in STILL_USABLE else 4) == code
+    assert (code == 0) == json.loads(out)["usable"]
+
+
+def test_check_of_a_cloud_that_is_not_there(huaweicloud, run):
+    """Nothing beyond the network is tried, so no key can be locked."""
+    huaweicloud.stop()
+    code, out, _ = run("check")
+
+    assert 4 == code
+    assert ["failed"] * 3 + ["not"] * 5 == [line.split()[0] for line in out.splitlines()[:-1]]
+    assert "next: check the endpoint" in out
+
+
+def test_check_of_no_connection(run):
+    """A name that Airflow does not know is said so."""
+    code, out, _ = run("check", "nope")
+
+    assert 4 == code
+    assert "connection 'nope': it is not defined" in out
+
+
+def test_status(huaweicloud, run):
+    """Each job is asked about once; one that cannot be answered does not hide the others."""
+    huaweicloud.job("cph_job", "c1", 1)
+    huaweicloud.job("cph_job", "c2", 2)
+    code, out, _ = run("status", "cph_job", "c1", "c2")
+    assert (0, "c1  1  (in progress)\nc2  2  (success)\n") == (code, out)
+
+    code, out, _ = run("status", "cph_job", "c1", "unknown", "--output", "json")
+    assert 4 == code
+    one, other = json.loads(out)
+    assert ("c1", "1", "in_progress") == (one["job_id"], one["state"], one["outcome"])
+    assert ("unknown", "JobNotFoundError") == (other["job_id"], other["error"]["type"])
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        (("success",), 0),
+        (("success", "dead"), 1),
+        (("dead", 403), 1),
+        (("running",), 3),
+        (("running", 403), 4),
+        (("running", "dead"), 1),
+        (("success", "running"), 3),
+    ],
+)
+def test_wait_ends_with_the_worst(huaweicloud, run, ends, expected):
+    """0 all succeeded, 1 a job failed, 4 a question had no answer, 3 time ran out; in this order."""
+    ids = [f"b{number}" for number in range(len(ends))]
+    for job_id, end in zip(ids, ends, strict=True):
+        huaweicloud.job("dli_batch", job_id, "starting", end)
+
+    code, out, err = run("wait", "dli_batch", *ids, "--poke-interval", "0.1", "--timeout", "1", "--output", "json")
+    assert expected == code
+    assert ids == [job["job_id"] for job in json.loads(out)]
+    assert all(f"{job_id}  starting\n" in err for job_id in ids)
+
+
+def test_wait_says_why_a_job_failed(huaweicloud, run):
+    """The message is the one that a task would have."""
+    huaweicloud.job("dli_batch", "b1", "running", "dead", name="etl", log=["java.lang.OutOfMemoryError"])
+
+    _, out, err = run("wait", "dli_batch", "b1", "--poke-interval", "0.1")
+    assert out.startswith("DLI batch b1 failed: its state is 'dead'\n  name: etl\n")
+    assert out.endswith("\n    java.lang.OutOfMemoryError\n")
+    assert ["running", "dead"] == [line.split()[-1] for line in err.splitlines() if "  b1  " in line]
+
+
+@pytest.mark.parametrize(
+    "argv", [(), ("wait",), ("status", "spark", "b1"), ("wait", "dli_batch", "b1", "--timeout", "soon")]
+)
+def test_wrong_command_line(run, argv):
+    """2, as everywhere, and no job was asked about."""
+    assert 2 == run(*argv)[0]
+
+
+@pytest.mark.usefixtures("airflow_db")
+def test_connection_in_airflows_database(huaweicloud, monkeypatch):
+    """The program finds what Airflow's own commands store, and prints nothing but its answer to standard output."""
+    monkeypatch.delenv("AIRFLOW_CONN_HWSTATUS_DEFAULT")
+    huaweicloud.job("dli_batch", "b1", "running")
+    connection = huaweicloud.connection(region="xx-new-9")  # which is warned about
+    add = ["-m", "airflow", "connections", "add", "in_database", "--conn-json", json.dumps(connection)]
+    ask = [
+        "-m",
+        "airflow_provider_hwstatus",
+        "status",
+        "dli_batch",
+        "b1",
+        "--conn-id",
+        "in_database",
+        "--output",
+        "json",
+    ]
+    for command in (add, ask):
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+        assert 0 == done.returncode, done.stdout + done.stderr
+    assert "running" == json.loads(done.stdout)[0]["state"]
+    assert "xx-new-9" in done.stderr
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 2), reason="Airflow takes commands from providers since 3.2")
+def test_airflow_has_the_commands(huaweicloud):
+    """They are Airflow's own, with the same exit codes."""
+    huaweicloud.job("dli_batch", "b1", "running", "dead")
+    command = [sys.executable, "-m", "airflow", "hwstatus", "wait", "dli_batch", "b1", "--poke-interval", "0.1"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert 1 == done.returncode
+    assert done.stdout.startswith("DLI batch b1 failed")
