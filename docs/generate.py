@@ -70,6 +70,9 @@ def states() -> str:
         _NOTE,
         "Which states end a wait, and how. They are compared without regard to letter case. What stands in no table is "
         "[unknown](waiting.md#arguments), and never a success; `success_states` and `failure_states` replace a column.",
+        "`killed` and `error` are not documented for DLI batches; DLI's API descends from Livy's, which has them. "
+        "DLI's sessions left Huawei Cloud's documentation in December 2020; where the API is gone, the error says so. "
+        "A session that is `success` was stopped: bad for who waits until it is ready.",
     ]
     for kind in KINDS.values():
         columns = {"goes on": kind.in_progress, "success": kind.success, "failure": kind.failure}
