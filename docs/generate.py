@@ -39,7 +39,7 @@ def troubleshooting() -> str:
     parts = [
         "# Troubleshooting",
         _NOTE,
-        "Each error's message ends with what to do next; this is where it comes from. "
+        "What a service or the network refuses ends the message with what to do next; this is where it comes from. "
         "[`airflow hwstatus check`](cli.md#check) finds out which step of a connection fails.",
         "## Errors of ours",
         "A question that got no answer, by the exception that the task ends with. "

@@ -54,7 +54,7 @@ def explain(client: Client, kind: JobKind, status: JobStatus, seconds: float = B
     if any(line.strip() for line in inquiry.status.log):
         missing = ""
     elif not missing and kind.log_path:
-        missing = "the service has no lines of it"
+        missing = "the service has none"
     return Explanation(inquiry.status, missing, console_url(kind, client.settings, status.job_id))
 
 

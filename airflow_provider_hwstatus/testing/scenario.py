@@ -73,7 +73,7 @@ PARTS = (
         DLI_BATCH,
         "d2f6c8e1-94ab-4f07-b5c3-6a7e80d91f24",
         ("starting", "running", "dead"),
-        {"log": _OUT_OF_MEMORY},
+        {"name": "nightly_etl", "queue": "etl", "log": _OUT_OF_MEMORY},
     ),
     Part(DLI_SESSION_READY, "97b3e5d0-1c48-4a9f-8e26-f05d7c3b6a81", ("not_started", "starting", "dead")),
     Part(
