@@ -125,6 +125,11 @@ class Tally:
             left -= size if size <= left else 0
         return replace(self, statuses=tuple(kept[status.job_id] for status in self.statuses))
 
+    def in_order(self, job_ids: Iterable[str], kind: str) -> list[dict[str, object]]:
+        """Return a dict for each of *job_ids*, repeats too; of one that nobody asked about it says that."""
+        known = {status.job_id: status.to_dict() for status in self.bounded().statuses}
+        return [known.get(job_id) or _unanswered(kind, job_id) for job_id in job_ids]
+
     def to_dict(self) -> dict[str, object]:
         """Return JSON scalars, lists and dicts from which :meth:`from_dict` makes an equal tally, if it is bounded."""
         statuses = [_without_blanks(status.to_dict()) for status in self.bounded().statuses]
@@ -160,6 +165,11 @@ def ids(texts: Iterable[str], most: int = _SHOWN) -> str:
     shown = list(texts)
     more = len(shown) - most
     return ", ".join(shown[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _unanswered(kind: str, job_id: str) -> dict[str, object]:
+    """Return what stands for a job that could not be asked about, and that the end of the wait did not need."""
+    return JobStatus(kind=kind, job_id=job_id, state="", outcome=Outcome.UNKNOWN).to_dict()
 
 
 def _without_blanks(fields: dict[str, object]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_hwstatus.core.client import Question
-from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
+from airflow_provider_hwstatus.core.jobs import JobKind
 from airflow_provider_hwstatus.core.questions import Questions, title_of
 from airflow_provider_hwstatus.core.status import JobStatus
 from airflow_provider_hwstatus.core.tally import Found, Rule
@@ -110,10 +110,4 @@ class ListOfJobs:
 
     def value(self, found: Found) -> object:
         """Return a dict for each id that was given, in that order."""
-        statuses = found.bounded().statuses  # type: ignore[union-attr]  # of several jobs
-        known = {status.job_id: status.to_dict() for status in statuses}
-        return [known.get(job_id) or self._unanswered(job_id) for job_id in self.job_ids]
-
-    def _unanswered(self, job_id: str) -> dict[str, object]:
-        """Return what stands for a job that could not be asked about, and that the end of the wait did not need."""
-        return JobStatus(kind=self.kind.name, job_id=job_id, state="", outcome=Outcome.UNKNOWN).to_dict()
+        return found.in_order(self.job_ids, self.kind.name)  # type: ignore[union-attr]  # of several jobs

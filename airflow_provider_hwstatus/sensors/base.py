@@ -31,15 +31,17 @@ from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.observing import Observer, duration
 from airflow_provider_hwstatus.core.plan import UNKNOWN_STATE_POLICIES, Plan
 from airflow_provider_hwstatus.core.replies import clip
+from airflow_provider_hwstatus.core.submissions import one_or_more
 from airflow_provider_hwstatus.core.tally import Found, Rule
 from airflow_provider_hwstatus.core.waiting import overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import waited
-from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text, one_of, one_or_more, seconds
+from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text, one_of, seconds
 from airflow_provider_hwstatus.sensors.asked import Asked, ListOfJobs, OneJob
 from airflow_provider_hwstatus.sensors.explaining import why_failed
 from airflow_provider_hwstatus.sensors.links import ConsoleLink, offer
 from airflow_provider_hwstatus.sensors.rescheduling import first_poke_at
+from airflow_provider_hwstatus.sensors.starting import StartsInTriggerer, starts_in_triggerer
 from airflow_provider_hwstatus.sensors.verdict import Stop, flags, unanswered
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ class JobStatusSensor(BaseSensorOperator):
     :param region: Wins over the connection's.
     :param project_id: Wins over the connection's.
     :param deferrable: Whether to wait in the triggerer; ``mode`` does not matter then.
+    :param start_from_trigger: Whether the wait begins in the triggerer, and, if it ends well, ends there: no worker
+        has anything to do with it. Needs ``deferrable``; before Airflow 3.3, waits begin on a worker all the same.
     :param success_states: States that end the wait well, instead of the table's.
     :param failure_states: States that end it badly, instead of the table's.
     :param on_unknown_state: What a state that no table lists does: ``wait``, or ``fail`` with an
@@ -83,6 +87,7 @@ class JobStatusSensor(BaseSensorOperator):
     template_fields: Sequence[str] = ("hwstatus_conn_id", "region", "project_id")
     ui_color = "#f9d7d7"
     operator_extra_links = (ConsoleLink(),)
+    start_trigger_args = StartsInTriggerer()
 
     def __init__(
         self,
@@ -92,6 +97,7 @@ class JobStatusSensor(BaseSensorOperator):
         region: str | None = None,
         project_id: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
         success_states: Sequence[str | int] | None = None,
         failure_states: Sequence[str | int] | None = None,
         on_unknown_state: str = "wait",
@@ -118,6 +124,7 @@ class JobStatusSensor(BaseSensorOperator):
         self.on_empty = one_of("on_empty", on_empty, EMPTY_LIST_POLICIES)
         self._began: float | None = None
         self._deadline: float | None = None
+        self.start_from_trigger = starts_in_triggerer(start_from_trigger, deferrable)
 
     @cached_property
     def _asked(self) -> Asked:
@@ -189,6 +196,8 @@ class JobStatusSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Resume after the trigger's event. Returns what :meth:`execute` does."""
         with flags(self):
+            if self._asked.first is None:  # found out by a trigger that began without a worker
+                return self._nothing()
             self._resumed(event)
             found = self._settle(self._asked.found_in(event))
             if not found:
@@ -276,11 +285,19 @@ class JobStatusSensor(BaseSensorOperator):
         plan = self._plan()
         left = (plan.deadline or 0.0) - time.time()
         backstop = timedelta(seconds=min(left + BACKSTOP, _LONGEST_DEFERRAL.total_seconds()))
-        trigger = self._asked.trigger(**self._trigger_arguments(plan))
+        trigger = self._asked.trigger(**self.trigger_arguments())
         self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop)
         raise AssertionError("defer() returned")
 
-    def _trigger_arguments(self, plan: Plan) -> dict[str, Any]:
+    def started_window(self) -> tuple[float, float]:
+        """Return the seconds of a wait that begins in the triggerer: its own, and those after which Airflow ends it."""
+        window = min(self._limit + BACKSTOP, _LONGEST_DEFERRAL.total_seconds())
+        if self.execution_timeout is not None:  # from the begin, too
+            window = min(window, self.execution_timeout.total_seconds())
+        return min(self._limit, window), window
+
+    def trigger_arguments(self) -> dict[str, Any]:
+        """Return what all triggers of this sensor are told, beside ids."""
         return {
             "kind": self.kind.name,
             "hwstatus_conn_id": self.hwstatus_conn_id,
@@ -290,7 +307,7 @@ class JobStatusSensor(BaseSensorOperator):
             "failure_states": self.failure_states,
             "wait_for_all": self.wait_for_all,
             "fail_fast": self.fail_fast,
-        } | dataclasses.asdict(plan)
+        } | dataclasses.asdict(self._plan())
 
     def _poke_failed(self, error: HwStatusError, plan: Plan) -> PokeReturnValue:
         try:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_hwstatus.core.cph_requests import CphRequests, title_of_requests
 from airflow_provider_hwstatus.core.jobs import CPH_JOB
-from airflow_provider_hwstatus.sensors.arguments import one_or_more
+from airflow_provider_hwstatus.core.submissions import expected_from, one_or_more
 from airflow_provider_hwstatus.sensors.base import JobStatusSensor
-from airflow_provider_hwstatus.sensors.submissions import expected_from
 from airflow_provider_hwstatus.sensors.verdict import tally_of
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a submission to CPH should have led to, as users give it."""
+"""What users give: an id or several, and what a submission to CPH should have led to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ from airflow_provider_hwstatus.core.cph_requests import Expected, rejected
 from airflow_provider_hwstatus.core.errors import ConfigurationError
 from airflow_provider_hwstatus.core.replies import clip
 from airflow_provider_hwstatus.core.status import JobStatus
+
+
+def one_or_more(argument: str, value: object) -> str | list[str]:
+    """
+    Return an id, or a list of ids; what cannot be one is refused where it is asked about.
+
+    :param value: As it was given, or made from a template or an ``XComArg``; lazy sequences of mapped tasks, too.
+    :raises ConfigurationError: A list that a template has turned into text.
+    """
+    if isinstance(value, str) and value.lstrip().startswith(("[", "(")):
+        raise ConfigurationError(
+            f"{argument} is a list as text: {value[:64]!r}. Give the task's output itself (XComArg, submit.output), or "
+            "set render_template_as_native_obj=True in the DAG"
+        )
+    if isinstance(value, str) or not isinstance(value, Iterable) or isinstance(value, Mapping | bytes):
+        return value  # type: ignore[return-value]  # what it is not is said where it is used
+    return list(value)
 
 
 def expected_from(value: object) -> Expected:

@@ -1,0 +1,145 @@
+"""Waits that begin in the triggerer, in a real one, where there is no worker at all: what ends, ended without."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_hwstatus.sensors.starting import AIRFLOW_3_3
+
+pytestmark = [pytest.mark.skipif(not AIRFLOW_3_3, reason="Airflow 3.3 is the first that can"), pytest.mark.timeout(300)]
+
+DAG = """
+from datetime import datetime, timedelta
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, Asset
+
+from airflow_provider_hwstatus.sensors.cph import CphRequestSensor
+from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
+
+HOW = {"deferrable": True, "start_from_trigger": True, "poke_interval": 0.5, "timeout": 600}
+
+with DAG("begins", start_date=datetime(2026, 1, 1), schedule=None, params={"batch": "b1"}, default_args=HOW):
+    submit, submit_many = EmptyOperator(task_id="submit"), EmptyOperator(task_id="submit_many")
+    submit_request = EmptyOperator(task_id="submit_request")
+    DliBatchSensor(task_id="text", batch_id="b1", do_xcom_push=False)
+    DliBatchSensor(task_id="template", batch_id="{{ params.batch }}")
+    DliBatchSensor(task_id="output", batch_id=submit.output)
+    submit >> DliBatchSensor(task_id="pulled", batch_id="{{ ti.xcom_pull('submit') }}")
+    DliBatchSensor(task_id="output_of_many", batch_id=submit_many.output)
+    DliBatchSensor(task_id="some", batch_id=["b1", submit.output, "{{ params.batch }}"])
+    CphRequestSensor(
+        task_id="request", request_id=submit_request.output["request_id"], expected_jobs=submit_request.output
+    )
+    DliBatchSensor(task_id="dead", batch_id="b9")
+    DliBatchSensor(task_id="undefined", batch_id="{{ parms.batch }}")
+    DliBatchSensor(task_id="nothing", batch_id=submit_request.output["nothing"])
+    DliBatchSensor(task_id="outlet", batch_id="b1", outlets=[Asset("a")])
+    DliBatchSensor.partial(task_id="mapped").expand(batch_id=["b1"])
+    DliBatchSensor(task_id="late", batch_id="b8", timeout=25)
+    DliBatchSensor(task_id="later", batch_id="b8", execution_timeout=timedelta(seconds=26))
+"""
+
+OUTPUTS = {
+    "submit": {"return_value": "b2"},
+    "submit_many": {"return_value": ["b3", "b2", "b3"]},
+    "submit_request": {
+        "request_id": "r1",
+        "nothing": [],
+        "return_value": {"request_id": "r1", "jobs": [{"job_id": "c1"}, {"job_id": "c2"}]},
+    },
+}
+
+
+@contextmanager
+def triggerer() -> Iterator[subprocess.Popen[bytes]]:
+    """Run a triggerer, and kill it as when a machine loses its power."""
+    command = [sys.executable, "-m", "airflow", "triggerer", "--skip-serve-logs"]
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def airflow(airflow_db: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict[str, Any]]]:
+    """Return what runs ``begin.py``; the DAG is there, and a dead triggerer is noticed within seconds."""
+    (airflow_db / "dags" / "begins.py").write_text(DAG)
+    monkeypatch.setenv("AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC", "1")
+    monkeypatch.setenv("AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD", "4")
+
+    def run(*arguments: str) -> list[dict[str, Any]]:
+        command = [sys.executable, str(Path(__file__).with_name("begin.py")), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert 0 == done.returncode, done.stdout[-3000:] + done.stderr[-5000:]
+        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"task"')]
+
+    return run
+
+
+def until(done: Callable[[], bool], seconds: float) -> None:
+    """Wait for *done*, or fail."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def test_waits_begin_and_end_in_the_triggerer(huaweicloud, airflow, airflow_db):
+    """A success needs no worker, whatever the id is made from; all else resumes on one; a deadline survives a kill."""
+    for job_id in ("b1", "b2", "b3"):
+        huaweicloud.job("dli_batch", job_id, "running", "success")
+    for job_id in ("c1", "c2"):
+        huaweicloud.job("cph_job", job_id, 2, request_id="r1")
+    huaweicloud.job("dli_batch", "b9", "running", "dead")
+    huaweicloud.job("dli_batch", "b8", "running")
+    before = time.time()
+    airflow("begin", "begins", json.dumps(OUTPUTS))
+    after = time.time()
+
+    def asked(count: int) -> bool:
+        return sum("/b8/" in record.path for record in huaweicloud.requests) >= count
+
+    with triggerer():
+        until(lambda: asked(8), 60)
+    with triggerer():
+        time.sleep(max(after + 27 - time.time(), 0))
+        tasks: dict[str, Any] = {}
+
+        def over() -> bool:
+            tasks.update({line["task"]: line for line in airflow("show", "begins")})
+            return all(line["state"] != "deferred" for line in tasks.values())
+
+        until(over, 90)
+
+    value = {name: [one["job_id"] for one in tasks[name]["value"]] for name in ("output_of_many", "some", "request")}
+    well = {"text", "template", "output", "pulled", "output_of_many", "some", "request"}
+    event = {name: line["kwargs"]["event"] for name, line in tasks.items() if "event" in (line["kwargs"] or {})}
+    assert {"success"} == {tasks[name]["state"] for name in well}
+    assert {1} == {tasks[name]["try_number"] for name in well}
+    assert tasks["text"]["value"] is None
+    assert ("b1", "success") == (tasks["template"]["value"]["job_id"], tasks["template"]["value"]["outcome"])
+    assert {"b2"} == {tasks[name]["value"]["job_id"] for name in ("output", "pulled")}
+    assert {"output_of_many": ["b3", "b2", "b3"], "some": ["b1", "b2", "b1"], "request": ["c1", "c2"]} == value
+
+    assert {"scheduled"} == {tasks[name]["state"] for name in set(tasks) - well if not name.startswith("submit")}
+    assert ("dead", "success") == (event["dead"]["status"]["state"], event["outlet"]["status"]["outcome"])
+    assert {"statuses": []} == event["nothing"]["tally"]
+    assert "'parms' is undefined" in "".join(tasks["undefined"]["kwargs"]["traceback"])
+    assert (None, None) == (tasks["mapped"]["method"], tasks["mapped"]["value"])
+    assert "timed out after 25 s" in event["late"]["error"]["message"]
+    asked_last = max(record.time for record in huaweicloud.requests if "/b8/" in record.path)
+    assert before + 25 <= asked_last
