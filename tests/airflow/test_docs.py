@@ -107,6 +107,15 @@ def test_example_of_the_testing_page_works(huaweicloud):
     namespace["test_my_wait_survives_a_503"](huaweicloud)
 
 
+def test_code_of_the_many_jobs_page_is_the_examples():
+    """What the page shows is what an example DAG runs."""
+    example = " ".join((DOCS.parent / "example_dags" / "example_many_jobs.py").read_text().split())
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "many-jobs.md").read_text(), re.DOTALL)
+
+    assert 2 == len(blocks)
+    assert [] == [block for block in blocks if " ".join(block.split()) not in example]
+
+
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     """A link between documents points at a file that is there."""
