@@ -66,12 +66,28 @@ class Outcome:
         }
         return {ends[job_id][0].task_id: time - ends[job_id][1] for job_id, time in seen.items() if time is not None}
 
+    @cached_property
+    def never_asked(self) -> list[dict[str, Any]]:
+        """
+        The attempts that ended before their job was asked about for the first time, and were repeated.
+
+        On a machine that is too busy, Airflow's worker gives up on its API server before it has a task to run.
+        """
+        jobs = {wait.task_id: wait.job_id for wait in self.waits}
+        ends = (end for ends in self.evidence.ends().values() for end in ends)
+        first = self.asked_at
+        return [end for end in ends if end["state"] == "retry" and end["time"] < first.get(jobs[end["task_id"]], 0.0)]
+
     def ends(self) -> dict[str, list[str]]:
-        """Return the states that Airflow called back with; not those that a killed worker could not record any more."""
+        """
+        Return the states that Airflow called back with.
+
+        Not those that a killed worker could not record any more, nor :attr:`never_asked`.
+        """
         kills = [time for name, time in self.kills if name == "scheduler"]  # its workers die with it
 
         def lost(end: dict[str, Any]) -> bool:
-            return any(0 <= kill - end["time"] < UNRECORDED for kill in kills)
+            return end in self.never_asked or any(0 <= kill - end["time"] < UNRECORDED for kill in kills)
 
         ends = self.evidence.ends()
         return {task: [end["state"] for end in ends[task] if end is ends[task][-1] or not lost(end)] for task in ends}

@@ -58,6 +58,7 @@ def table(
         "polls": str(sum(map(len, outcome.evidence.polls().values()))),
         "triggers moved": f"{_moved(outcome)} of {_deferred(outcome)} to another triggerer at least once",
         "started more than once": _again(outcome),
+        "ended before asking": ", ".join(sorted(end["task_id"] for end in outcome.never_asked)) or "none",
         "longest delay": f"{delays[slowest]:.1f} s ({slowest}); median {_median(list(delays.values())):.1f} s",
         "longest delay by verdict": ", ".join(
             f"{verdict} {_longest(outcome, verdict):.1f} s" for verdict in waits.STATES

@@ -84,16 +84,16 @@ class World:
         if isinstance(effect, Enter | Leave | Mask):
             return None
         if isinstance(effect, Together):
-            return [self._run(make()) for make in effect.flows]
+            return [self.run(make()) for make in effect.flows]
         if isinstance(effect, Exclusive):
-            return self._run(effect.flow())
+            return self.run(effect.flow())
         assert isinstance(effect, Request)
         return self.transport.send(effect)
 
-    def _run(self, flow):
+    def run(self, flow):
         try:
             self.now += self._until_it_sleeps(flow)
-            return self._run(flow)
+            return self.run(flow)
         except StopIteration as done:
             return done.value
 
@@ -208,6 +208,26 @@ def test_a_list_of_other_peoples_jobs_is_left_alone():
         world.cloud.foreign_jobs("dli_batch", 3000, "running")
         world.go_on(INTERVAL * 8)
         assert 1 == world.cloud.batch_list.calls
+
+
+def test_a_hint_is_not_taken_twice():
+    """Who has looked since the list was read is not told the same again, but asks: else an end is never seen."""
+    with World(coalesce=True) as world:
+        plan = Plan(poke_interval=INTERVAL, began=world.now)
+        questions = []
+        for number in range(40):
+            world.cloud.job("dli_batch", f"b{number}", "running")
+            questions.append(Question(world.client, DLI_BATCH, f"b{number}"))
+        for question in questions:
+            world.run(question.look(plan))
+        last, told = questions[-1], []
+        for _ in range(4):
+            world.now += 1.0
+            world.run(last.look(plan))
+            told.append((world.cloud.batch_list.calls, world.cloud.polls(last.job_id)))
+
+        # The list is still new enough; it is read again, as many have looked since; that is old; and few have looked since.
+        assert [(1, 0), (2, 0), (2, 0), (2, 1)] == told
 
 
 def test_few_waits_and_waits_of_others_ask_no_list():
