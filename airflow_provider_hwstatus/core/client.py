@@ -13,7 +13,7 @@ from airflow_provider_hwstatus.core.errors import (
     MalformedResponseError,
     UnknownStateError,
 )
-from airflow_provider_hwstatus.core.flow import Clock, Patience, Throttle, persist
+from airflow_provider_hwstatus.core.flow import LAST_LOOK, Clock, Patience, Throttle, persist
 from airflow_provider_hwstatus.core.hints import Hints
 from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, T, encode
@@ -22,10 +22,6 @@ from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.replies import promised
 from airflow_provider_hwstatus.core.settings import Settings, check_job_id, check_project_id
 from airflow_provider_hwstatus.core.status import JobStatus, read_status, status_request
-
-#: Seconds that a question at the deadline, or after it, may take.
-_LAST_LOOK = 5.0
-
 
 #: Bytes of a reply that are kept to compare the next one with.
 _SHORT = 1024
@@ -181,7 +177,7 @@ class Question:
         :raises HwStatusError: The question could not be answered.
         """
         hints = self.client.hints
-        last_look = plan.deadline is not None and self.client.clock() + _LAST_LOOK >= plan.deadline
+        last_look = plan.deadline is not None and self.client.clock() + LAST_LOOK >= plan.deadline
         if hints and not last_look and (state := (yield from hints.about(self))):
             return JobStatus(kind=self.kind.name, job_id=self.job_id, state=state, outcome=Outcome.IN_PROGRESS)
         status = yield from self.ask(plan.patience)
@@ -193,8 +189,8 @@ class Question:
     def _ask(self, patience: Patience) -> Flow[JobStatus]:
         client = self.client
         request = self._request or (yield from self._build())
-        left = inf if patience.deadline is None else max(patience.deadline - client.clock(), _LAST_LOOK)
-        hurried = left <= max(client.settings.request_timeout, _LAST_LOOK)
+        left = inf if patience.deadline is None else max(patience.deadline - client.clock(), LAST_LOOK)
+        hurried = left <= max(client.settings.request_timeout, LAST_LOOK)
         response: Response = yield from client.exchange(
             replace(request, timeout=min(left, client.settings.request_timeout)) if hurried else request
         )

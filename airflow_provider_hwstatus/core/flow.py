@@ -21,6 +21,9 @@ DEFAULT_OUTAGE_TOLERANCE = 600.0
 _FIRST_DELAY = 1.0
 _LONGEST_DELAY = 60.0
 
+#: Seconds that a question at the deadline, or after it, may take.
+LAST_LOOK = 5.0
+
 #: Seconds for which a connection is held back at most, whatever the service says.
 LONGEST_HOLD = 900.0
 

@@ -18,7 +18,7 @@ from math import ceil, inf
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from airflow_provider_hwstatus.core.errors import HwStatusError
+from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError, RetryableError
 from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH, Outcome
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow
@@ -36,8 +36,12 @@ _WORTH = 4
 #: Jobs that are asked about by themselves in an interval although the list shows them, on average.
 _CHECKED = 2
 
-#: Seconds for which the list is not read again after it was of no use.
+#: Seconds for which the list is not read again after it was of no use, and after it could not be read for once.
 _PAUSE = 900.0
+_SHORT_PAUSE = 60.0
+
+#: Seconds that reading it may take, as other waits queue for it.
+_LONGEST_READ = 30.0
 
 #: Jobs whose end is remembered, to see whether the list lags behind.
 _REMEMBERED = 200
@@ -64,6 +68,7 @@ class Hints:
         self._pages = 1
         self._looks = 0
         self._off_until = -inf
+        self._complained = False
 
     def watch(self, question: Question) -> None:
         """Count a wait; it is forgotten with its question."""
@@ -110,12 +115,13 @@ class Hints:
             return
         began, shown, self._pages = self._client.clock(), dict[str, str](), 0
         states = Counter(watch.state for watch in list(self._watches.values()))
+        patience = Patience(0.0, began + _LONGEST_READ)
         try:
             for state, count in states.items():
                 if count >= _FEW and state in DLI_BATCH.in_progress:
-                    yield from self._read(state, count, shown)
+                    yield from self._read(state, count, shown, patience)
         except HwStatusError as error:
-            self._stop(str(error))
+            self._stop(str(error), _SHORT_PAUSE if isinstance(error, RetryableError | DeadlineError) else _PAUSE)
             return
         if wrong := next((job_id for job_id in shown if job_id in self._ended), None):
             self._stop(f"it shows {wrong} as {shown[wrong]!r}, which is over")
@@ -123,13 +129,15 @@ class Hints:
         served = sum(question.job_id.lower() in shown for question in list(self._watches))
         if served < _WORTH * self._pages:
             self._stop(f"{self._pages} calls tell about {served} of the jobs that are waited for")
+        else:
+            self._complained = False
         self._shown, self._read_at, self._looks = shown, began, 0
 
-    def _read(self, state: str, count: int, shown: dict[str, str]) -> Flow[None]:
+    def _read(self, state: str, count: int, shown: dict[str, str], patience: Patience) -> Flow[None]:
         """Read the pages of one state, as long as they are worth it for *count* waits."""
         first, over = 0, set[str]()
         while True:
-            page: Page = yield from dli_batches(self._client, state, first, Patience(0.0))
+            page: Page = yield from dli_batches(self._client, state, first, patience)
             self._pages += 1
             for row in page.rows:
                 job_id, told = str(row.get("id")).lower(), str(row.get("state")).lower()
@@ -143,9 +151,11 @@ class Hints:
             if not page.rows or not more or max(ceil((page.total or 0) / PAGE), self._pages) * _WORTH > count:
                 return
 
-    def _stop(self, why: str) -> None:
-        self._off_until, self._shown, self._read_at = self._client.clock() + _PAUSE, {}, -inf
-        _log.warning("Asking about DLI batches one by one for %g s; the list of them is of no use: %s", _PAUSE, why)
+    def _stop(self, why: str, pause: float = _PAUSE) -> None:
+        self._off_until, self._shown, self._read_at = self._client.clock() + pause, {}, -inf
+        if not self._complained:
+            self._complained = True
+            _log.warning("Asking about DLI batches one by one; the list of them is of no use now: %s", why)
 
 
 def _unasked_at_most(waits: int) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_hwstatus.core.errors import MalformedResponseError
-from airflow_provider_hwstatus.core.flow import Patience
+from airflow_provider_hwstatus.core.flow import LAST_LOOK, Patience
 from airflow_provider_hwstatus.core.messages import Flow, Request, Response, encode
 from airflow_provider_hwstatus.core.replies import promised, request_id_of
 
@@ -67,7 +67,10 @@ def _page(client: Client, service: str, path: str, rows_field: str, patience: Pa
         project_id = yield from client.project_id()
         url = client.settings.endpoint(service) + path.format(encode(project_id))
         headers = {"Content-Type": "application/json", "X-Project-Id": project_id}
-        response: Response = yield from client.exchange(Request("GET", url, headers))
+        timeout = client.settings.request_timeout
+        if patience.deadline is not None:
+            timeout = min(timeout, max(patience.deadline - client.clock(), LAST_LOOK))
+        response: Response = yield from client.exchange(Request("GET", url, headers, timeout=timeout))
         return _read(client, response, rows_field)
 
     return (yield from client.persist(attempt, patience, service, f"{service}_list"))
