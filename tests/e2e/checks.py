@@ -126,10 +126,14 @@ def messages(outcome: Outcome) -> Iterator[str]:
     for wait in outcome.waits:
         if wait.verdict == "well":
             continue
-        words = [wait.job_id, f"timed out after {wait.timeout:g} s" if wait.verdict == "late" else wait.job_state]
+        words = [wait.job_id, "" if wait.verdict == "late" else wait.job_state]
         if wait.verdict == "refused":
             words.append("***")  # the cloud's echo of the login
         log = outcome.evidence.log(wait.task_id)
+        # The second where the cloud was away, or too slow, at the deadline.
+        ends = (f"timed out after {wait.timeout:g} s", "the deadline passed without an answer")
+        if wait.verdict == "late" and not any(end in log for end in ends):
+            words.append(ends[0])
         if missing := [word for word in words if word not in log]:
             yield f"the log of {wait.task_id} lacks {missing}"
 
