@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,12 @@ _settle(_HOME)
 hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is no failure
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture(autouse=True)
+def _same_luck(request: pytest.FixtureRequest) -> None:
+    """Let chance play the same in every run of a test: what fails, fails again."""
+    random.seed(request.node.nodeid)
 
 
 def pytest_report_header() -> list[str]:

@@ -214,7 +214,7 @@ def test_stop_does_not_wait_for_faults(cloud, fault):
         with pytest.raises(ConnectionResetError):
             client.makefile("rb").read()
 
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 3
 
 
 def test_records_say_what_happened(cloud, client):
