@@ -39,7 +39,7 @@ def troubleshooting() -> str:
     parts = [
         "# Troubleshooting",
         _NOTE,
-        "Each error's message ends with what to do next; this is where it comes from. "
+        "What a service or the network refuses ends the message with what to do next; this is where it comes from. "
         "[`airflow hwstatus check`](cli.md#check) finds out which step of a connection fails.",
         "## Errors of ours",
         "A question that got no answer, by the exception that the task ends with. "
@@ -70,6 +70,9 @@ def states() -> str:
         _NOTE,
         "Which states end a wait, and how. They are compared without regard to letter case. What stands in no table is "
         "[unknown](waiting.md#arguments), and never a success; `success_states` and `failure_states` replace a column.",
+        "`killed` and `error` are not documented for DLI batches; DLI's API descends from Livy's, which has them. "
+        "DLI's sessions left Huawei Cloud's documentation in December 2020; where the API is gone, the error says so. "
+        "A session that is `success` was stopped: bad for who waits until it is ready.",
     ]
     for kind in KINDS.values():
         columns = {"goes on": kind.in_progress, "success": kind.success, "failure": kind.failure}

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 from airflow_provider_hwstatus.core import errors
 
-_PERMISSION = "give the user dli:jobs:get (DLI) or cph:jobs:get (CPH) in this project, or use another user's key"
+_PERMISSION = (
+    "give the user dli:jobs:get (DLI), cph:jobs:get (CPH) or cph:jobs:list (CPH requests) in this project, or use "
+    "another user's key"
+)
 _PASSES = "nothing, as it passes by itself; if it lasts, tell Huawei Cloud's support the request id"
 _OURS = (
     "check the id, region and endpoint; if they are right, report it with the request id: waiting never asks for this"
@@ -79,7 +82,12 @@ CODES = (
     Advice(
         "DLI.1028", "400", "a quota is used up", "raise the quota that the text names, or wait until others are done"
     ),
-    Advice("CPS.0001", "400, 403", "no permission", "give the user cph:jobs:get in this project; " + _PROJECT),
+    Advice(
+        "CPS.0001",
+        "400, 403",
+        "no permission",
+        "give the user cph:jobs:get (for requests cph:jobs:list) in this project; " + _PROJECT,
+    ),
     Advice("CPS.0002", "400", "offset or limit is wrong", _OURS),
     Advice("CPS.0003", "400, 500", "an error inside CPH", _PASSES),
     Advice("CPS.0004", "400", "a parameter is invalid", "check the id, and the phones that the job was submitted for"),

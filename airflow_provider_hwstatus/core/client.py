@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 
@@ -15,7 +16,7 @@ from airflow_provider_hwstatus.core.errors import (
 from airflow_provider_hwstatus.core.flow import Clock, Patience, Throttle, persist
 from airflow_provider_hwstatus.core.hints import Hints
 from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
-from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, encode
+from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, T, encode
 from airflow_provider_hwstatus.core.plan import Plan
 from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.replies import promised
@@ -46,6 +47,8 @@ class Client:
         self.redact.add_url(settings.proxy)
         self.throttle = Throttle()
         self.hints = Hints(self) if settings.coalesce else None
+        #: Told of each attempt: what was asked about, and what kept it from an answer, if anything did.
+        self.count: Callable[[str, HwStatusError | None], object] = lambda kind, error: None
         self._login = login_for(settings, clock, self.redact)
         self._project_id = settings.project_id
 
@@ -56,6 +59,24 @@ class Client:
         :raises HwStatusError: The question could not be answered.
         """
         return (yield from Question(self, kind, job_id).ask(patience))
+
+    def persist(self, attempt: Callable[[], Flow[T]], patience: Patience, service: str, kind: str) -> Flow[T]:
+        """
+        Run *attempt* as :func:`~airflow_provider_hwstatus.core.flow.persist` does, at this connection's pace.
+
+        :param kind: What :attr:`count` is told.
+        """
+
+        def counted() -> Flow[T]:
+            try:
+                result = yield from attempt()
+            except HwStatusError as error:
+                self.count(kind, error)
+                raise
+            self.count(kind, None)
+            return result
+
+        return (yield from persist(counted, patience, self.throttle, self.clock, service))
 
     def exchange(self, request: Request) -> Flow[Response]:
         """
@@ -148,7 +169,7 @@ class Question:
             return self._ask(patience)
 
         try:
-            return (yield from persist(attempt, patience, client.throttle, client.clock, self.kind.service))
+            return (yield from client.persist(attempt, patience, self.kind.service, self.kind.name))
         except HwStatusError as error:
             raise error.about(self.subject)  # noqa: B904  # the same error, with its subject
 

@@ -174,4 +174,4 @@ def title_of_requests(request_ids: Sequence[str]) -> str:
     """Return how messages call the jobs of requests."""
     if len(request_ids) == 1:
         return f"CPH request {request_ids[0]}"
-    return f"{len(request_ids)} CPH requests ({ids(request_ids)})"
+    return f"{len(request_ids)} CPH requests ({ids(request_ids, 1)})"

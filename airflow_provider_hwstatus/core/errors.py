@@ -74,7 +74,13 @@ class RetryableError(HwStatusError):
 
 
 class TransportError(RetryableError):
-    """No HTTP reply: DNS, TCP, TLS, time-out."""
+    """
+    No HTTP reply: DNS, TCP, TLS, time-out.
+
+    :ivar unanswered_for: Where it was another wait's, seconds for which nobody has got an answer.
+    """
+
+    unanswered_for: float = 0.0
 
 
 class ApiError(HwStatusError):

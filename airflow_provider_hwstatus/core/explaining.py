@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.console import console_url
 from airflow_provider_hwstatus.core.errors import CredentialsRefusedError, HwStatusError, ThrottledError
-from airflow_provider_hwstatus.core.flow import Patience, persist
+from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import JobKind
 from airflow_provider_hwstatus.core.messages import Flow, Response
 from airflow_provider_hwstatus.core.replies import clip, promised
@@ -54,7 +54,7 @@ def explain(client: Client, kind: JobKind, status: JobStatus, seconds: float = B
     if any(line.strip() for line in inquiry.status.log):
         missing = ""
     elif not missing and kind.log_path:
-        missing = "the service has no lines of it"
+        missing = "the service has none"
     return Explanation(inquiry.status, missing, console_url(kind, client.settings, status.job_id))
 
 
@@ -102,7 +102,7 @@ class _Inquiry:
             return body
 
         once = Patience(outage_tolerance=0.0, deadline=until)
-        return (yield from persist(attempt, once, client.throttle, client.clock, self.kind.service))
+        return (yield from client.persist(attempt, once, self.kind.service, f"{self.kind.service}_details"))
 
 
 def _later_start(body: Mapping[str, object]) -> int:

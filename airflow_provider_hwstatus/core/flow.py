@@ -7,7 +7,13 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError, RetryableError, ThrottledError
+from airflow_provider_hwstatus.core.errors import (
+    DeadlineError,
+    HwStatusError,
+    RetryableError,
+    ThrottledError,
+    TransportError,
+)
 from airflow_provider_hwstatus.core.messages import Enter, Flow, Leave, Sleep, T
 
 #: Seconds.
@@ -141,6 +147,8 @@ def persist(
             yield Leave(None, service)
             return result
         now, pauses = clock(), pauses or delays()
+        if asked_at is None and outage_began is not None and isinstance(last, TransportError):
+            outage_began += max(now - queued_at - last.unanswered_for, 0.0)  # before that it only queued
         outage_began = (asked_at or now) if outage_began is None else outage_began
         limit, pause = patience.limit(outage_began), max(next(pauses), last.retry_after or 0.0)
         throttled = isinstance(last, ThrottledError) and last.http_status is not None  # by the service, not by us

@@ -108,7 +108,7 @@ class Hints:
     def _read_for(self, looked_at: float) -> Flow[None]:
         if self._read_at >= looked_at or self._client.clock() < self._off_until:  # another wait was first
             return
-        began, shown, self._pages, self._looks = self._client.clock(), dict[str, str](), 0, 0
+        began, shown, self._pages = self._client.clock(), dict[str, str](), 0
         states = Counter(watch.state for watch in list(self._watches.values()))
         try:
             for state, count in states.items():
@@ -123,7 +123,7 @@ class Hints:
         served = sum(question.job_id.lower() in shown for question in list(self._watches))
         if served < _WORTH * self._pages:
             self._stop(f"{self._pages} calls tell about {served} of the jobs that are waited for")
-        self._shown, self._read_at = shown, began
+        self._shown, self._read_at, self._looks = shown, began, 0
 
     def _read(self, state: str, count: int, shown: dict[str, str]) -> Flow[None]:
         """Read the pages of one state, as long as they are worth it for *count* waits."""

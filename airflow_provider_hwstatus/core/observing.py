@@ -28,21 +28,24 @@ class Observer:
 
     :param clock: Returns seconds since 1970.
     :param began: When the wait began, likewise.
+    :param until: A sentence's end that says how long it goes on at most; told once, if it goes on.
     """
 
-    def __init__(self, log: Log, clock: Clock, began: float) -> None:
+    def __init__(self, log: Log, clock: Clock, began: float, until: str = "") -> None:
         self._log = log
         self._clock = clock
         self._began = began
+        self._until = until
         self._told = clock()
-        self._polls = 0
+        #: How often it was asked.
+        self.polls = 0
         self._brief: str | None = None
         self._since = 0.0
         self._warned: set[str] = set()
 
     def saw(self, seen: Found | HwStatusError) -> None:
         """Take note of what a poll found, or of an error after which the wait goes on."""
-        self._polls += 1
+        self.polls += 1
         if isinstance(seen, HwStatusError):
             self._log.error("Going on after an error: %s", seen)
             return
@@ -60,15 +63,17 @@ class Observer:
 
     def _changed(self, seen: Found) -> None:
         now = self._clock()
-        before = "" if self._brief is None else f", was {self._brief} for {duration(now - self._since)}"
-        self._log.info("%s: %s%s", seen.subject, seen.line, before)
+        more = f", was {self._brief} for {duration(now - self._since)}"
+        if self._brief is None:
+            more = "" if seen.over else self._until
+        self._log.info("%s: %s%s", seen.subject, seen.line, more)
         self._brief, self._since, self._told = seen.brief, now, now
 
     def _goes_on(self, seen: Found) -> None:
         now = self._clock()
         waited, lasts = duration(now - self._began), duration(now - self._since)
         text = "%s: still waiting after %s and %d polls; %s for %s"
-        self._log.info(text, seen.subject, waited, self._polls, seen.brief, lasts)
+        self._log.info(text, seen.subject, waited, self.polls, seen.brief, lasts)
         self._told = now
 
 

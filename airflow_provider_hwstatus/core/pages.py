@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_hwstatus.core.errors import MalformedResponseError
-from airflow_provider_hwstatus.core.flow import Patience, persist
+from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.messages import Flow, Request, Response, encode
 from airflow_provider_hwstatus.core.replies import promised, request_id_of
 
@@ -84,7 +84,7 @@ def _page(client: Client, service: str, path: str, rows_field: str, patience: Pa
         response: Response = yield from client.exchange(Request("GET", url, headers))
         return _read(client, response, rows_field)
 
-    return (yield from persist(attempt, patience, client.throttle, client.clock, service))
+    return (yield from client.persist(attempt, patience, service, f"{service}_list"))
 
 
 def _read(client: Client, response: Response, rows_field: str) -> Page:

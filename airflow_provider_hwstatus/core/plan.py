@@ -9,7 +9,7 @@ from functools import cached_property
 
 from airflow_provider_hwstatus.core.errors import ConfigurationError
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
-from airflow_provider_hwstatus.core.replies import clip
+from airflow_provider_hwstatus.core.replies import clip, utc
 
 #: Seconds that lie at least between two polls of a job, whatever the interval.
 SHORTEST_INTERVAL = 0.1
@@ -56,6 +56,12 @@ class Plan:
                 raise ConfigurationError(f"{name} must be a number; it is {clip(repr(value), 64)}")
         if self.on_unknown_state not in UNKNOWN_STATE_POLICIES:
             raise ConfigurationError(f"on_unknown_state must be 'wait' or 'fail'; it is {self.on_unknown_state!r}")
+
+    @property
+    def until(self) -> str:
+        """How long to wait at most and how often to ask, for a log."""
+        at_most = "" if self.deadline is None else f" until {utc(self.deadline)} at most"
+        return f"; waiting{at_most}, asking every {self.poke_interval:g} s"
 
     @cached_property
     def patience(self) -> Patience:

@@ -99,7 +99,7 @@ def _worst(errors: list[HwStatusError]) -> HwStatusError:
 def title_of(kind: JobKind, job_ids: str | list[str]) -> str:
     """Return how messages call a job, or several."""
     if isinstance(job_ids, list) and len(job_ids) != 1:
-        return f"{len(job_ids)} {kind.plural} ({ids(job_ids)})"
+        return f"{len(job_ids)} {kind.plural} ({ids(job_ids, 1)})"
     return f"{kind.title} {job_ids if isinstance(job_ids, str) else job_ids[0]}"
 
 

@@ -183,5 +183,10 @@ def iso_time(value: object) -> str | None:
     return None
 
 
+def utc(seconds: float) -> str:
+    """Return seconds since 1970 in ISO 8601, UTC."""
+    return iso_time(int(seconds * 1000)) or "the end of time"
+
+
 def _iso(date: datetime) -> str:
     return date.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -160,11 +160,11 @@ class Tally:
 Found = JobStatus | Tally
 
 
-def ids(texts: Iterable[str]) -> str:
+def ids(texts: Iterable[str], most: int = _SHOWN) -> str:
     """Return the first of *texts* in one line, and how many more there are."""
     shown = list(texts)
-    more = len(shown) - _SHOWN
-    return ", ".join(shown[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(shown) - most
+    return ", ".join(shown[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _unanswered(kind: str, job_id: str) -> dict[str, object]:

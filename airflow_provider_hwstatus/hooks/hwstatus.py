@@ -24,6 +24,7 @@ from airflow_provider_hwstatus.core.settings import Settings, check_job_id, sett
 from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELING
 from airflow_provider_hwstatus.hooks.limits import within
 from airflow_provider_hwstatus.hooks.lookups import lookups
+from airflow_provider_hwstatus.hooks.metrics import count_in_triggerer, count_in_worker
 from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection, client_for, joined
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ class HwStatusHook(BaseHook):
         if self._connection is None:
             with self._naming_connection():
                 found = self.get_connection(self.hwstatus_conn_id)
-                self._connection = SyncConnection(self._settings(found, found.extra_dejson), mask_secret)
+                self._connection = SyncConnection(
+                    self._settings(found, found.extra_dejson), mask_secret, count_in_worker
+                )
         return self._connection
 
     @asynccontextmanager
@@ -83,7 +86,7 @@ class HwStatusHook(BaseHook):
         """
         name = (self.hwstatus_conn_id, self.region, self.project_id)
         settings = await lookups().get(name, self._asettings)
-        async with joined(settings, _amask_secret) as connection:
+        async with joined(settings, _amask_secret, count_in_triggerer) as connection:
             yield connection
 
     def get_status(

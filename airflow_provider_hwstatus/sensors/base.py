@@ -28,13 +28,14 @@ from airflow_provider_hwstatus.core.errors import (
 )
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
 from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
-from airflow_provider_hwstatus.core.observing import Observer
+from airflow_provider_hwstatus.core.observing import Observer, duration
 from airflow_provider_hwstatus.core.plan import UNKNOWN_STATE_POLICIES, Plan
 from airflow_provider_hwstatus.core.replies import clip
 from airflow_provider_hwstatus.core.submissions import one_or_more
 from airflow_provider_hwstatus.core.tally import Found, Rule
 from airflow_provider_hwstatus.core.waiting import overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.hooks.metrics import waited
 from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text, one_of, seconds
 from airflow_provider_hwstatus.sensors.asked import Asked, ListOfJobs, OneJob
 from airflow_provider_hwstatus.sensors.explaining import why_failed
@@ -147,7 +148,8 @@ class JobStatusSensor(BaseSensorOperator):
 
     @cached_property
     def _observer(self) -> Observer:
-        return Observer(self.log, time.time, self._plan().began)
+        plan = self._plan()
+        return Observer(self.log, time.time, plan.began, plan.until)
 
     @cached_property
     def _question(self) -> Subject:
@@ -203,10 +205,18 @@ class JobStatusSensor(BaseSensorOperator):
         with flags(self):
             if self._asked.first is None:  # found out by a trigger that began without a worker
                 return self._nothing()
+            self._resumed(event)
             found = self._settle(self._asked.found_in(event))
             if not found:
                 raise TriggerError(f"{self._subject}: the trigger ended before the job did: {clip(repr(event), 200)}")
             return found.xcom_value
+
+    def _resumed(self, event: object) -> None:
+        """Say how long the trigger waited, as its event tells; one of another release may not."""
+        seconds, polls = (event.get(name) if isinstance(event, dict) else None for name in ("waited", "polls"))
+        if isinstance(seconds, int | float) and isinstance(polls, int):
+            self.log.info("%s: resumed after %s and %d polls by the trigger", self._subject, duration(seconds), polls)
+            self._began = time.time() - seconds
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; where Airflow would end the task itself, end it as every other mode does."""
@@ -239,6 +249,8 @@ class JobStatusSensor(BaseSensorOperator):
 
         :raises AirflowFailException: A job failed.
         """
+        if found.over and self._began is not None:
+            waited(self.kind.name, time.time() - self._began)
         if found.outcome is Outcome.FAILURE:
             raise AirflowFailException(why_failed(self.hook, self.kind, found, self.log))
         return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self._asked.value(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+from airflow.providers.common.compat.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.core.jobs import JobKind
@@ -28,6 +28,8 @@ class ConsoleLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return the job's page; empty where it is not known."""
+        from airflow.providers.common.compat.sdk import XCom
+
         return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
 
 

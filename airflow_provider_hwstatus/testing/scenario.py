@@ -12,7 +12,7 @@ from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 from airflow_provider_hwstatus.testing.wire import Record, Step
 
 #: The example DAGs, in the order in which they are run.
-DAGS = ("example_dli_batch", "example_dli_session", "example_cph_job", "example_failures")
+DAGS = ("example_dli_batch", "example_dli_session", "example_cph_job", "example_many_jobs", "example_failures")
 
 #: Airflow's state of each task that does not end well, by DAG and task.
 BAD_ENDS = {
@@ -42,12 +42,14 @@ class Part:
     One job and what it goes through.
 
     :param fields: Added to the replies that show more than the state.
+    :param request_id: Of the call that submitted it.
     """
 
     kind: JobKind
     job_id: str
     steps: tuple[Step, ...]
     fields: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
 
 
 PARTS = (
@@ -61,11 +63,17 @@ PARTS = (
     ),
     Part(CPH_JOB, "1564be3c272511ea962b0242ac110003", (1, 503, 1, 2)),
     Part(CPH_JOB, "8f0c7d52272511ea962b0242ac110003", (1, 1, 2), {"execute_msg": "Done on 24 of 24 phones."}),
+    *(
+        Part(DLI_BATCH, f"1b0c6a54-0f5e-4c0b-9a57-52f1c3d0e80{n}", ("starting", "running", "success"))
+        for n in (1, 2, 3)
+    ),
+    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110001", (1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
+    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110002", (1, 1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
     Part(
         DLI_BATCH,
         "d2f6c8e1-94ab-4f07-b5c3-6a7e80d91f24",
         ("starting", "running", "dead"),
-        {"log": _OUT_OF_MEMORY},
+        {"name": "nightly_etl", "queue": "etl", "log": _OUT_OF_MEMORY},
     ),
     Part(DLI_SESSION_READY, "97b3e5d0-1c48-4a9f-8e26-f05d7c3b6a81", ("not_started", "starting", "dead")),
     Part(
@@ -89,18 +97,20 @@ def expected_state(dag_id: str, task_id: str) -> str:
 
 def play_by_calls(cloud: FakeHuaweiCloud) -> None:
     """Let every job take its next step whenever it is asked about."""
+    cloud.cph_job_list.takes_steps = True
     for part in PARTS:
-        cloud.job(part.kind, part.job_id, *part.steps, **part.fields)
+        cloud.job(part.kind, part.job_id, *part.steps, request_id=part.request_id, **part.fields)
 
 
 class Repeating:
     """
     Lets every job take its steps as time goes by from the first call on, and again some time after its end.
 
-    So a DAG can be run again, and has something to wait for again.
+    So a DAG can be run again, and has something to wait for again. What only the list shows runs once.
     """
 
     def __init__(self, cloud: FakeHuaweiCloud) -> None:
+        cloud.cph_job_list.takes_steps = True
         self._cloud = cloud
         self._parts = {part.job_id: part for part in PARTS}
         self._ended: set[str] = set()
@@ -111,7 +121,9 @@ class Repeating:
     def _start(self, part: Part) -> None:
         self._ended.discard(part.job_id)
         seconds = {index * STEP_SECONDS: step for index, step in enumerate(part.steps)}
-        self._cloud.job(part.kind, part.job_id, seconds=seconds, since_first_call=True, **part.fields)
+        self._cloud.job(
+            part.kind, part.job_id, seconds=seconds, since_first_call=True, request_id=part.request_id, **part.fields
+        )
 
     def _saw(self, record: Record) -> None:
         part = self._parts.get(record.job_id or "")

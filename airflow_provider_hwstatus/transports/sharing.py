@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from airflow_provider_hwstatus.core.client import Client
+from airflow_provider_hwstatus.core.errors import HwStatusError
 from airflow_provider_hwstatus.core.messages import Flow, T
 from airflow_provider_hwstatus.core.settings import Settings
 from airflow_provider_hwstatus.transports.drivers import Turns, adrive, drive
@@ -21,6 +22,8 @@ from airflow_provider_hwstatus.transports.slots import Slots
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.transports.aio import AioTransport
     from airflow_provider_hwstatus.transports.sync import SyncTransport
+
+Count = Callable[[str, HwStatusError | None], object]
 
 #: Seconds between two moments at which long pauses end.
 _TICK = 0.05
@@ -33,11 +36,13 @@ class SyncConnection:
 
     :param settings: The connection.
     :param mask: Masks a secret in all logs of this process.
+    :param count: Told of each attempt to ask; see :attr:`Client.count`.
     :raises ConfigurationError: A field that its way to log in needs is missing.
     """
 
-    def __init__(self, settings: Settings, mask: Callable[[str], object]) -> None:
+    def __init__(self, settings: Settings, mask: Callable[[str], object], count: Count | None = None) -> None:
         self.client = client_for(settings)
+        self.client.count = count or self.client.count
         with _creating:
             self._turns = _turns(settings)
         self._mask = mask
@@ -64,11 +69,15 @@ class AsyncConnection:
 
     :param settings: The connection.
     :param mask: Masks a secret in all logs of this process.
+    :param count: Told of each attempt to ask; see :attr:`Client.count`.
     :raises ConfigurationError: A field that its way to log in needs is missing.
     """
 
-    def __init__(self, settings: Settings, mask: Callable[[str], Awaitable[object]]) -> None:
+    def __init__(
+        self, settings: Settings, mask: Callable[[str], Awaitable[object]], count: Count | None = None
+    ) -> None:
         self.client = client_for(settings)
+        self.client.count = count or self.client.count
         self._mask = mask
         self.waits = 0  # how many share it now
         self.joined = 0  # how many have, since it was opened
@@ -119,15 +128,18 @@ _creating = threading.Lock()
 
 
 @asynccontextmanager
-async def joined(settings: Settings, mask: Callable[[str], Awaitable[object]]) -> AsyncIterator[AsyncConnection]:
+async def joined(
+    settings: Settings, mask: Callable[[str], Awaitable[object]], count: Count | None = None
+) -> AsyncIterator[AsyncConnection]:
     """
     Join the waits of this event loop on a connection; the last one out closes what they shared.
 
     :param mask: Masks a secret in all logs of this process.
+    :param count: Told of each attempt to ask; see :attr:`Client.count`.
     :raises ConfigurationError: A field that its way to log in needs is missing.
     """
     connections = _in_loops.setdefault(asyncio.get_running_loop(), {})
-    connection = connections.get(settings) or connections.setdefault(settings, AsyncConnection(settings, mask))
+    connection = connections.get(settings) or connections.setdefault(settings, AsyncConnection(settings, mask, count))
     connection.waits += 1
     connection.joined += 1
     try:

@@ -30,6 +30,7 @@ class Slots:
         self._queue: deque[_Waiter] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._unanswered: Counter[str] = Counter()
+        self._since: dict[str, float] = {}
 
     async def enter(self, patience: float, service: str) -> None:
         """
@@ -65,6 +66,8 @@ class Slots:
         if not isinstance(error, TransportError):
             self._unanswered[service] = 0
             return
+        if not self._unanswered[service]:
+            self._since[service] = asyncio.get_running_loop().time()
         self._unanswered[service] += 1
         if self._unanswered[service] >= max(self._count, _FEW):
             self._fail_all(error, service)
@@ -89,11 +92,13 @@ class Slots:
         self._watch = loop.call_later(_WATCH, self._look_for_impatient, loop) if self._queue else None
 
     def _fail_all(self, error: TransportError, service: str) -> None:
+        shared = copy.copy(error)
+        shared.unanswered_for = asyncio.get_running_loop().time() - self._since[service]
         failed = [waiter for waiter in self._queue if waiter.service == service]
         self._queue = deque(waiter for waiter in self._queue if waiter.service != service)
         for waiter in failed:
             if not waiter.done():
-                waiter.set_exception(copy.copy(error))  # its message is put together by whoever has it
+                waiter.set_exception(copy.copy(shared))  # its message is put together by whoever has it
 
 
 class _Waiter(asyncio.Future[None]):

@@ -133,17 +133,29 @@ class JobStatusTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield ``{"status": …}`` when the job is over, ``{"tally": …}`` when several are, or ``{"error": …}``."""
-        try:
-            found = await self._wait()
-        except HwStatusError as error:
-            yield TriggerEvent({"error": error.to_dict()})
-        else:
-            yield TriggerEvent({"status" if isinstance(found, JobStatus) else "tally": found.to_dict()})
+        """
+        Yield ``{"status": …}`` when the job is over, ``{"tally": …}`` when several are, or ``{"error": …}``.
 
-    async def _wait(self) -> Found:
-        kind, plan = self._kind(), self._plan()
-        observer = Observer(_log, time.time, plan.began)
+        With it come ``waited``, in seconds from the begin of the whole wait, and ``polls``, of this trigger.
+        """
+        yield TriggerEvent(await self._report())
+
+    async def _report(self) -> dict[str, object]:
+        try:
+            plan = self._plan()
+        except ConfigurationError as error:
+            return {"error": error.to_dict()}
+        observer = Observer(_log, time.time, plan.began, plan.until)
+        try:
+            found = await self._wait(plan, observer)
+        except HwStatusError as error:
+            told: dict[str, object] = {"error": error.to_dict()}
+        else:
+            told = {"status" if isinstance(found, JobStatus) else "tally": found.to_dict()}
+        return told | {"waited": round(time.time() - plan.began, 3), "polls": observer.polls}
+
+    async def _wait(self, plan: Plan, observer: Observer) -> Found:
+        kind = self._kind()
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
         give_up = time.time() + (0.0 if self.began is None else LOOKUP_TOLERANCE)
         while True:

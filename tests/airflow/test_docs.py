@@ -11,7 +11,6 @@ from airflow_provider_hwstatus.__main__ import parser
 from airflow_provider_hwstatus.cli.arguments import COMMANDS as CLI
 from airflow_provider_hwstatus.cli.commands import Exit
 from airflow_provider_hwstatus.core.auth import LOGINS
-from airflow_provider_hwstatus.core.jobs import KINDS
 from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
@@ -25,19 +24,6 @@ def test_every_connection_field_is_documented():
     page = (DOCS / "connect.md").read_text()
 
     assert [] == [name for name in CONNECTION_FIELDS if f"`{name}`" not in page]
-
-
-def test_state_table_is_the_codes():
-    """The documented table of states is the one that decides."""
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.*) \|$", (DOCS / "waiting.md").read_text(), re.MULTILINE)
-    documented = {
-        name: [set(re.findall(r"`([\w-]+)`", cell)) for cell in cells] for name, *cells in rows if name in KINDS
-    }
-    documented["dli_session_stopped"][0] |= documented["dli_session_ready"][0]
-
-    assert {
-        name: [set(kind.in_progress), set(kind.success), set(kind.failure)] for name, kind in KINDS.items()
-    } == documented
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -73,7 +59,7 @@ def test_index_has_every_page():
     """No page can be found only by who knows its name."""
     pages = {page.name for page in DOCS.glob("*.md")} - {"README.md"}
 
-    assert pages == set(re.findall(r"\]\((\w+\.md)\)", (DOCS / "README.md").read_text()))
+    assert pages == set(re.findall(r"\]\(([\w-]+\.md)\)", (DOCS / "README.md").read_text()))
 
 
 LINES = [
@@ -119,6 +105,15 @@ def test_example_of_the_testing_page_works(huaweicloud):
 
     exec(code, namespace)  # noqa: S102  # our own document
     namespace["test_my_wait_survives_a_503"](huaweicloud)
+
+
+def test_code_of_the_many_jobs_page_is_the_examples():
+    """What the page shows is what an example DAG runs."""
+    example = " ".join((DOCS.parent / "example_dags" / "example_many_jobs.py").read_text().split())
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "many-jobs.md").read_text(), re.DOTALL)
+
+    assert 2 == len(blocks)
+    assert [] == [block for block in blocks if " ".join(block.split()) not in example]
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)

@@ -38,9 +38,9 @@ MISBEHAVIOURS = {
     "other job": (Reply(body={"id": "another"}), "another job"),
     "odd types": (
         Reply(body={"log": {"a": 1}, "name": ["x"], "queue": 7.5, "create_time": "soon", "total": {}}),
-        "no lines",
+        "has none",
     ),
-    "empty": (Reply(body={}), "no lines"),
+    "empty": (Reply(body={}), "has none"),
 }
 
 

@@ -13,7 +13,7 @@ from airflow_provider_hwstatus.core.errors import HwStatusError, MalformedRespon
 from airflow_provider_hwstatus.core.jobs import CPH_JOB, DLI_BATCH, KINDS, Outcome
 from airflow_provider_hwstatus.core.messages import Response
 from airflow_provider_hwstatus.core.redaction import Redactor
-from airflow_provider_hwstatus.core.status import JobStatus, read_status, status_request
+from airflow_provider_hwstatus.core.status import JobStatus, read_status, status_request, with_details
 
 SAMPLES = sorted(Path(__file__).parents[1].glob("samples/*/*/*.json"))
 NOW = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
@@ -211,3 +211,24 @@ def test_id_becomes_one_path_segment():
     request = status_request(DLI_BATCH, "https://dli.example.com", "p1", "a/../b?c#d")
 
     assert "https://dli.example.com/v2.0/p1/batches/a%2F..%2Fb%3Fc%23d/state" == request.url
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["id", "log", "name", "queue", "cluster_name", "create_time", "update_time"]), JSON)
+)
+def test_details_of_any_type_are_read_or_refused(body):
+    """Whatever a detail holds, it is text that can be stored, or an error of ours; the state stays."""
+    status = read({"id": "b1", "state": "dead"})
+
+    with contextlib.suppress(HwStatusError):
+        found = with_details(DLI_BATCH, status, body, Redactor())
+        assert ("dead", Outcome.FAILURE) == (found.state, found.outcome)
+        assert found == JobStatus.from_dict(json.loads(json.dumps(found.to_dict())))
+        assert all("\n" not in line for line in found.log)

@@ -1,0 +1,49 @@
+"""What Airflow's metrics are told: polls and what kept them from an answer, by kind of job, and how long waits took."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from airflow_provider_hwstatus.core.errors import HwStatusError, RetryableError, ThrottledError
+
+
+def count_in_worker(kind: str, error: HwStatusError | None) -> None:
+    """Count an attempt to ask, in a task's process."""
+    _count(_of_worker(), kind, error)
+
+
+def count_in_triggerer(kind: str, error: HwStatusError | None) -> None:
+    """Count an attempt to ask, in a triggerer."""
+    _count(_of_triggerer(), kind, error)
+
+
+def waited(kind: str, seconds: float) -> None:
+    """Tell how long a wait took that has ended with its jobs; in a task's process."""
+    _of_worker().timing(f"hwstatus.{kind}.wait", timedelta(seconds=seconds))
+
+
+def _count(stats: Any, kind: str, error: HwStatusError | None) -> None:
+    stats.incr(f"hwstatus.{kind}.polls")
+    if isinstance(error, ThrottledError):
+        stats.incr(f"hwstatus.{kind}.throttles")
+    elif isinstance(error, RetryableError):
+        stats.incr(f"hwstatus.{kind}.transient_errors")
+
+
+@lru_cache(maxsize=1)
+def _of_worker() -> Any:
+    from airflow.providers.common.compat.sdk import Stats
+
+    return Stats
+
+
+@lru_cache(maxsize=1)
+def _of_triggerer() -> Any:
+    # Airflow 3.2 and newer have two: the triggerer sets up the server's, and tasks the SDK's.
+    try:
+        from airflow.observability.stats import Stats
+    except ImportError:
+        return _of_worker()
+    return Stats
