@@ -30,6 +30,7 @@ class Ticks(SharedStreamProducer):
             tick = self._tick()
             yield tick, tick
             await asyncio.sleep(self._interval)
+            tick.stale = True
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
         """Store the watermarks, unless an event may have got lost: the next tick's are of all before it, too."""

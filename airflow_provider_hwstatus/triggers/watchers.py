@@ -34,6 +34,9 @@ _log = logging.getLogger(__name__)
 SHORTEST_INTERVAL = 1.0
 SETTLING = 5.0
 
+#: Seconds that are read more than was asked for: watchers that began together ask for nearly the same.
+_SLACK = 60.0
+
 _ENDS = ("any", "success", "failure")
 
 
@@ -46,6 +49,8 @@ class Tick:
         self._rows: list[Row] = []
         self._since: float | None = None
         self._error: HwStatusError | None = None
+        #: Whether there is a newer one.
+        self.stale = False
         #: What stores the watermarks, once Airflow has stored the events.
         self.saves: list[Callable[[], Awaitable[None]]] = []
 
@@ -61,11 +66,11 @@ class Tick:
             if self._since is None or since < self._since:
                 try:
                     async with self._hook.get_async_conn() as connection:
-                        self._rows = await connection.run(read_since(connection.client, since))
+                        self._rows = await connection.run(read_since(connection.client, since - _SLACK))
                 except HwStatusError as error:
                     self._error = error
                     raise
-                self._since = since
+                self._since = since - _SLACK
             return self._rows
 
     async def ask(self, job_ids: list[str]) -> dict[str, JobStatus | HwStatusError]:
@@ -149,6 +154,8 @@ class DliBatchWatcher(BaseEventTrigger):
         seen = await self._load()
         try:
             async for tick in shared_stream:
+                if tick.stale:  # many have come together while this watcher was held up
+                    continue
                 async for event in self._look(tick, seen):
                     yield event
         except Exception as error:  # noqa: BLE001  # a watcher that ends watches no more

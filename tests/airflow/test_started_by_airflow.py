@@ -17,7 +17,7 @@ import pytest
 
 from airflow_provider_hwstatus.sensors.starting import AIRFLOW_3_3
 
-pytestmark = [pytest.mark.skipif(not AIRFLOW_3_3, reason="Airflow 3.3 is the first that can"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.skipif(not AIRFLOW_3_3, reason="Airflow 3.3 is the first that can"), pytest.mark.timeout(600)]
 
 DAG = """
 from datetime import datetime, timedelta
@@ -47,8 +47,8 @@ with DAG("begins", start_date=datetime(2026, 1, 1), schedule=None, params={"batc
     DliBatchSensor(task_id="nothing", batch_id=submit_request.output["nothing"])
     DliBatchSensor(task_id="outlet", batch_id="b1", outlets=[Asset("a")])
     DliBatchSensor.partial(task_id="mapped").expand(batch_id=["b1"])
-    DliBatchSensor(task_id="late", batch_id="b8", timeout=25)
-    DliBatchSensor(task_id="later", batch_id="b8", execution_timeout=timedelta(seconds=26))
+    DliBatchSensor(task_id="late", batch_id="b8", timeout=60)
+    DliBatchSensor(task_id="later", batch_id="b8", execution_timeout=timedelta(seconds=61))
 """
 
 WATCHED = """
@@ -129,16 +129,16 @@ def test_waits_begin_and_end_in_the_triggerer(huaweicloud, airflow, airflow_db):
         return sum("/b8/" in record.path for record in huaweicloud.requests) >= count
 
     with triggerer():
-        until(lambda: asked(8), 60)
+        until(lambda: asked(4), 60)
     with triggerer():
-        time.sleep(max(after + 27 - time.time(), 0))
+        time.sleep(max(after + 62 - time.time(), 0))
         tasks: dict[str, Any] = {}
 
         def over() -> bool:
             tasks.update({line["task"]: line for line in airflow("show", "begins")})
             return all(line["state"] != "deferred" for line in tasks.values())
 
-        until(over, 90)
+        until(over, 180)
 
     value = {name: [one["job_id"] for one in tasks[name]["value"]] for name in ("output_of_many", "some", "request")}
     well = {"text", "template", "output", "pulled", "output_of_many", "some", "request"}
@@ -155,9 +155,9 @@ def test_waits_begin_and_end_in_the_triggerer(huaweicloud, airflow, airflow_db):
     assert {"statuses": []} == event["nothing"]["tally"]
     assert "'parms' is undefined" in "".join(tasks["undefined"]["kwargs"]["traceback"])
     assert (None, None) == (tasks["mapped"]["method"], tasks["mapped"]["value"])
-    assert "timed out after 25 s" in event["late"]["error"]["message"]
+    assert "timed out after 60 s" in event["late"]["error"]["message"]
     asked_last = max(record.time for record in huaweicloud.requests if "/b8/" in record.path)
-    assert before + 25 <= asked_last
+    assert before + 60 <= asked_last
 
 
 def test_ends_are_told_once_across_a_kill(huaweicloud, airflow, airflow_db):
@@ -177,16 +177,16 @@ def test_ends_are_told_once_across_a_kill(huaweicloud, airflow, airflow_db):
     airflow("load")
     airflow("load")  # the first makes the assets known, and only then they can have watchers
     with triggerer():
-        until(lambda: reads() >= 2, 90)
+        until(lambda: reads() >= 2, 180)
         first, began = reads(), time.time()
         huaweicloud.job("dli_batch", "etl-1", "success", name="etl-1")
         huaweicloud.job("dli_batch", "other", "success", name="other")
-        until(lambda: bool(told()), 60)
+        until(lambda: bool(told()), 120)
         time.sleep(5)
-        assert reads() - first <= time.time() - began + 1
+        assert reads() - first <= time.time() - began + 3
     huaweicloud.job("dli_batch", "etl-2", "dead", name="etl-2")
     with triggerer():
-        until(lambda: len(told()) >= 3, 90)
+        until(lambda: len(told()) >= 3, 180)
         time.sleep(4)
 
     assert [("bad", "etl-2", "dead"), ("etl", "etl-1", "success"), ("etl", "etl-2", "dead")] == told()
