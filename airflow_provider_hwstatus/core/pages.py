@@ -62,6 +62,20 @@ def dli_batches(client: Client, state: str, first: int, patience: Patience) -> F
     return (yield from _page(client, "dli", "/v2.0/{}/batches?" + query, "sessions", patience))
 
 
+def dli_batches_since(client: Client, since: float, first: int, patience: Patience) -> Flow[Page]:
+    """
+    Ask DLI for batches that were submitted since a time, the newest first.
+
+    :param since: Seconds since 1970.
+    :param first: From which on, counted from 0.
+    :raises HwStatusError: The question could not be answered.
+
+    Source: https://support.huaweicloud.com/intl/en-us/api-dli/dli_02_0125.html (ListSparkJobs).
+    """
+    query = f"start={int(since * 1000)}&order=CREATE_TIME_DESC&from={first}&size={PAGE}"
+    return (yield from _page(client, "dli", "/v2.0/{}/batches?" + query, "sessions", patience))
+
+
 def _page(client: Client, service: str, path: str, rows_field: str, patience: Patience) -> Flow[Page]:
     def attempt() -> Flow[Page]:
         project_id = yield from client.project_id()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard, TypeVar
 from urllib.parse import urlsplit
@@ -106,6 +106,17 @@ def settings_from(
         coalesce=_coalesce(fields.get("coalesce")),
         **texts,
     )
+
+
+def one_of(argument: str, value: str, allowed: Sequence[str]) -> str:
+    """
+    Return *value*.
+
+    :raises ValueError: It is not allowed.
+    """
+    if value not in allowed:
+        raise ValueError(f"{argument} must be {' or '.join(map(repr, allowed))}; it is {value!r}")
+    return value
 
 
 def check_job_id(name: str, job_id: object) -> str:

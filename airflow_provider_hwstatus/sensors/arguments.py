@@ -8,17 +8,6 @@ from datetime import timedelta
 EMPTY_LIST_POLICIES = ("fail", "succeed")
 
 
-def one_of(argument: str, value: str, allowed: Sequence[str]) -> str:
-    """
-    Return *value*.
-
-    :raises ValueError: It is not allowed.
-    """
-    if value not in allowed:
-        raise ValueError(f"{argument} must be {' or '.join(map(repr, allowed))}; it is {value!r}")
-    return value
-
-
 def as_text(states: Sequence[str | int] | None) -> list[str] | None:
     """Return states as JSON has them."""
     return None if states is None else [str(state) for state in states]

@@ -31,16 +31,18 @@ from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.observing import Observer, duration
 from airflow_provider_hwstatus.core.plan import UNKNOWN_STATE_POLICIES, Plan
 from airflow_provider_hwstatus.core.replies import clip
+from airflow_provider_hwstatus.core.settings import one_of
 from airflow_provider_hwstatus.core.submissions import one_or_more
 from airflow_provider_hwstatus.core.tally import Found, Rule
 from airflow_provider_hwstatus.core.waiting import overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import waited
-from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text, one_of, seconds
+from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text, seconds
 from airflow_provider_hwstatus.sensors.asked import Asked, ListOfJobs, OneJob
 from airflow_provider_hwstatus.sensors.explaining import why_failed
 from airflow_provider_hwstatus.sensors.links import ConsoleLink, offer
 from airflow_provider_hwstatus.sensors.rescheduling import first_poke_at
+from airflow_provider_hwstatus.sensors.resuming import first_began, resumes
 from airflow_provider_hwstatus.sensors.starting import StartsInTriggerer, starts_in_triggerer
 from airflow_provider_hwstatus.sensors.verdict import Stop, flags, unanswered
 
@@ -71,6 +73,8 @@ class JobStatusSensor(BaseSensorOperator):
     :param deferrable: Whether to wait in the triggerer; ``mode`` does not matter then.
     :param start_from_trigger: Whether the wait begins in the triggerer, and, if it ends well, ends there: no worker
         has anything to do with it. Needs ``deferrable``; before Airflow 3.3, waits begin on a worker all the same.
+    :param resume_deadline: Whether ``timeout`` is for all tries together, so that a retry continues the wait of the
+        first one. Needs Airflow 3.3, and a worker to begin on.
     :param success_states: States that end the wait well, instead of the table's.
     :param failure_states: States that end it badly, instead of the table's.
     :param on_unknown_state: What a state that no table lists does: ``wait``, or ``fail`` with an
@@ -98,6 +102,7 @@ class JobStatusSensor(BaseSensorOperator):
         project_id: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         start_from_trigger: bool = False,
+        resume_deadline: bool = False,
         success_states: Sequence[str | int] | None = None,
         failure_states: Sequence[str | int] | None = None,
         on_unknown_state: str = "wait",
@@ -124,6 +129,7 @@ class JobStatusSensor(BaseSensorOperator):
         self.on_empty = one_of("on_empty", on_empty, EMPTY_LIST_POLICIES)
         self._began: float | None = None
         self._deadline: float | None = None
+        self.resume_deadline = resumes(resume_deadline, start_from_trigger)
         self.start_from_trigger = starts_in_triggerer(start_from_trigger, deferrable)
 
     @cached_property
@@ -157,6 +163,8 @@ class JobStatusSensor(BaseSensorOperator):
         Returns the last status as a dict, and a list of them for a list of ids, in its order.
         """
         self._began, limit = self._first_poke_at(context), self._limit
+        if self.resume_deadline:
+            self._began = first_began(context, self._began, limit)
         self._deadline, timeout = self._began + limit, self.timeout
         # Each poke looks at the deadline. Airflow's own look would race it, with a message that names no job.
         self.timeout = math.inf

@@ -2,7 +2,8 @@
 What Airflow 3.3's scheduler does when tasks can start, without a scheduler, a worker or an API server.
 
 ``begin.py begin DAG_ID OUTPUTS`` makes a DAG run whose tasks called ``submit…`` have ended, with these XComs, and
-starts the others. ``begin.py show DAG_ID`` prints a line of JSON for each task.
+starts the others. ``begin.py show DAG_ID`` prints a line of JSON for each task. ``begin.py load`` only loads the DAGs,
+and ``begin.py events`` prints a line of JSON for each asset event.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+from airflow.models.asset import AssetEvent
 from airflow.models.dagbag import DBDagBag
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
@@ -24,13 +26,18 @@ from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import select
 
 
-def begin(dag_id: str, outputs: dict[str, Any]) -> None:
-    """Start what can start."""
+def load() -> None:
+    """Load the DAGs."""
     DagBundlesManager().sync_bundles_to_db()
     bag = DagBag()
     if bag.import_errors:
         raise ImportError(str(bag.import_errors))
     sync_bag_to_db(bag, "dags-folder", None)
+
+
+def begin(dag_id: str, outputs: dict[str, Any]) -> None:
+    """Start what can start."""
+    load()
     with create_session() as session:
         dag: Any = DBDagBag().get_latest_version_of_dag(dag_id, session=session)
         run = dag.create_dagrun(
@@ -69,8 +76,18 @@ def show(dag_id: str) -> None:
             print(json.dumps(line, default=str))  # noqa: T201  # it is a program
 
 
+def events() -> None:
+    """Print what assets were told."""
+    with create_session() as session:
+        for event in session.scalars(select(AssetEvent).order_by(AssetEvent.id)):
+            print(json.dumps({"task": None, "asset": event.asset.name, "extra": event.extra}))  # noqa: T201  # likewise
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "begin":
-        begin(sys.argv[2], json.loads(sys.argv[3]))
-    else:
-        show(sys.argv[2])
+    commands = {
+        "begin": lambda dag_id, outputs: begin(dag_id, json.loads(outputs)),
+        "show": show,
+        "load": load,
+        "events": events,
+    }
+    commands[sys.argv[1]](*sys.argv[2:])

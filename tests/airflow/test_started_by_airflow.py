@@ -17,7 +17,7 @@ import pytest
 
 from airflow_provider_hwstatus.sensors.starting import AIRFLOW_3_3
 
-pytestmark = [pytest.mark.skipif(not AIRFLOW_3_3, reason="Airflow 3.3 is the first that can"), pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.skipif(not AIRFLOW_3_3, reason="Airflow 3.3 is the first that can"), pytest.mark.timeout(600)]
 
 DAG = """
 from datetime import datetime, timedelta
@@ -51,6 +51,20 @@ with DAG("begins", start_date=datetime(2026, 1, 1), schedule=None, params={"batc
     DliBatchSensor(task_id="later", batch_id="b8", execution_timeout=timedelta(seconds=61))
 """
 
+WATCHED = """
+from datetime import datetime
+
+from airflow.sdk import DAG, Asset, AssetWatcher
+
+from airflow_provider_hwstatus.triggers.watchers import DliBatchWatcher
+
+etl = AssetWatcher(name="etl", trigger=DliBatchWatcher(name="etl-*", poke_interval=1))
+bad = AssetWatcher(name="bad", trigger=DliBatchWatcher(ends="failure", poke_interval=1))
+assets = [Asset("etl", watchers=[etl]), Asset("bad", watchers=[bad])]
+with DAG("watched", start_date=datetime(2026, 1, 1), schedule=assets):
+    pass
+"""
+
 OUTPUTS = {
     "submit": {"return_value": "b2"},
     "submit_many": {"return_value": ["b3", "b2", "b3"]},
@@ -76,8 +90,8 @@ def triggerer() -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def airflow(airflow_db: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict[str, Any]]]:
-    """Return what runs ``begin.py``; the DAG is there, and a dead triggerer is noticed within seconds."""
-    (airflow_db / "dags" / "begins.py").write_text(DAG)
+    """Return what runs ``begin.py``; a dead triggerer is noticed within seconds."""
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION", "False")  # no watcher works for a paused one
     monkeypatch.setenv("AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC", "1")
     monkeypatch.setenv("AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD", "4")
 
@@ -106,6 +120,7 @@ def test_waits_begin_and_end_in_the_triggerer(huaweicloud, airflow, airflow_db):
         huaweicloud.job("cph_job", job_id, 2, request_id="r1")
     huaweicloud.job("dli_batch", "b9", "running", "dead")
     huaweicloud.job("dli_batch", "b8", "running")
+    (airflow_db / "dags" / "begins.py").write_text(DAG)
     before = time.time()
     airflow("begin", "begins", json.dumps(OUTPUTS))
     after = time.time()
@@ -114,7 +129,7 @@ def test_waits_begin_and_end_in_the_triggerer(huaweicloud, airflow, airflow_db):
         return sum("/b8/" in record.path for record in huaweicloud.requests) >= count
 
     with triggerer():
-        until(lambda: asked(8), 60)  # or their time is over
+        until(lambda: asked(4), 60)
     with triggerer():
         time.sleep(max(after + 62 - time.time(), 0))
         tasks: dict[str, Any] = {}
@@ -123,7 +138,7 @@ def test_waits_begin_and_end_in_the_triggerer(huaweicloud, airflow, airflow_db):
             tasks.update({line["task"]: line for line in airflow("show", "begins")})
             return all(line["state"] != "deferred" for line in tasks.values())
 
-        until(over, 150)
+        until(over, 180)
 
     value = {name: [one["job_id"] for one in tasks[name]["value"]] for name in ("output_of_many", "some", "request")}
     well = {"text", "template", "output", "pulled", "output_of_many", "some", "request"}
@@ -143,3 +158,35 @@ def test_waits_begin_and_end_in_the_triggerer(huaweicloud, airflow, airflow_db):
     assert "timed out after 60 s" in event["late"]["error"]["message"]
     asked_last = max(record.time for record in huaweicloud.requests if "/b8/" in record.path)
     assert before + 60 <= asked_last
+
+
+def test_ends_are_told_once_across_a_kill(huaweicloud, airflow, airflow_db):
+    """Airflow stores one event for each end, also for what ends while no triggerer runs, and reads one list for all."""
+    for name in ("etl-1", "etl-2", "other"):
+        huaweicloud.job("dli_batch", name, "running", name=name)
+
+    def reads() -> int:
+        return sum(record.path.endswith("/batches") for record in huaweicloud.requests)
+
+    def told() -> list[tuple[str, str, str]]:
+        payloads = [(line["asset"], line["extra"]["payload"]) for line in airflow("events")]
+        return sorted((asset, event["status"]["job_id"], event["status"]["state"]) for asset, event in payloads)
+
+    (airflow_db / "dags" / "begins.py").unlink(missing_ok=True)
+    (airflow_db / "dags" / "watched.py").write_text(WATCHED)
+    airflow("load")
+    airflow("load")  # the first makes the assets known, and only then they can have watchers
+    with triggerer():
+        until(lambda: reads() >= 2, 180)
+        first, began = reads(), time.time()
+        huaweicloud.job("dli_batch", "etl-1", "success", name="etl-1")
+        huaweicloud.job("dli_batch", "other", "success", name="other")
+        until(lambda: bool(told()), 120)
+        time.sleep(5)
+        assert reads() - first <= time.time() - began + 3
+    huaweicloud.job("dli_batch", "etl-2", "dead", name="etl-2")
+    with triggerer():
+        until(lambda: len(told()) >= 3, 180)
+        time.sleep(4)
+
+    assert [("bad", "etl-2", "dead"), ("etl", "etl-1", "success"), ("etl", "etl-2", "dead")] == told()

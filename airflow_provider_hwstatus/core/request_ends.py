@@ -1,0 +1,112 @@
+"""Which CPH requests are over. The list of jobs of many tells which go on; each is asked about alone to decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from airflow_provider_hwstatus.core.cph_requests import CphRequests, Expected
+from airflow_provider_hwstatus.core.errors import HwStatusError, JobNotFoundError, RetryableError
+from airflow_provider_hwstatus.core.flow import Patience
+from airflow_provider_hwstatus.core.jobs import CPH_JOB, Outcome
+from airflow_provider_hwstatus.core.messages import Flow
+from airflow_provider_hwstatus.core.pages import PAGE, REQUESTS_PER_CALL, cph_jobs
+from airflow_provider_hwstatus.core.plan import Plan
+from airflow_provider_hwstatus.core.settings import check_job_id
+from airflow_provider_hwstatus.core.tally import Rule, Tally
+
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.core.client import Client
+
+#: Seconds for which the list may not know a request or not show all of its jobs.
+GRACE = 60.0
+
+_ALL = Rule(wait_for_all=True, fail_fast=False)
+
+
+class RequestEnd:
+    """
+    What a watcher has seen of a request.
+
+    :raises ConfigurationError: It cannot be one.
+    """
+
+    def __init__(self, request_id: str, expected: Expected) -> None:
+        self.request_id = check_job_id("request_id", request_id)
+        #: Whether its end is told, or of no interest.
+        self.told = False
+        #: Ids of its jobs that went on when it was looked at.
+        self.going: frozenset[str] = frozenset()
+        self._began = 0.0
+        self._expected = expected
+        self._jobs: CphRequests | None = None
+
+    @property
+    def mark(self) -> str:
+        """Under which name it is kept."""
+        return f"hwstatus_request_{self.request_id}"
+
+    def remember(self, fields: object, now: float) -> None:
+        """
+        Go on where :meth:`to_dict` says, or begin.
+
+        :param now: Seconds since 1970.
+        """
+        known = fields if isinstance(fields, dict) else {}
+        began = known.get("began")
+        self._began = float(began) if isinstance(began, int | float) else now
+        self.told = known.get("told") is True
+
+    def to_dict(self) -> dict[str, object]:
+        """Return JSON for :meth:`remember`."""
+        return {"began": self._began, "told": self.told}
+
+    def look(self, client: Client) -> Flow[Tally | None]:
+        """
+        Ask about it, and nothing else.
+
+        :return: None if nothing is known of it yet.
+        :raises HwStatusError: It could not be answered.
+        """
+        if self._jobs is None:
+            self._jobs = CphRequests(client, [self.request_id], _ALL, self._expected)
+        self._jobs.client = client
+        plan = Plan(poke_interval=GRACE, began=self._began, outage_tolerance=0.0, not_found_grace=GRACE)
+        try:
+            tally = yield from self._jobs.look(plan)
+        except JobNotFoundError:
+            if client.clock() < self._began + GRACE:
+                return None
+            raise
+        self.going = frozenset(status.job_id for status in tally.going)
+        return tally
+
+
+def read_going(client: Client, request_ids: Sequence[str]) -> Flow[set[str]]:
+    """
+    Return ids of jobs of these requests that go on, or some of them: what is wrong with one is seen when it is alone.
+
+    :raises RetryableError: There is an outage.
+    """
+    going = set[str]()
+    for first in range(0, len(request_ids), REQUESTS_PER_CALL):
+        try:
+            yield from _read(client, request_ids[first : first + REQUESTS_PER_CALL], going)
+        except RetryableError:
+            raise
+        except HwStatusError:
+            continue
+    return going
+
+
+def _read(client: Client, request_ids: Sequence[str], going: set[str]) -> Flow[None]:
+    offset, listed = 0, set[str]()
+    while True:
+        page = yield from cph_jobs(client, request_ids, offset, Patience(0.0))
+        states = {str(row.get(CPH_JOB.id_field)): str(row.get(CPH_JOB.state_field)) for row in page.rows}
+        going |= {job_id for job_id, state in states.items() if CPH_JOB.outcome_of(state) is Outcome.IN_PROGRESS}
+        new = states.keys() - listed
+        listed |= new
+        offset += len(page.rows)
+        if not new or len(page.rows) < PAGE:
+            return

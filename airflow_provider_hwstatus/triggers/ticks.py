@@ -1,0 +1,39 @@
+"""The shared stream of Airflow 3.3 for watchers of one connection. Only a triggerer loads it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
+
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.triggers.watching import Tick
+
+
+class Ticks(SharedStreamProducer):
+    """
+    Gives a tick in each interval, and stores its marks once Airflow has stored all that came of it.
+
+    :param tick: Makes one.
+    :param interval: Seconds between two.
+    """
+
+    def __init__(self, tick: Callable[[], Tick], interval: float) -> None:
+        self._tick = tick
+        self._interval = interval
+
+    async def open_stream(self) -> AsyncIterator[tuple[Tick, Tick]]:
+        """Yield each tick, and again as what is to be advanced."""
+        while True:
+            tick = self._tick()
+            yield tick, tick
+            await asyncio.sleep(self._interval)
+            tick.stale = True
+
+    async def advance(self, batch: Sequence[AdvanceItem]) -> None:
+        """Store the marks, unless an event may have got lost: the next tick's are of all before it, too."""
+        for item in batch:
+            if not item.outcome.failed:
+                await item.broker_payload.save()

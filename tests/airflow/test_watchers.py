@@ -1,0 +1,405 @@
+"""Watchers of batches: each end is told once, whatever lags, lies, fails or is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_hwstatus.core.errors import HwStatusError
+
+HAS_WATCHERS = hasattr(__import__("airflow.triggers.base", fromlist=["x"]), "BaseEventTrigger")
+pytestmark = pytest.mark.skipif(not HAS_WATCHERS, reason="Airflow 2 has no asset watchers")
+
+if HAS_WATCHERS:
+    from airflow_provider_hwstatus.core import ends as core_ends
+    from airflow_provider_hwstatus.core import request_ends
+    from airflow_provider_hwstatus.triggers import watching
+    from airflow_provider_hwstatus.triggers.watchers import CphRequestWatcher, DliBatchWatcher
+
+SHARED = importlib.util.find_spec("airflow.triggers.shared_stream") is not None
+
+
+class Store:
+    """An asset's state store."""
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self.values: dict[str, Any] = {}
+        self.delay = delay
+
+    async def aget(self, key: str) -> Any:
+        await asyncio.sleep(self.delay)
+        return json.loads(json.dumps(self.values.get(key)))
+
+    async def aset(self, key: str, value: Any) -> None:
+        self.values[key] = json.loads(json.dumps(value))
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "SHORTEST_INTERVAL", 0.1)
+    monkeypatch.setattr(watching, "SETTLING", 0.05)
+
+
+def watch(
+    cloud: Any, seconds: float, *between: Any, store: Store | None = None, kind: Any = None, **arguments: Any
+) -> list[Any]:
+    """Run a watcher for so long, do what is to be done between, and return its events."""
+    watcher = (kind or DliBatchWatcher)(poke_interval=0.1, **arguments)
+    watcher.asset_state_store = store
+    events = []
+
+    async def run() -> None:
+        async for event in watcher.run():
+            events.extend([json.loads(json.dumps(event.payload))])
+
+    async def main() -> None:
+        before = len(cloud.requests)
+        task = asyncio.create_task(run())
+        while len(cloud.requests) == before:  # noqa: ASYNC110  # the fake tells nobody
+            await asyncio.sleep(0.05)
+        for step in between:
+            await asyncio.sleep(seconds)
+            step()
+        await asyncio.sleep(seconds)
+        assert not task.done()
+        task.cancel()
+
+    asyncio.run(main())
+    return events
+
+
+def told(events: list[Any]) -> list[str]:
+    """Return which jobs ended, in order."""
+    return sorted(event["status"]["job_id"] for event in events)
+
+
+def ends(cloud: Any, *job_ids: str, state: str = "success") -> Any:
+    """Return what ends jobs."""
+    return lambda: [cloud.job("dli_batch", job_id, state) for job_id in job_ids]
+
+
+def test_tells_each_end_once_and_nothing_older(huaweicloud: Any) -> None:
+    """What had ended before the first look is no news; what ends later is, once, with its last status."""
+    huaweicloud.job("dli_batch", "old", "success")
+    huaweicloud.job("dli_batch", "b1", "running", name="etl-1", queue="q", owner="ann")
+
+    def end() -> None:
+        huaweicloud.job("dli_batch", "b1", "dead", name="etl-1", queue="q", owner="ann")
+        huaweicloud.job("dli_batch", "b2", "success")
+
+    events = watch(huaweicloud, 0.6, end)
+    assert ["b1", "b2"] == told(events)
+    (event,) = [event for event in events if event["status"]["job_id"] == "b1"]
+    assert ("failure", "etl-1", "q", "ann") == (
+        event["status"]["outcome"],
+        event["status"]["name"],
+        event["status"]["queue"],
+        event["owner"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"name": "etl-*"}, ["b1", "b2"]),
+        ({"name": "etl-*", "queue": "q2"}, ["b2"]),
+        ({"owner": "bob"}, ["b3"]),
+        ({"ends": "failure"}, ["b3"]),
+        ({"ends": "success", "name": "ETL-*"}, []),
+    ],
+)
+def test_tells_what_it_was_asked_for(huaweicloud: Any, arguments: Any, expected: list[str]) -> None:
+    """Name, queue and owner are patterns, and the end can be of one kind."""
+
+    def end() -> None:
+        huaweicloud.job("dli_batch", "b1", "success", name="etl-1", queue="q1", owner="ann")
+        huaweicloud.job("dli_batch", "b2", "success", name="etl-2", queue="q2", owner="ann")
+        huaweicloud.job("dli_batch", "b3", "dead", name="other", queue="q2", owner="bob")
+
+    assert expected == told(watch(huaweicloud, 0.5, end, **arguments))
+
+
+def test_watermark_bridges_a_restart(huaweicloud: Any) -> None:
+    """An end that comes while no triggerer runs is told by the next, and none is told again."""
+    store = Store()
+    huaweicloud.job("dli_batch", "b1", "running")
+    huaweicloud.job("dli_batch", "b2", "running")
+
+    assert ["b1"] == told(watch(huaweicloud, 0.6, ends(huaweicloud, "b1"), store=store))
+    ends(huaweicloud, "b2", "b3")()
+    assert ["b2", "b3"] == told(watch(huaweicloud, 0.6, store=store))
+    assert [] == told(watch(huaweicloud, 0.6, store=store))
+
+
+def test_watermark_of_something_else_begins_anew(huaweicloud: Any) -> None:
+    """What cannot be read as a watermark is no reason to fail."""
+    store = Store()
+    watch(huaweicloud, 0.3, store=store)
+    (name,) = store.values
+    store.values[name] = {"since": "?"}
+
+    assert ["b1"] == told(watch(huaweicloud, 0.5, ends(huaweicloud, "b1"), store=store))
+    assert "b1" in store.values[name]["ended"]
+
+
+def test_list_is_not_believed(huaweicloud: Any) -> None:
+    """A job that the list shows as over is over when its own endpoint says so."""
+
+    def begin() -> None:
+        huaweicloud.batch_list.lies = {"b1": "success"}
+        huaweicloud.job("dli_batch", "b1", "running")
+
+    def end() -> None:
+        assert 2 <= sum("/b1/" in record.path for record in huaweicloud.requests)
+        ends(huaweicloud, "b1", state="dead")()
+
+    (event,) = watch(huaweicloud, 0.8, begin, end)
+    assert ("b1", "dead") == (event["status"]["job_id"], event["status"]["state"])
+
+
+def test_job_that_left_the_list_is_asked_about(huaweicloud: Any) -> None:
+    """A job that goes on and is not shown any more is not lost."""
+    huaweicloud.job("dli_batch", "b1", "running")
+
+    def hide() -> None:
+        huaweicloud.batch_list.hidden.add("b1")
+        ends(huaweicloud, "b1")()
+
+    assert ["b1"] == told(watch(huaweicloud, 0.6, hide))
+
+
+def test_outage_is_waited_out(huaweicloud: Any) -> None:
+    """Errors of the list and of a job end nothing, and lose nothing."""
+    huaweicloud.job("dli_batch", "b1", "running")
+
+    def away() -> None:
+        huaweicloud.batch_list.answer = 500
+        ends(huaweicloud, "b1")()
+
+    def back() -> None:
+        huaweicloud.batch_list.answer = None
+
+    assert ["b1"] == told(watch(huaweicloud, 0.6, away, back))
+
+
+@pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")
+@pytest.mark.parametrize("held_up", [0.0, 2.0])
+def test_watchers_share_the_reading(huaweicloud: Any, held_up: float) -> None:
+    """However many watch a connection, the list is read once in an interval, and watermarks are stored after events."""
+    from airflow.triggers.shared_stream import SharedStreamManager
+
+    stores = [Store(delay=held_up) for _ in range(5)]
+    events: list[Any] = []
+
+    async def follow(manager: Any, number: int) -> None:
+        watcher = DliBatchWatcher(owner=None, name=f"*{number}*", poke_interval=0.5)
+        watcher.asset_state_store = stores[number]  # type: ignore[assignment]
+        key = watcher.shared_stream_key()
+        stream = manager.subscribe(trigger_id=number, trigger=watcher, key=key)
+        async for event in watcher.filter_shared_stream(stream):
+            seq = manager.bind_pending_event(trigger_id=number, key=key)
+            events.append((event.payload, dict(stores[number].values)))
+            asyncio.get_running_loop().call_later(0.2, manager.confirm_persisted, [seq])
+
+    async def main() -> None:
+        manager = SharedStreamManager()
+        tasks = [asyncio.create_task(follow(manager, number)) for number in range(5)]
+        while not huaweicloud.requests:  # noqa: ASYNC110  # the fake tells nobody
+            await asyncio.sleep(0.05)
+        began.append(time.time())
+        await asyncio.sleep(0.3)
+        for number in range(5):
+            huaweicloud.job("dli_batch", f"b{number}", "success", name=f"n{number}")
+        while len(events) < 5:  # noqa: ASYNC110  # likewise
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1.5)
+        for task in tasks:
+            task.cancel()
+        await manager.stop_all()
+
+    began: list[float] = []
+    asyncio.run(main())
+    lists = sum(record.path.endswith("/batches") for record in huaweicloud.requests)
+    assert ["b0", "b1", "b2", "b3", "b4"] == told([payload for payload, _ in events])
+    # Now and then one more, for a watcher that was held up and asks for older jobs than the others.
+    assert lists <= (time.time() - began[0]) / 0.5 + 4
+    for (payload, before), store in zip(events, stores, strict=True):
+        job_id = payload["status"]["job_id"]
+        (after,) = store.values.values()
+        assert job_id in after["ended"]
+        assert all(job_id not in mark["ended"] for mark in before.values())
+
+
+def test_what_a_list_repeats_is_logged_once(huaweicloud: Any, caplog: Any) -> None:
+    """An error that lasts is one line, and its end another."""
+    huaweicloud.batch_list.answer = 403
+
+    def back() -> None:
+        huaweicloud.batch_list.answer = None
+
+    with caplog.at_level("INFO"):
+        watch(huaweicloud, 0.7, back)
+    lines = [record.message for record in caplog.records if record.message.startswith("Watching goes on")]
+    assert 2 == len(lines)
+    assert "dli:jobs:list" in lines[0] or "403" in lines[0]
+
+
+def test_ends_beyond_a_page_and_a_short_total(huaweicloud: Any) -> None:
+    """However the list is cut into pages, and whatever it says of its length, no end is missed, and none told twice."""
+    huaweicloud.batch_list.max_rows = 7
+    names = [f"b{number:02d}" for number in range(40)]
+    for name in names:
+        huaweicloud.job("dli_batch", name, "running")
+
+    assert names == told(watch(huaweicloud, 1.5, ends(huaweicloud, *names)))
+
+
+def test_remembers_all_that_a_reading_can_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ended jobs are forgotten only when no reading can show them."""
+    monkeypatch.setattr(core_ends, "_MOST_PAGES", 2)
+    seen = core_ends.Ends(0.0, begun=True)
+    rows = [{"id": f"b{number}", "state": "success", "create_time": number * 1000} for number in range(150)]
+    for job_id in seen.take(rows, core_ends.Matches()):
+        seen.settle(job_id)
+
+    assert 150 == len(seen.ended)
+    assert [] == seen.take(rows, core_ends.Matches())
+    assert [] == core_ends.Ends.from_dict(json.loads(json.dumps(seen.to_dict())), 0.0).take(rows, core_ends.Matches())
+
+
+def requests(events: list[Any]) -> list[tuple[str, str, int]]:
+    """Return which requests ended, how, and with how many jobs."""
+    return sorted((event["request_id"], event["outcome"], len(event["statuses"])) for event in events)
+
+
+def cph(cloud: Any, request_id: str, *states: int) -> None:
+    """Put the jobs of a request into states."""
+    for number, state in enumerate(states):
+        cloud.job("cph_job", f"{request_id}c{number}", state, request_id=request_id)
+
+
+def test_request_is_told_once_when_all_its_jobs_are_over(huaweicloud: Any) -> None:
+    """Not when the first fails; and not again after a restart."""
+    store = Store()
+    cph(huaweicloud, "r1", 1, 1, 1)
+    cph(huaweicloud, "r2", 1, 2)
+    how: Any = {"kind": CphRequestWatcher, "request_id": ["r1", "r2"], "expected_jobs": {"r1": 3, "r2": 2}}
+
+    def some() -> None:
+        cph(huaweicloud, "r1", 2, -1, 1)
+
+    def more() -> None:
+        cph(huaweicloud, "r1", 2, -1, 2)
+
+    assert [] == watch(huaweicloud, 0.6, some, store=store, **how)
+    (event,) = watch(huaweicloud, 0.6, more, store=store, **how)
+    assert [("r1", "failure", 3)] == requests([event])
+    assert {"total": 3, "succeeded": 2, "failed": 1, "in_progress": 0} == event["counts"]
+    cph(huaweicloud, "r2", 2, 2)
+    assert [("r2", "success", 2)] == requests(watch(huaweicloud, 0.6, store=store, **how))
+    asked = len(huaweicloud.requests)
+    with pytest.raises(TimeoutError):
+        watch_idle(huaweicloud, store, how)
+    assert asked == len(huaweicloud.requests)
+
+
+def watch_idle(cloud: Any, store: Store, how: dict[str, Any]) -> None:
+    """Run a watcher that has nothing left to ask."""
+    arguments = {name: value for name, value in how.items() if name != "kind"}
+    watcher = CphRequestWatcher(poke_interval=0.1, **arguments)
+    watcher.asset_state_store = store  # type: ignore[assignment]
+
+    async def first() -> Any:
+        return await asyncio.wait_for(anext(watcher.run()), 0.6)
+
+    asyncio.run(first())
+
+
+def test_request_of_unknown_size_is_not_over_at_once(huaweicloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that is not complete yet looks like one that is; and one that knows nothing may come to know it."""
+    monkeypatch.setattr(request_ends, "GRACE", 2.5)
+
+    def first() -> None:
+        cph(huaweicloud, "r1", 2)
+
+    def second() -> None:
+        cph(huaweicloud, "r1", 2, 2)
+
+    events = watch(huaweicloud, 0.3, first, second, kind=CphRequestWatcher, request_id="r1")
+    assert [] == events
+    events = watch(huaweicloud, 4.0, kind=CphRequestWatcher, request_id="r1", ends="success")
+    assert [("r1", "success", 2)] == requests(events)
+
+
+def test_one_bad_request_keeps_no_other(huaweicloud: Any, caplog: Any) -> None:
+    """What is wrong with one is logged, and the others are told."""
+    cph(huaweicloud, "r1", 1)
+    how: Any = {"kind": CphRequestWatcher, "request_id": ["none", "r1"], "expected_jobs": {"r1": 1, "none": 1}}
+
+    events = watch(huaweicloud, 0.6, lambda: cph(huaweicloud, "r1", 2), **how)
+    assert [("r1", "success", 1)] == requests(events)
+
+
+def test_rejected_phones_are_failures(huaweicloud: Any) -> None:
+    """The reply to the submission tells what no list shows."""
+    answer = {"request_id": "r1", "jobs": [{"job_id": "r1c0"}, {"phone_id": "p9", "error_code": "CPS.0004"}]}
+    cph(huaweicloud, "r1", 1)
+    how: Any = {"kind": CphRequestWatcher, "request_id": "r1", "expected_jobs": {"r1": answer}}
+
+    (event,) = watch(huaweicloud, 0.6, lambda: cph(huaweicloud, "r1", 2), **how)
+    assert ("failure", "CPS.0004") == (event["outcome"], event["statuses"][-1]["error_code"])
+
+
+@pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")
+def test_requests_of_several_watchers_are_read_together(huaweicloud: Any) -> None:
+    """Forty requests that go on cost two calls in an interval."""
+    from airflow.triggers.shared_stream import SharedStreamManager
+
+    for number in range(40):
+        cph(huaweicloud, f"r{number}", 1, 1)
+
+    async def follow(manager: Any, number: int) -> None:
+        ids = [f"r{number}", f"r{number + 20}"]
+        watcher = CphRequestWatcher(ids, expected_jobs=dict.fromkeys(ids, 2), poke_interval=0.5)
+        key = watcher.shared_stream_key()
+        async for _ in watcher.filter_shared_stream(manager.subscribe(trigger_id=number, trigger=watcher, key=key)):
+            raise AssertionError
+
+    async def main() -> tuple[int, float]:
+        manager = SharedStreamManager()
+        tasks = [asyncio.create_task(follow(manager, number)) for number in range(20)]
+        while len(huaweicloud.requests) < 40:  # noqa: ASYNC110  # the fake tells nobody
+            await asyncio.sleep(0.05)
+        began, before = time.monotonic(), len(huaweicloud.requests)
+        await asyncio.sleep(3.0)
+        assert not any(task.done() for task in tasks)
+        for task in tasks:
+            task.cancel()
+        asked = len(huaweicloud.requests) - before
+        await manager.stop_all()
+        return asked, time.monotonic() - began
+
+    asked, took = asyncio.run(main())
+    assert 4 <= asked <= 2 * (took / 0.5 + 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "error"),
+    [
+        ("DliBatchWatcher", {"ends": "badly"}, "ends must be"),
+        ("CphRequestWatcher", {"request_id": "r1", "ends": "badly"}, "ends must be"),
+        ("CphRequestWatcher", {"request_id": ["../x"]}, "request_id must be"),
+        ("CphRequestWatcher", {"request_id": "r1", "expected_jobs": {"r1": "many"}}, "expected_jobs must be"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_the_dag_file(kind: str, arguments: Any, error: str) -> None:
+    """What can be no end is an error where the DAG is parsed."""
+    from airflow_provider_hwstatus.triggers import watchers
+
+    with pytest.raises((ValueError, HwStatusError), match=error):
+        getattr(watchers, kind)(**arguments)
