@@ -85,9 +85,11 @@ def states() -> str:
 #: What the reference shows: a module, and the names of it that are meant to be used.
 REFERENCE = {
     "sensors.dli": ("DliBatchSensor", "DliSessionSensor"),
-    "sensors.cph": ("CphJobSensor",),
+    "sensors.cph": ("CphJobSensor", "CphRequestSensor"),
     "sensors.base": ("JobStatusSensor",),
     "triggers.job_status": ("JobStatusTrigger",),
+    "triggers.cph_request": ("CphRequestTrigger",),
+    "triggers.watchers": ("DliBatchWatcher", "CphRequestWatcher"),
     "hooks.hwstatus": ("HwStatusHook",),
     "core.status": ("JobStatus",),
     "core.explaining": ("Explanation",),

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from airflow_provider_hwstatus.core import errors
 
 _PERMISSION = (
-    "give the user dli:jobs:get (DLI), cph:jobs:get (CPH) or cph:jobs:list (CPH requests) in this project, or use "
-    "another user's key"
+    "give the user dli:jobs:get (DLI; to watch for batches dli:jobs:list), cph:jobs:get (CPH) or cph:jobs:list (CPH "
+    "requests) in this project, or use another user's key"
 )
 _PASSES = "nothing, as it passes by itself; if it lasts, tell Huawei Cloud's support the request id"
 _OURS = (

@@ -72,8 +72,9 @@ class StartsInTriggerer:
         own = all(
             getattr(type(sensor), name) is getattr(self._owner, name) for name in ("execute_complete", "post_execute")
         )
-        more = (sensor.outlets, getattr(sensor, "_post_execute_hook", None), getattr(sensor, "multiple_outputs", False))
-        return own and not any((*more, getattr(sensor, "returns_dag_result", False)))
+        # Airflow 3.3 calls on_success_callback on workers alone, and none of the others has a place here, either.
+        more = ("outlets", "on_success_callback", "_post_execute_hook", "multiple_outputs", "returns_dag_result")
+        return own and not any(getattr(sensor, name, None) for name in more)
 
 
 def _encoded(name: str, value: Any) -> Any:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -21,6 +22,11 @@ import airflow_provider_hwstatus
 
 #: Settings of whoever runs this that must not reach the throw-away Airflow.
 _FOREIGN = ("AIRFLOW_", "_AIRFLOW_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+AIRFLOW_3 = int(version("apache-airflow").split(".")[0]) >= 3
+
+#: Example DAGs that Airflow 2 cannot load.
+_ONLY_AIRFLOW_3 = ("example_watchers.py",)
 
 # Airflow calls this with every task that it loads: the example DAGs have intervals for real jobs, too long for a demo.
 _POLICY = """\
@@ -64,7 +70,8 @@ class Home:
         self.log_path = self.path / "airflow.log"
         self._log: IO[bytes] = self.log_path.open("wb")
         self._processes: list[subprocess.Popen[str]] = []
-        shutil.copytree(find_example_dags(), self.dags, ignore=shutil.ignore_patterns("__pycache__"))
+        left_out = shutil.ignore_patterns("__pycache__", *(() if AIRFLOW_3 else _ONLY_AIRFLOW_3))
+        shutil.copytree(find_example_dags(), self.dags, ignore=left_out)
         (self.path / "tmp").mkdir()
         self._write("config/airflow_local_settings.py", _POLICY.format(seconds=poke_interval))
         self._write("bin/airflow", _AIRFLOW.format(python=sys.executable)).chmod(0o700)

@@ -12,7 +12,20 @@ from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 from airflow_provider_hwstatus.testing.wire import Record, Step
 
 #: The example DAGs, in the order in which they are run.
-DAGS = ("example_dli_batch", "example_dli_session", "example_cph_job", "example_many_jobs", "example_failures")
+DAGS = (
+    "example_dli_batch",
+    "example_dli_session",
+    "example_cph_job",
+    "example_many_jobs",
+    "example_no_worker",
+    "example_failures",
+)
+
+#: Those that a job's end runs; they are there from Airflow 3 on.
+WATCHING_DAGS = ("example_batch_ended", "example_request_ended")
+
+#: The CPH request that one of them watches.
+WATCHED_REQUEST = "5d0f7b3a9c124e6ab8f1c27e46d09b35"
 
 #: Airflow's state of each task that does not end well, by DAG and task.
 BAD_ENDS = {
@@ -67,8 +80,11 @@ PARTS = (
         Part(DLI_BATCH, f"1b0c6a54-0f5e-4c0b-9a57-52f1c3d0e80{n}", ("starting", "running", "success"))
         for n in (1, 2, 3)
     ),
+    *(Part(DLI_BATCH, f"c3a7e5f1-0d29-4b86-8e14-7f2b9d6a5c0{n}", ("starting", "running", "success")) for n in (1, 2)),
     Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110001", (1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
     Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110002", (1, 1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
+    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110011", (1, 2), request_id=WATCHED_REQUEST),
+    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110012", (1, 1, -1), request_id=WATCHED_REQUEST),
     Part(
         DLI_BATCH,
         "d2f6c8e1-94ab-4f07-b5c3-6a7e80d91f24",

@@ -50,15 +50,15 @@ class DliBatchWatcher(Watcher):
         self.owner = owner
         self.ends = one_of("ends", ends, _ENDS)
 
-    def watched(self) -> dict[str, Any]:
+    def _watched(self) -> dict[str, Any]:
         """Return the arguments that say what is watched."""
         return {"name": self.name, "queue": self.queue, "owner": self.owner, "ends": self.ends}
 
-    async def watch(self) -> Watch:
+    async def _watch(self) -> Watch:
         """Begin, or go on where the mark says."""
-        arguments = json.dumps(self.watched() | self.place(), sort_keys=True)
+        arguments = json.dumps(self._watched() | self._place(), sort_keys=True)
         mark = f"hwstatus_{hashlib.sha256(arguments.encode()).hexdigest()[:16]}"
-        seen = Ends.from_dict(await self.kept(mark), time.time())
+        seen = Ends.from_dict(await self._kept(mark), time.time())
         return _Batches(mark, seen, Matches(name=self.name, queue=self.queue, owner=self.owner), self.ends)
 
 
@@ -121,15 +121,15 @@ class CphRequestWatcher(Watcher):
         self.ends = one_of("ends", ends, _ENDS)
         self._requests()
 
-    def watched(self) -> dict[str, Any]:
+    def _watched(self) -> dict[str, Any]:
         """Return the arguments that say what is watched."""
         return {"request_id": self.request_id, "expected_jobs": self.expected_jobs, "ends": self.ends}
 
-    async def watch(self) -> Watch:
+    async def _watch(self) -> Watch:
         """Begin, or go on where the marks say."""
         requests = self._requests()
         for request in requests:
-            request.remember(await self.kept(request.mark), time.time())
+            request.remember(await self._kept(request.mark), time.time())
         return _Requests(requests, self.ends)
 
     def _requests(self) -> list[RequestEnd]:

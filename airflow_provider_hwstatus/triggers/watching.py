@@ -149,33 +149,33 @@ class Watcher(BaseEventTrigger):
         self.region = region
         self.project_id = project_id
         self.poke_interval = poke_interval
-        self._kept: dict[str, object] = {}
+        self._stored: dict[str, object] = {}
         self._said: type = type(None)
 
     @abstractmethod
-    def watched(self) -> dict[str, Any]:
+    def _watched(self) -> dict[str, Any]:
         """Return the arguments that say what is watched."""
 
     @abstractmethod
-    async def watch(self) -> Watch:
+    async def _watch(self) -> Watch:
         """
         Begin, or go on where :attr:`asset_state_store` says.
 
         :raises ConfigurationError: An argument cannot be one.
         """
 
-    def place(self) -> dict[str, Any]:
+    def _place(self) -> dict[str, Any]:
         """Return the arguments that say where it is watched."""
         return {"hwstatus_conn_id": self.hwstatus_conn_id, "region": self.region, "project_id": self.project_id}
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
-        arguments = self.watched() | self.place() | {"poke_interval": self.poke_interval}
+        arguments = self._watched() | self._place() | {"poke_interval": self.poke_interval}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     def shared_stream_key(self) -> Hashable | None:
         """Return what watchers have in common that read together; asked by Airflow 3.3."""
-        return ("hwstatus", *self.place().values(), self.poke_interval)
+        return ("hwstatus", *self._place().values(), self.poke_interval)
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
@@ -236,12 +236,12 @@ class Watcher(BaseEventTrigger):
         """Begin once what was seen before can be read: to begin anew would lose ends."""
         while True:
             try:
-                return await self.watch()
+                return await self._watch()
             except Exception as error:  # noqa: BLE001  # an API server that is away comes back
                 _log.warning("What this watcher has seen could not be read: %s", str(error) or type(error).__name__)
             await asyncio.sleep(SETTLING)
 
-    async def kept(self, name: str) -> object:
+    async def _kept(self, name: str) -> object:
         """Return the mark that was stored under a name; None if there is none, or no place for it."""
         store = self._store()
         return None if store is None else await store.aget(name)
@@ -249,9 +249,9 @@ class Watcher(BaseEventTrigger):
     async def _keep(self, marks: Mapping[str, object]) -> None:
         store = self._store()
         for name, mark in marks.items():
-            if store is not None and mark != self._kept.get(name):
+            if store is not None and mark != self._stored.get(name):
                 await store.aset(name, mark)
-                self._kept[name] = mark
+                self._stored[name] = mark
 
     def _store(self) -> Any:
         """Return the state store of the asset; of several, one tells for all: they get the same events."""

@@ -14,6 +14,7 @@ from airflow_provider_hwstatus.core.auth import LOGINS
 from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
+from airflow_provider_hwstatus.testing.home import AIRFLOW_3
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = runpy.run_path(str(DOCS / "generate.py"))["PAGES"]
@@ -29,6 +30,8 @@ def test_every_connection_field_is_documented():
 @pytest.mark.parametrize("page", PAGES)
 def test_generated_page_is_what_the_code_says(page):
     """A page that is made from the code was made from this code: else run ``python docs/generate.py``."""
+    if page == "reference.md" and not AIRFLOW_3:
+        pytest.skip("Airflow 2 cannot import the watchers")
     assert PAGES[page]() == (DOCS / page).read_text()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_hwstatus.testing import scenario
-from airflow_provider_hwstatus.testing.home import Home, find_example_dags
+from airflow_provider_hwstatus.testing.home import AIRFLOW_3, Home
 
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.testing import FakeHuaweiCloud
@@ -18,29 +20,42 @@ UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture(scope="module")
-def bag() -> Any:
+def bag() -> Iterator[Any]:
     """Return Airflow's bag of the example DAGs."""
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # before Airflow 3.2
         from airflow.models.dagbag import DagBag
-    return DagBag(find_example_dags())
+    with Home(poke_interval=30) as home:
+        yield DagBag(home.dags)
 
 
 def test_dag_files_are_imported_without_a_warning(bag: Any) -> None:
     """Airflow imports every file, and none of them makes it warn."""
     assert {} == bag.import_errors
     assert {} == dict(bag.captured_warnings)
-    assert sorted(scenario.DAGS) == sorted(bag.dag_ids)
+    there = scenario.DAGS + (scenario.WATCHING_DAGS if AIRFLOW_3 else ())
+    assert sorted(there) == sorted(bag.dag_ids)
 
 
 def test_demo_has_a_job_for_every_id(bag: Any) -> None:
     """What a wait asks about by default is what the demo plays, and nothing else."""
     given = [value for dag in bag.dags.values() for value in dag.params.dump().values()]
     asked = {one for value in given for one in (value if isinstance(value, list) else [value])}
-    requests = {part.request_id for part in scenario.PARTS if part.request_id}
+    parts = [part for part in scenario.PARTS if part.request_id != scenario.WATCHED_REQUEST]
+    requests = {part.request_id for part in parts if part.request_id}
 
-    assert asked - {UNKNOWN} == {part.job_id for part in scenario.PARTS} | requests
+    assert asked - {UNKNOWN} == {part.job_id for part in parts} | requests
+
+
+@pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 has no asset watchers")
+def test_demo_has_jobs_for_the_watchers(bag: Any) -> None:
+    """What the watching DAGs watch is played, too."""
+    watched = Path(bag.dags["example_request_ended"].fileloc).read_text()
+
+    assert scenario.WATCHED_REQUEST in watched
+    assert 2 == sum(part.request_id == scenario.WATCHED_REQUEST for part in scenario.PARTS)
+    assert any(str(part.fields.get("name")).startswith("nightly_") for part in scenario.PARTS)
 
 
 def test_bad_ends_are_those_of_tasks_that_exist(bag: Any) -> None:

@@ -139,7 +139,7 @@ def test_output_is_still_a_dependency(dag: DAG) -> None:
 
 
 @only_3_3
-@pytest.mark.parametrize("more", ["outlets", "post_execute", "execute_complete"])
+@pytest.mark.parametrize("more", ["outlets", "on_success_callback", "post_execute", "execute_complete"])
 def test_worker_comes_in_where_there_is_more_to_do(huaweicloud: Any, more: str) -> None:
     """Asset events and the sensor author's own steps are not left out for the sake of a slot."""
     from airflow.sdk import Asset
@@ -147,12 +147,13 @@ def test_worker_comes_in_where_there_is_more_to_do(huaweicloud: Any, more: str) 
     class Own(DliBatchSensor):
         pass
 
-    if more != "outlets":
+    arguments: Any = {"outlets": [Asset("a")], "on_success_callback": print}
+    given = {more: arguments[more]} if more in arguments else {}
+    if not given:
         setattr(Own, more, lambda self, context, *_, **__: None)
-    outlets = [Asset("a")] if more == "outlets" else []
     huaweicloud.job("dli_batch", "b1", "success")
 
-    event = event_of(started(Own(task_id="t", batch_id="b1", outlets=outlets, **HOW)))
+    event = event_of(started(Own(task_id="t", batch_id="b1", **given, **HOW)))
     assert "success" == event.payload["status"]["state"]
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from evidence import Evidence, Task
+from evidence import Evidence, Task, Told
 from waits import Wait
 
 #: Seconds between the worker that first asked, which sets the deadline, and the fake that saw it asking.
 FIRST_POLL_SLACK = 10.0
+
+#: Seconds before a triggerer's death in which it cannot say any more that it knows an event to be stored.
+UNMARKED = 12.0
 
 #: Seconds that a worker takes at most from Airflow's callback to the end of the task in the database.
 UNRECORDED = 5.0
@@ -31,6 +35,7 @@ class Outcome:
     :param epoch: Seconds since 1970 at which the jobs began to take their steps.
     :param tasks: At the end.
     :param kills: What was killed, and when in seconds since 1970.
+    :param watched: Whether there are watchers.
     """
 
     waits: list[Wait]
@@ -38,6 +43,12 @@ class Outcome:
     epoch: float
     tasks: dict[str, Task]
     kills: list[tuple[str, float]]
+    watched: bool
+
+    @property
+    def deaths(self) -> list[float]:
+        """When a triggerer was killed."""
+        return [time for name, time in self.kills if name.startswith("triggerer")]
 
     def due(self, wait: Wait) -> float:
         """Return when a wait must end at the earliest: with its job, or at the deadline that it began with."""
@@ -102,12 +113,12 @@ def verdicts(outcome: Outcome) -> Iterator[str]:
 
 
 def once(outcome: Outcome) -> Iterator[str]:
-    """Every wait has one end, and no retry."""
+    """Every wait has one end, and no retry; Airflow calls back with it on a worker, where one has to do with it."""
     ends = outcome.ends()
     for wait in outcome.waits:
-        found = ends.get(wait.task_id, [])
-        if found != [wait.state]:
-            yield f"{wait.task_id} was called back with {found}, not {[wait.state]}"
+        found, wanted = ends.get(wait.task_id, []), [] if wait.alone else [wait.state]
+        if found != wanted:
+            yield f"{wait.task_id} was called back with {found}, not {wanted}"
 
 
 def returned(outcome: Outcome) -> Iterator[str]:
@@ -142,7 +153,9 @@ def punctual(outcome: Outcome) -> Iterator[str]:
     """No wait ends before its job does, or before the deadline that it began with."""
     for wait in outcome.waits:
         delay = outcome.delays[wait.task_id]
-        if delay < (0.0 if wait.ends_at is not None else -FIRST_POLL_SLACK):
+        # A wait that begins in the triggerer has its deadline before it asks for the first time.
+        slack = FIRST_POLL_SLACK + (wait.poke_interval if wait.mode == "started" else 0.0)
+        if delay < (0.0 if wait.ends_at is not None else -slack):
             yield f"{wait.task_id} ended {-delay:.1f} s too early"
 
 
@@ -159,12 +172,41 @@ def deadlines(outcome: Outcome) -> Iterator[str]:
 
 def nothing_left(outcome: Outcome) -> Iterator[str]:
     """No trigger is left."""
-    for (count,) in outcome.evidence.query("select count(*) from trigger"):
+    for (count,) in outcome.evidence.query("select count(*) from trigger where classpath not like '%Watcher'"):
         if count:
             yield f"{count} triggers are left"
 
 
-ALL = (verdicts, once, returned, messages, punctual, deadlines, nothing_left)
+def without_worker(outcome: Outcome) -> Iterator[str]:
+    """A wait that begins in the triggerer and ends well has never been on a worker; all others have."""
+    begun = outcome.evidence.begun_on_workers()
+    for wait in outcome.waits:
+        if wait.alone == (wait.task_id in begun):
+            yield f"{wait.task_id} has {'' if wait.alone else 'not '}been on a worker"
+
+
+def watched(outcome: Outcome) -> Iterator[str]:
+    """Watchers tell each end, not before it, and once; again at most if a triggerer was killed right after it."""
+    if not outcome.watched:
+        return
+    told = defaultdict[tuple[str, str], list[Told]](list)
+    for one in outcome.evidence.told():
+        told[one.asset, one.subject].append(one)
+    wanted = {key: wait for wait in outcome.waits for key in wait.watched_by}
+    for key in wanted.keys() | told.keys():
+        first, *again = told[key] or [None]
+        wait = wanted.get(key)
+        if wait is None or first is None:
+            yield f"{key} was {'not told' if wait else 'told'}"
+        elif (first.outcome, first.state) != (wait.outcome, wait.job_state):
+            yield f"{key} was told as {first.outcome} and {first.state}, not as {wait.outcome} and {wait.job_state}"
+        elif first.time < outcome.due(wait):
+            yield f"{key} was told {outcome.due(wait) - first.time:.1f} s too early"
+        elif again and not any(0 <= death - first.time < UNMARKED for death in outcome.deaths):
+            yield f"{key} was told {1 + len(again)} times"
+
+
+ALL = (verdicts, once, returned, messages, punctual, deadlines, nothing_left, without_worker, watched)
 
 
 def texts(evidence: Evidence, dump: str) -> dict[str, str]:

@@ -41,13 +41,13 @@ def add_jobs(cloud: FakeHuaweiCloud, clock: Clock, folder: Path) -> None:
     epoch = folder / "epoch"
     if not epoch.exists():
         for wait in jobs:
-            cloud.job(wait.kind, wait.job_id, wait.steps()[0])
+            cloud.job(wait.kind, wait.job_id, wait.steps()[0], request_id=wait.request_id)
     while not epoch.exists():
         time.sleep(0.1)
     clock.pinned.time = float(epoch.read_text())
     for wait in jobs:
         fields = CPH_ERROR if wait.kind == "cph_job" and wait.verdict != "well" else {}
-        cloud.job(wait.kind, wait.job_id, seconds=wait.steps(), **fields)
+        cloud.job(wait.kind, wait.job_id, seconds=wait.steps(), request_id=wait.request_id, **fields)
     del clock.pinned.time
 
 

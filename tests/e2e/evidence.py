@@ -23,6 +23,27 @@ _TASKS = """
 select task_id, state, try_number, extract(epoch from start_date)::float, extract(epoch from end_date)::float
 from task_instance where dag_id like 'waits%'
 """
+_ON_WORKERS = "select task_id from task_instance where dag_id like 'waits%' and coalesce(hostname, '') <> ''"
+_TOLD = """
+select a.name, e.extra, extract(epoch from e.timestamp)::float from asset_event e join asset a on a.id = e.asset_id
+order by e.id
+"""
+
+
+@dataclass(frozen=True)
+class Told:
+    """
+    An end that a watcher told.
+
+    :param subject: The batch's or the request's id.
+    :param time: Seconds since 1970.
+    """
+
+    asset: str
+    subject: str
+    state: str
+    outcome: str
+    time: float
 
 
 @dataclass(frozen=True)
@@ -88,6 +109,27 @@ class Evidence:
         """Return what the tasks returned, by name."""
         values = dict(self.query("select task_id, value from xcom where dag_id like 'waits%' and key = 'return_value'"))
         return {task_id: _decoded(value) for task_id, value in values.items()}
+
+    def told(self) -> list[Told]:
+        """Return what the watchers told, in order."""
+        found = []
+        for asset, extra, time in self.query(_TOLD):
+            payload = _decoded(extra)["payload"]
+            status = payload.get("status") or payload["statuses"][0]
+            subject, outcome = payload.get("request_id") or status["job_id"], payload.get("outcome")
+            found.append(Told(asset, subject, status["state"], outcome or status["outcome"], time))
+        return found
+
+    def begun_on_workers(self) -> set[str]:
+        """Return the tasks that have been on a worker: it logs, and it leaves its name."""
+        named = {task_id for (task_id,) in self.query(_ON_WORKERS)}
+        return named | {
+            part.removeprefix("task_id=")
+            for file in (self.folder / "logs").rglob("attempt=*.log")
+            if ".trigger." not in file.name
+            for part in file.parts
+            if part.startswith("task_id=")
+        }
 
     def ends(self) -> dict[str, list[dict[str, Any]]]:
         """Return the verdicts that Airflow called back with, by task."""

@@ -58,6 +58,8 @@ def table(
         "polls": str(sum(map(len, outcome.evidence.polls().values()))),
         "triggers moved": f"{_moved(outcome)} of {_deferred(outcome)} to another triggerer at least once",
         "started more than once": _again(outcome),
+        "never on a worker": f"{_alone(outcome)} of {_begun_there(outcome)} that begin in the triggerer",
+        "told by watchers": _told(outcome),
         "ended before asking": ", ".join(sorted(end["task_id"] for end in outcome.never_asked)) or "none",
         "longest delay": f"{delays[slowest]:.1f} s ({slowest}); median {_median(list(delays.values())):.1f} s",
         "longest delay by verdict": ", ".join(
@@ -94,11 +96,30 @@ def _searched(search: Search) -> str:
 
 
 def _deferred(outcome: Outcome) -> int:
-    return sum(wait.mode == "deferrable" for wait in outcome.waits)
+    return sum(wait.mode in waits.MODES for wait in outcome.waits)
 
 
 def _moved(outcome: Outcome) -> int:
     return sum(len(found) > 1 for found in outcome.evidence.triggerers.values())
+
+
+def _begun_there(outcome: Outcome) -> int:
+    return sum(wait.mode == "started" for wait in outcome.waits)
+
+
+def _alone(outcome: Outcome) -> int:
+    begun = outcome.evidence.begun_on_workers()
+    return sum(wait.mode == "started" and wait.task_id not in begun for wait in outcome.waits)
+
+
+def _told(outcome: Outcome) -> str:
+    if not outcome.watched:
+        return "nothing: there are none"
+    due = {key: outcome.due(wait) for wait in outcome.waits for key in wait.watched_by}
+    told = outcome.evidence.told()
+    delays = [one.time - due[one.asset, one.subject] for one in told if (one.asset, one.subject) in due]
+    again = len(told) - len({(one.asset, one.subject) for one in told})
+    return f"{len(told)} ends, {again} of them again; median {_median(delays):.1f} s, longest {max(delays):.1f} s"
 
 
 def _again(outcome: Outcome) -> str:

@@ -53,7 +53,7 @@ class Plan:
 
 NEWEST = Plan(
     count=200,
-    modes=("deferrable",),
+    modes=("deferrable", "deferrable", "started"),
     span=150,
     timeout=110,
     parallelism=4,
@@ -103,6 +103,7 @@ class Run:
     evidence: Evidence
     waits: list[waits.Wait]
     loads: list[float] = field(default_factory=list)
+    watched: bool = AIRFLOW >= (3, 3)
 
     def prepare(self, components: tuple[str, ...]) -> None:
         """Start everything."""
@@ -112,6 +113,8 @@ class Run:
         (self.stack.home.path / "config/airflow_local_settings.py").unlink()  # it sets every poke_interval
         for number in range(math.ceil(len(self.waits) / SHARE)):
             shutil.copy(HERE / "waits_dag.py", self.stack.home.dags / f"waits_{number}.py")
+        if self.watched:
+            shutil.copy(HERE / "watched_dag.py", self.stack.home.dags)
         self.stack.start("cloud")
         self.stack.log("make the database")
         self.stack.airflow("db", "migrate")
@@ -140,13 +143,22 @@ class Run:
 
     def all_wait(self) -> bool:
         """Whether each job was asked about, and each wait that can be has been deferred."""
-        deferrable = {wait.task_id for wait in self.waits if wait.mode == "deferrable"}
+        deferrable = {wait.task_id for wait in self.waits if wait.mode in waits.MODES}
         return self.evidence.triggers.keys() >= deferrable and len(self.evidence.polls()) == len(self.waits)
 
     def all_ended(self) -> bool:
-        """Whether each task has its final state."""
+        """Whether each task has its final state, and all that is watched was told."""
         tasks = self.evidence.tasks()
-        return len(tasks) == len(self.waits) and all(task.state in ENDED for task in tasks.values())
+        ended = len(tasks) == len(self.waits) and all(task.state in ENDED for task in tasks.values())
+        return ended and self.untold() == set()
+
+    def untold(self) -> set[tuple[str, str]]:
+        """Return which ends watchers have not told yet."""
+        if not self.watched:
+            return set()
+        return {key for wait in self.waits for key in wait.watched_by} - {
+            (one.asset, one.subject) for one in self.evidence.told()
+        }
 
     def disturb(self, epoch: float) -> None:
         """Do what the plan says at its times, for as long as it has something to say."""
@@ -165,9 +177,9 @@ class Run:
         file.with_suffix(".new").rename(file)
         self.disturb(epoch)
         self.until("all have ended", self.all_ended, END_TIMEOUT)
-        time.sleep(3.0)  # for whatever might end twice
+        time.sleep(10.0)  # for whatever might end twice
         self.sample()
-        return checks.Outcome(self.waits, self.evidence, epoch, self.evidence.tasks(), self.stack.kills)
+        return checks.Outcome(self.waits, self.evidence, epoch, self.evidence.tasks(), self.stack.kills, self.watched)
 
 
 def known(evidence: Evidence) -> set[str]:
@@ -202,6 +214,7 @@ def run(plan: Plan) -> list[str]:
             print(report.table(outcome, plan.events, looks, this.loads, time.time() - started))
         except (TimeoutError, ChildProcessError) as error:
             wrong = [str(error), *report.unfinished(made, this.evidence)]
+            wrong += [f"not told: {asset} {subject}" for asset, subject in sorted(this.untold())]
         finally:
             stack.stop()
         if wrong:

@@ -32,6 +32,9 @@ VERDICTS = ("well", "badly", "well", "well", "optional", "refused", "badly", "we
 #: Airflow's state of a task, by its verdict.
 STATES = {"well": "success", "badly": "failed", "optional": "skipped", "refused": "skipped", "late": "failed"}
 
+#: Arguments of the waits in the triggerer: those that begin on a worker, and those that begin there, too.
+MODES = {"deferrable": {"deferrable": True}, "started": {"deferrable": True, "start_from_trigger": True}}
+
 _GOLDEN_RATIO = 0.618034
 
 
@@ -44,6 +47,7 @@ class Wait:
     :param ends_at: Seconds from the time at which all wait to the job's end; None if it has none.
     :param timeout: Seconds for the whole wait.
     :param poke_interval: Seconds between two questions.
+    :param request_id: The CPH request that the job is of, if it is watched.
     """
 
     task_id: str
@@ -55,6 +59,7 @@ class Wait:
     ends_at: float | None
     timeout: float
     poke_interval: float
+    request_id: str | None = None
 
     @property
     def state(self) -> str:
@@ -68,10 +73,15 @@ class Wait:
         return str({"well": good, "late": running[-1], "refused": "HTTP 403"}.get(self.verdict, bad))
 
     @property
+    def alone(self) -> bool:
+        """Whether the wait has nothing to do with a worker."""
+        return self.mode == "started" and self.verdict == "well"
+
+    @property
     def sensor(self) -> tuple[str, dict[str, object]]:
         """The sensor's class and arguments."""
         name, arguments, *_ = KINDS[self.kind]
-        modes = {"deferrable": {"deferrable": True}}.get(self.mode, {"deferrable": False, "mode": self.mode})
+        modes = MODES.get(self.mode, {"deferrable": False, "mode": self.mode})
         return name, {
             "task_id": self.task_id,
             **{key: value.format(id=self.job_id) for key, value in arguments.items()},
@@ -81,8 +91,25 @@ class Wait:
             "poke_interval": self.poke_interval,
             "soft_fail": self.verdict == "optional",
             "never_fail": self.verdict == "refused",
+            # With it, a wait that began in the triggerer would end on a worker.
+            **({"on_success_callback": None} if self.mode == "started" else {}),
             "priority_weight": 1 if self.verdict == "late" else 10,  # those with a deadline begin last
         }
+
+    @property
+    def outcome(self) -> str:
+        """How the job ends."""
+        return "success" if self.verdict == "well" else "failure"
+
+    @property
+    def watched_by(self) -> list[tuple[str, str]]:
+        """The assets that are told of the job's end, each with what it calls it."""
+        if self.verdict in {"late", "refused"}:
+            return []
+        if self.kind == "dli_batch":
+            assets = ["batches"] if self.verdict == "well" else ["batches", "dead_batches"]
+            return [(asset, self.job_id) for asset in assets]
+        return [("requests", self.request_id)] if self.request_id else []
 
     def steps(self) -> dict[float, str | int]:
         """Return what the job does from which second on."""
@@ -107,17 +134,19 @@ def make_waits(count: int, modes: Iterable[str], span: float, timeout: float) ->
         verdict = VERDICTS[number % 10]
         if verdict == "late" and mode == "poke":  # begins anew, deadline and all, when its worker is killed
             verdict = "well"
+        job_id = str(uuid.uuid5(uuid.NAMESPACE_OID, str(number)))
         waits.append(
             Wait(
                 task_id=f"{kind}_{mode}_{verdict}_{number:03}",
                 kind=kind,
-                job_id=str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))),
+                job_id=job_id,
                 mode=mode,
                 login=LOGINS[(number + number // 10) % len(LOGINS)],
                 verdict=verdict,
                 ends_at=None if verdict == "late" else round(5 + number * _GOLDEN_RATIO % 1 * span, 1),
                 timeout=timeout if verdict == "late" else 3600.0,
                 poke_interval=25.0 if mode == "reschedule" else 10.0,  # a process each time
+                request_id=f"r-{job_id}" if kind == "cph_job" and verdict != "refused" else None,
             )
         )
     return waits

@@ -1,0 +1,71 @@
+"""
+Two DAGs that a job's end starts, so that no task waits for it. For Airflow 3.3; Airflow 2 cannot load this file.
+
+Whoever submits a batch whose name begins with ``nightly_``: when it ends, ``example_batch_ended`` runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import Asset, AssetWatcher, dag, task
+
+from airflow_provider_hwstatus.triggers.watchers import CphRequestWatcher, DliBatchWatcher
+
+# [START howto_watcher_dli_batch]
+nightly = Asset(
+    "nightly_batches",
+    watchers=[AssetWatcher(name="nightly_batches", trigger=DliBatchWatcher(name="nightly_*", poke_interval=30))],
+)
+# [END howto_watcher_dli_batch]
+
+# [START howto_watcher_cph_request]
+REQUEST = "5d0f7b3a9c124e6ab8f1c27e46d09b35"
+restarts = Asset(
+    "phone_restarts",
+    watchers=[
+        AssetWatcher(name="phone_restarts", trigger=CphRequestWatcher(REQUEST, expected_jobs={REQUEST: 2})),
+    ],
+)
+# [END howto_watcher_cph_request]
+
+
+def told(events: Any) -> Iterator[dict[str, Any]]:
+    """Yield what watchers told; one run can be started by several ends."""
+    for of_asset in events.values():
+        for event in of_asset:
+            yield event.extra["payload"]
+
+
+@dag(schedule=[nightly], start_date=datetime(2025, 1, 1, tzinfo=UTC), tags=["example", "hwstatus"], doc_md=__doc__)
+def example_batch_ended() -> None:
+    """Run when a batch has ended, well or badly."""
+
+    # [START howto_watcher_events]
+    @task
+    def say(triggering_asset_events: Any = None) -> list[str]:
+        """Use what has ended."""
+        statuses = [payload["status"] for payload in told(triggering_asset_events)]
+        return [f"{status['name']} ({status['job_id']}): {status['outcome']}" for status in statuses]
+
+    # [END howto_watcher_events]
+
+    say()
+
+
+@dag(schedule=[restarts], start_date=datetime(2025, 1, 1, tzinfo=UTC), tags=["example", "hwstatus"], doc_md=__doc__)
+def example_request_ended() -> None:
+    """Run when all phones of a request are done."""
+
+    @task
+    def count(triggering_asset_events: Any = None) -> list[dict[str, int]]:
+        """Return how many phones did what."""
+        return [payload["counts"] for payload in told(triggering_asset_events)]
+
+    count()
+
+
+example_batch_ended()
+example_request_ended()
