@@ -19,9 +19,14 @@ def count_in_triggerer(kind: str, error: HwStatusError | None) -> None:
     _count(_of_triggerer(), kind, error)
 
 
-def waited(kind: str, seconds: float) -> None:
+def waited_in_worker(kind: str, seconds: float) -> None:
     """Tell how long a wait took that has ended with its jobs; in a task's process."""
-    _of_worker().timing(f"hwstatus.{kind}.wait", timedelta(seconds=seconds))
+    _time(_of_worker(), kind, seconds)
+
+
+def waited_in_triggerer(kind: str, seconds: float) -> None:
+    """Tell that of a wait that has ended in a triggerer."""
+    _time(_of_triggerer(), kind, seconds)
 
 
 def _count(stats: Any, kind: str, error: HwStatusError | None) -> None:
@@ -30,6 +35,10 @@ def _count(stats: Any, kind: str, error: HwStatusError | None) -> None:
         stats.incr(f"hwstatus.{kind}.throttles")
     elif isinstance(error, RetryableError):
         stats.incr(f"hwstatus.{kind}.transient_errors")
+
+
+def _time(stats: Any, kind: str, seconds: float) -> None:
+    stats.timing(f"hwstatus.{kind}.wait", timedelta(seconds=seconds))
 
 
 @lru_cache(maxsize=1)

@@ -36,7 +36,7 @@ from airflow_provider_hwstatus.core.submissions import one_or_more
 from airflow_provider_hwstatus.core.tally import Found, Rule
 from airflow_provider_hwstatus.core.waiting import overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
-from airflow_provider_hwstatus.hooks.metrics import waited
+from airflow_provider_hwstatus.hooks.metrics import waited_in_worker
 from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text, seconds
 from airflow_provider_hwstatus.sensors.asked import Asked, ListOfJobs, OneJob
 from airflow_provider_hwstatus.sensors.explaining import why_failed
@@ -251,7 +251,7 @@ class JobStatusSensor(BaseSensorOperator):
         :raises AirflowFailException: A job failed.
         """
         if found.over and self._began is not None:
-            waited(self.kind.name, time.time() - self._began)
+            waited_in_worker(self.kind.name, time.time() - self._began)
         if found.outcome is Outcome.FAILURE:
             raise AirflowFailException(why_failed(self.hook, self.kind, found, self.log))
         return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self._asked.value(found))

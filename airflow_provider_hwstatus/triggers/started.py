@@ -16,6 +16,7 @@ from airflow_provider_hwstatus.core.status import JobStatus
 from airflow_provider_hwstatus.core.submissions import expected_from, one_or_more
 from airflow_provider_hwstatus.core.tally import Rule, Tally
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook, kind_of
+from airflow_provider_hwstatus.hooks.metrics import waited_in_triggerer
 from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
@@ -116,7 +117,11 @@ class StartedTrigger(BaseTrigger):
             return
         async for event in trigger.run():
             value = self._value(event.payload) if self.ends else None
-            yield TaskSuccessEvent() if value is not None and await self._returned(value) else event
+            if value is not None and await self._returned(value):
+                waited_in_triggerer(self.wait["kind"], event.payload["waited"])
+                yield TaskSuccessEvent()
+            else:
+                yield event
 
     def _trigger(self) -> JobStatusTrigger | None:
         """

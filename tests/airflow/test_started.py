@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -215,3 +216,18 @@ def test_dag_with_such_waits_is_serialized_and_read_again(dag: DAG) -> None:
     tasks = {name: read.get_task(name) for name in ("t", "mapped", "other")}
     assert [True, True, False] == [task.start_from_trigger for task in tasks.values()]
     assert [False, True, True] == [task.start_trigger_args is None for task in tasks.values()]
+
+
+@only_3_3
+def test_wait_that_ends_in_the_triggerer_is_timed_there(huaweicloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metric of waits that no worker sees is told where they end."""
+    told: list[tuple[str, float]] = []
+    monkeypatch.setattr("airflow_provider_hwstatus.triggers.started.waited_in_triggerer", lambda *it: told.append(it))
+    huaweicloud.job("dli_batch", "b1", "running", "success")
+    trigger = started(DliBatchSensor(task_id="t", batch_id="b1", do_xcom_push=False, **HOW))
+    trigger.task_instance = SimpleNamespace(task=SimpleNamespace(iter_mapped_dependants=lambda: iter(())))
+
+    assert "TaskSuccessEvent" == type(event_of(trigger)).__name__
+    ((kind, seconds),) = told
+    assert "dli_batch" == kind
+    assert 0.05 < seconds < 20
