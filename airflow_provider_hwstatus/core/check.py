@@ -30,7 +30,9 @@ def check(client: Client) -> Flow[str]:
     project = yield from _project_name(client, project_id)
     said, errors = [], []
     for kind, job_id in NO_JOBS:
-        error = yield from _ask(client, kind, job_id)
+        error = yield from why_unusable(client, kind, job_id)
+        if isinstance(error, CredentialsRefusedError):
+            raise error
         said.append(f"{kind.service.upper()} {'answers' if error is None else f'cannot be used ({error})'}")
         errors.append(error)
     first = errors[0]
@@ -52,15 +54,13 @@ def _project_name(client: Client, project_id: str) -> Flow[str]:
     return f"{names[0]} ({project_id})" if names else project_id
 
 
-def _ask(client: Client, kind: JobKind, job_id: str) -> Flow[HwStatusError | None]:
-    """Return why a service cannot be used; None if it can."""
+def why_unusable(client: Client, kind: JobKind, job_id: str) -> Flow[HwStatusError | None]:
+    """Return why a service cannot be used; None if it can: it knows no such job, in whichever words."""
     try:
         yield from client.get_status(kind, job_id, Patience(0.0))
-    except CredentialsRefusedError:
-        raise
     except (AuthenticationError, ApiNotAvailableError, ConfigurationError, RetryableError) as error:
         return error
-    except ApiError:  # it knows no such job, in whichever words
+    except ApiError:
         return None
     except HwStatusError as error:
         return error

@@ -8,18 +8,16 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from airflow_provider_hwstatus.core.advice import normalised
-from airflow_provider_hwstatus.core.check import NO_JOBS
+from airflow_provider_hwstatus.core.check import NO_JOBS, why_unusable
 from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import (
     ApiError,
-    ApiNotAvailableError,
     AuthenticationError,
     ConfigurationError,
     CredentialsRefusedError,
     HwStatusError,
     RetryableError,
 )
-from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import JobKind
 from airflow_provider_hwstatus.core.messages import Flow, Request, Response
 
@@ -89,7 +87,7 @@ class Checkup:
         project = yield from self._project()
         for kind, job_id in NO_JOBS if not isinstance(project, HwStatusError) else ():
             refused = next((error for error in errors.values() if isinstance(error, CredentialsRefusedError)), None)
-            errors[kind.service] = refused or (yield from self._ask(kind, job_id))
+            errors[kind.service] = refused or (yield from why_unusable(self._client, kind, job_id))
         self._login([project, *errors.values()])
         self._say_project(project)
         for kind, _ in NO_JOBS:
@@ -136,13 +134,6 @@ class Checkup:
         except HwStatusError as error:
             return error
 
-    def _ask(self, kind: JobKind, job_id: str) -> Flow[HwStatusError | None]:
-        try:
-            yield from self._client.get_status(kind, job_id, Patience(0.0))
-        except HwStatusError as error:
-            return error
-        return None
-
     def _login(self, found: list[str | HwStatusError | None]) -> None:
         errors = [error for error in found if isinstance(error, HwStatusError)]
         refused = next((error for error in errors if _is_login(error)), None)
@@ -172,11 +163,9 @@ class Checkup:
             self._note(name, Result.NOT_CHECKED, "nobody is logged in")
         elif isinstance(error, AuthenticationError):
             self._note(name, Result.FAILED, f"{kind.permission} is missing: {error}")
-        elif isinstance(error, ApiNotAvailableError | RetryableError | ConfigurationError) or (
-            error is not None and not isinstance(error, ApiError)
-        ):
+        elif error is not None:
             self._note(name, Result.FAILED, _text(error))
-        else:  # it knows no such job, in whichever words
+        else:
             self._note(name, Result.OK, kind.permission)
 
 
