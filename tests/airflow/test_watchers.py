@@ -370,22 +370,23 @@ def test_requests_of_several_watchers_are_read_together(huaweicloud: Any) -> Non
         async for _ in watcher.filter_shared_stream(manager.subscribe(trigger_id=number, trigger=watcher, key=key)):
             raise AssertionError
 
-    async def main() -> tuple[int, float]:
+    async def main() -> int:
         manager = SharedStreamManager()
         tasks = [asyncio.create_task(follow(manager, number)) for number in range(20)]
         while len(huaweicloud.requests) < 40:  # noqa: ASYNC110  # the fake tells nobody
             await asyncio.sleep(0.05)
-        began, before = time.monotonic(), len(huaweicloud.requests)
+        await asyncio.sleep(1.0)  # until all are in step
+        before = len(huaweicloud.requests)
         await asyncio.sleep(3.0)
         assert not any(task.done() for task in tasks)
         for task in tasks:
             task.cancel()
         asked = len(huaweicloud.requests) - before
         await manager.stop_all()
-        return asked, time.monotonic() - began
+        return asked
 
-    asked, took = asyncio.run(main())
-    assert 4 <= asked <= 2 * (took / 0.5 + 1)
+    # Twelve, and some by themselves where a watcher was held up; 240 if each were asked about by itself.
+    assert 4 <= asyncio.run(main()) <= 60
 
 
 @pytest.mark.parametrize(
