@@ -109,11 +109,17 @@ class Matches:
     :param name: The batch's.
     :param queue: Its queue's.
     :param owner: Who submitted it.
+    :raises ValueError: One of them is no text.
     """
 
     name: str | None = None
     queue: str | None = None
     owner: str | None = None
+
+    def __post_init__(self) -> None:
+        for argument, pattern in vars(self).items():
+            if not isinstance(pattern, str | None):
+                raise ValueError(f"{argument} must be a pattern, as text; it is {pattern!r}")
 
     def __call__(self, row: Row) -> bool:
         """Return whether a row of the list is of such a job."""

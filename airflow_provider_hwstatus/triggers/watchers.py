@@ -33,7 +33,7 @@ class DliBatchWatcher(Watcher):
     :param owner: Likewise of who submitted it.
     :param ends: Which ends to tell: ``any``, ``success`` or ``failure``.
     :param where: ``hwstatus_conn_id``, ``region``, ``project_id`` and ``poke_interval``, as of a sensor.
-    :raises ValueError: *ends* is none of these.
+    :raises ValueError: *ends* is none of these, or a pattern is no text.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class DliBatchWatcher(Watcher):
         self.queue = queue
         self.owner = owner
         self.ends = one_of("ends", ends, _ENDS)
+        self._matches = Matches(name=name, queue=queue, owner=owner)
 
     def _watched(self) -> dict[str, Any]:
         """Return the arguments that say what is watched."""
@@ -59,7 +60,7 @@ class DliBatchWatcher(Watcher):
         arguments = json.dumps(self._watched() | self._place(), sort_keys=True)
         mark = f"hwstatus_{hashlib.sha256(arguments.encode()).hexdigest()[:16]}"
         seen = Ends.from_dict(await self._kept(mark), time.time())
-        return _Batches(mark, seen, Matches(name=self.name, queue=self.queue, owner=self.owner), self.ends)
+        return _Batches(mark, seen, self._matches, self.ends)
 
 
 class _Batches:

@@ -7,6 +7,7 @@ import json
 import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -15,6 +16,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_hwstatus.core.ends import Row, read_since
 from airflow_provider_hwstatus.core.errors import HwStatusError
 from airflow_provider_hwstatus.core.request_ends import read_going
+from airflow_provider_hwstatus.core.settings import seconds
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 
 if TYPE_CHECKING:
@@ -134,6 +136,7 @@ class Watcher(BaseEventTrigger):
     :param region: Wins over the connection's.
     :param project_id: Wins over the connection's.
     :param poke_interval: Seconds between two readings; watchers with the same connection and interval share them.
+    :raises ValueError: *poke_interval* is no duration.
     """
 
     def __init__(
@@ -141,14 +144,13 @@ class Watcher(BaseEventTrigger):
         hwstatus_conn_id: str = HwStatusHook.default_conn_name,
         region: str | None = None,
         project_id: str | None = None,
-        poke_interval: float = 60.0,
-        **_other_releases: Any,
+        poke_interval: timedelta | float = 60.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.hwstatus_conn_id = hwstatus_conn_id
         self.region = region
         self.project_id = project_id
-        self.poke_interval = poke_interval
+        self.poke_interval = seconds("poke_interval", poke_interval)
         self._stored: dict[str, object] = {}
         self._said: type = type(None)
 
@@ -263,4 +265,4 @@ class Watcher(BaseEventTrigger):
         return HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
 
     def _interval(self) -> float:
-        return max(float(self.poke_interval), SHORTEST_INTERVAL)
+        return max(self.poke_interval, SHORTEST_INTERVAL)

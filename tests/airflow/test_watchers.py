@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -392,6 +393,10 @@ def test_requests_of_several_watchers_are_read_together(huaweicloud: Any) -> Non
     ("kind", "arguments", "error"),
     [
         ("DliBatchWatcher", {"ends": "badly"}, "ends must be"),
+        ("DliBatchWatcher", {"name": ["etl-*"]}, "name must be"),
+        ("DliBatchWatcher", {"nmae": "etl-*"}, "nmae"),
+        ("DliBatchWatcher", {"poke_interval": "60"}, "poke_interval must be"),
+        ("DliBatchWatcher", {"poke_interval": float("nan")}, "poke_interval must be"),
         ("CphRequestWatcher", {"request_id": "r1", "ends": "badly"}, "ends must be"),
         ("CphRequestWatcher", {"request_id": ["../x"]}, "request_id must be"),
         ("CphRequestWatcher", {"request_id": "r1", "expected_jobs": {"r1": "many"}}, "expected_jobs must be"),
@@ -401,5 +406,11 @@ def test_wrong_arguments_are_refused_in_the_dag_file(kind: str, arguments: Any, 
     """What can be no end is an error where the DAG is parsed."""
     from airflow_provider_hwstatus.triggers import watchers
 
-    with pytest.raises((ValueError, HwStatusError), match=error):
+    with pytest.raises((TypeError, ValueError, HwStatusError), match=error):
         getattr(watchers, kind)(**arguments)
+
+
+def test_interval_is_a_duration_as_of_a_sensor() -> None:
+    """What is stored is a number of seconds: a triggerer could do nothing with anything else, and begin for ever."""
+    _, arguments = DliBatchWatcher(poke_interval=timedelta(minutes=1)).serialize()
+    assert 60.0 == arguments["poke_interval"]
