@@ -32,6 +32,9 @@ OVERLAP = 3600.0
 #: Pages of one reading at most: ten thousand jobs, which is also how many ended ones are remembered.
 _MOST_PAGES = 100
 
+#: Milliseconds since 1970 that are none.
+_NO_TIME = 1e15
+
 Row = Mapping[str, object]
 
 
@@ -51,12 +54,19 @@ class Ends:
     ended: dict[str, float] = field(default_factory=dict)
     begun: bool = False
 
-    def take(self, rows: Iterable[Row], matches: Matches) -> list[str]:
-        """Take note of what the list shows; return the ids of the jobs that are to be asked about."""
+    def take(self, rows: Iterable[Row], matches: Matches, now: float) -> list[str]:
+        """
+        Take note of what the list shows; return the ids of the jobs that are to be asked about.
+
+        :param now: Seconds since 1970: no job is newer, whatever the list says, or those that come would look old.
+        """
         newest, shown = self.since, set[str]()
         for row in rows:
-            job_id, created = row.get("id"), _seconds(row.get("create_time"), self.since)
-            newest = max(newest, created)
+            job_id, told = row.get("id"), _seconds(row.get("create_time"))
+            newest = max(newest, min(told or 0.0, now))
+            created = now if told is None else told
+            if isinstance(job_id, str) and job_id in self.ended:  # one without a time is as new as it is shown
+                self.ended[job_id] = max(self.ended[job_id], created)
             new = isinstance(job_id, str) and created >= self.since and job_id not in self.ended
             if not isinstance(job_id, str) or not (new or job_id in self.going) or not matches(row):
                 continue
@@ -96,7 +106,7 @@ class Ends:
         try:
             going = {str(job_id): {**told} for job_id, told in fields["going"].items() if float(told["created"]) >= 0}
             ended = {str(job_id): float(created) for job_id, created in fields["ended"].items()}
-            return cls(float(fields["since"]), going, ended, fields["begun"] is True)
+            return cls(min(float(fields["since"]), now), going, ended, fields["begun"] is True)
         except (AttributeError, KeyError, TypeError, ValueError):
             return new
 
@@ -164,6 +174,6 @@ def _told(row: Row, created: float) -> dict[str, str]:
     return {name: clip(str(text or ""), 128) for name, text in texts.items()} | {"created": repr(created)}
 
 
-def _seconds(milliseconds: object, default: float) -> float:
+def _seconds(milliseconds: object) -> float | None:
     known = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool)
-    return float(milliseconds) / 1000 if known else default  # type: ignore[arg-type]  # it is a number
+    return milliseconds / 1000 if known and 0 <= milliseconds < _NO_TIME else None  # type: ignore[operator]  # a number

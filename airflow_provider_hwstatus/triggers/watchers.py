@@ -71,7 +71,7 @@ class _Batches:
         self._ends = ends
 
     async def look(self, tick: Tick) -> AsyncIterator[dict[str, object]]:
-        job_ids = self._seen.take(await tick.rows(self._seen.since), self._matches)
+        job_ids = self._seen.take(await tick.rows(self._seen.since), self._matches, time.time())
         answers = await tick.run(partial(ask_each, job_ids=job_ids)) if job_ids else {}
         errors = list[HwStatusError]()
         for job_id, answer in answers.items():

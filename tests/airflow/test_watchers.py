@@ -260,17 +260,49 @@ def test_ends_beyond_a_page_and_a_short_total(huaweicloud: Any) -> None:
     assert names == told(watch(huaweicloud, 1.5, ends(huaweicloud, *names)))
 
 
+def take(seen: core_ends.Ends, *rows: dict[str, Any], now: float = 10_000.0) -> list[str]:
+    """Have a reading taken note of, and settle what it shows; return what that is."""
+    job_ids = seen.take(rows, core_ends.Matches(), now)
+    for job_id in job_ids:
+        seen.settle(job_id)
+    return job_ids
+
+
+def row(job_id: str, **fields: Any) -> dict[str, Any]:
+    """Return what a list shows of a job that is over."""
+    return {"id": job_id, "state": "success", **fields}
+
+
 def test_remembers_all_that_a_reading_can_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended jobs are forgotten only when no reading can show them."""
     monkeypatch.setattr(core_ends, "_MOST_PAGES", 2)
     seen = core_ends.Ends(0.0, begun=True)
-    rows = [{"id": f"b{number}", "state": "success", "create_time": number * 1000} for number in range(150)]
-    for job_id in seen.take(rows, core_ends.Matches()):
-        seen.settle(job_id)
+    rows = [row(f"b{number}", create_time=number * 1000) for number in range(150)]
 
-    assert 150 == len(seen.ended)
-    assert [] == seen.take(rows, core_ends.Matches())
-    assert [] == core_ends.Ends.from_dict(json.loads(json.dumps(seen.to_dict())), 0.0).take(rows, core_ends.Matches())
+    assert 150 == len(take(seen, *rows)) == len(seen.ended)
+    assert [] == take(seen, *rows)
+    assert [] == take(core_ends.Ends.from_dict(json.loads(json.dumps(seen.to_dict())), 10_000.0), *rows)
+
+
+def test_job_without_a_time_is_told_once() -> None:
+    """No field of the list but the id is sure to be there."""
+    seen = core_ends.Ends(0.0, begun=True)
+
+    assert ["x"] == take(seen, row("x"))
+    for hour in range(2, 6):
+        assert [f"b{hour}"] == take(seen, row(f"b{hour}", create_time=hour * 3600_000), row("x"), now=hour * 3600 + 9.0)
+
+
+@pytest.mark.parametrize("create_time", [2_000_000_000_000, 9e14, 1e400, 10**400, -1, True, "2026"])
+def test_time_that_cannot_be_hides_no_later_job(create_time: Any) -> None:
+    """A job of the future, or one in microseconds, is told once, and so is what comes after it."""
+    seen = core_ends.Ends(0.0, begun=True)
+
+    assert ["x"] == take(seen, row("x", create_time=create_time))
+    assert seen.since <= 10_000.0
+    later = [row("x", create_time=create_time), row("y", create_time=20_000_000)]
+    assert ["y"] == take(seen, *later, now=20_001.0)
+    assert [] == take(core_ends.Ends.from_dict(json.loads(json.dumps(seen.to_dict())), 20_001.0), *later, now=20_002.0)
 
 
 def requests(events: list[Any]) -> list[tuple[str, str, int]]:
