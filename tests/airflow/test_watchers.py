@@ -7,11 +7,13 @@ import importlib.util
 import json
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_hwstatus.core.errors import HwStatusError
+from airflow_provider_hwstatus.testing.wire import Reply
 
 HAS_WATCHERS = hasattr(__import__("airflow.triggers.base", fromlist=["x"]), "BaseEventTrigger")
 pytestmark = pytest.mark.skipif(not HAS_WATCHERS, reason="Airflow 2 has no asset watchers")
@@ -47,7 +49,7 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def watch(
-    cloud: Any, seconds: float, *between: Any, store: Store | None = None, kind: Any = None, **arguments: Any
+    cloud: Any, seconds: float, *between: Any, store: Any = None, kind: Any = None, **arguments: Any
 ) -> list[Any]:
     """Run a watcher for so long, do what is to be done between, and return its events."""
     watcher = (kind or DliBatchWatcher)(poke_interval=0.1, **arguments)
@@ -446,3 +448,93 @@ def test_interval_is_a_duration_as_of_a_sensor() -> None:
     """What is stored is a number of seconds: a triggerer could do nothing with anything else, and begin for ever."""
     _, arguments = DliBatchWatcher(poke_interval=timedelta(minutes=1)).serialize()
     assert 60.0 == arguments["poke_interval"]
+
+
+def follow(watchers: list[Any], until: Any, ack_timeout: float = 300.0) -> list[Any]:
+    """Have watchers share a stream until something holds; return their events."""
+    from airflow.triggers.shared_stream import SharedStreamManager
+
+    events: list[Any] = []
+
+    async def one(manager: Any, number: int) -> None:
+        key = watchers[number].shared_stream_key()
+        stream = manager.subscribe(trigger_id=number, trigger=watchers[number], key=key)
+        async for event in watchers[number].filter_shared_stream(stream):
+            manager.confirm_persisted([manager.bind_pending_event(trigger_id=number, key=key)])
+            events.append(event.payload)
+
+    async def main() -> None:
+        manager = SharedStreamManager(ack_timeout=ack_timeout)
+        tasks = [asyncio.create_task(one(manager, number)) for number in range(len(watchers))]
+        while not until(events):  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.05)
+        for task in tasks:
+            assert not task.done()
+            task.cancel()
+        await manager.stop_all()
+
+    asyncio.run(asyncio.wait_for(main(), 30.0))
+    return events
+
+
+@pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")
+def test_service_that_holds_watchers_back_does_not_part_them(
+    huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Airflow shuts out who is not done in time, for good: a reading ends before that, however long it is to wait."""
+    monkeypatch.setattr(watching, "LONGEST_READING", 0.5)
+    huaweicloud.batch_list.answer = Reply(429, headers={"Retry-After": "600"})
+    began = time.monotonic()
+
+    follow([DliBatchWatcher(poke_interval=0.3)], lambda _: time.monotonic() >= began + 4.0, ack_timeout=2.0)
+    assert "not answered within 0.5 s" in caplog.text
+    assert "goes on alone" not in caplog.text
+    assert "Ack timeout" not in caplog.text
+
+
+@pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")
+def test_batch_is_asked_about_once_for_all_who_watch_it(huaweicloud: Any) -> None:
+    """However many watch a batch that the list does not show any more, an interval takes one question."""
+    huaweicloud.job("dli_batch", "b1", "running")
+    lists: list[int] = []
+
+    def hidden(_: Any) -> bool:
+        paths = [record.path for record in huaweicloud.requests]
+        if any(path.endswith("/batches") for path in paths):
+            huaweicloud.batch_list.hidden.add("b1")
+        lists[:] = [sum(path.endswith("/batches") for path in paths), sum("/b1/" in path for path in paths)]
+        return lists[1] >= 3
+
+    follow([DliBatchWatcher(name=pattern, poke_interval=0.4) for pattern in (None, "*", "**", "***")], hidden)
+    assert lists[1] <= lists[0]
+
+
+def test_each_kind_of_end_has_its_own_mark(huaweicloud: Any) -> None:
+    """What a watcher of successes has passed over, one of failures tells, also if it comes later."""
+    store = Store()
+    cph(huaweicloud, "r1", -1)
+    how: Any = {"kind": CphRequestWatcher, "request_id": "r1", "expected_jobs": {"r1": 1}, "store": store}
+
+    assert [] == watch(huaweicloud, 0.6, ends="success", **how)
+    assert [("r1", "failure", 1)] == requests(watch(huaweicloud, 0.6, ends="failure", **how))
+
+
+def test_mark_outlives_an_asset(huaweicloud: Any) -> None:
+    """A watcher of several assets goes on while one of those is left that it had before."""
+    stores = {name: Store() for name in ("a", "b", "c")}
+    huaweicloud.job("dli_batch", "b1", "running")
+
+    def of(*names: str) -> Any:
+        return SimpleNamespace(_by_name={name: stores[name] for name in names})
+
+    assert ["b1"] == told(watch(huaweicloud, 0.6, ends(huaweicloud, "b1"), store=of("b", "c")))
+    ends(huaweicloud, "b2")()
+    assert ["b2"] == told(watch(huaweicloud, 0.6, store=of("a", "c")))
+
+
+def test_refused_key_is_not_tried_in_each_interval(huaweicloud: Any) -> None:
+    """Five refusals in a row lock a key, and a watcher never ends."""
+    huaweicloud.batch_list.answer = 401
+
+    watch(huaweicloud, 1.0)
+    assert 1 == len(huaweicloud.requests)
