@@ -53,6 +53,8 @@ class Ends:
     going: dict[str, dict[str, str]] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     begun: bool = False
+    #: Ids of the jobs that the list showed the last time.
+    listed: frozenset[str] = field(default=frozenset(), init=False, compare=False)
 
     def take(self, rows: Iterable[Row], matches: Matches, now: float) -> list[str]:
         """
@@ -60,11 +62,12 @@ class Ends:
 
         :param now: Seconds since 1970: no job is newer, whatever the list says, or those that come would look old.
         """
-        newest, shown = self.since, set[str]()
+        newest, listed, shown = self.since, set[str](), set[str]()
         for row in rows:
             job_id, told = row.get("id"), _seconds(row.get("create_time"))
             newest = max(newest, min(told or 0.0, now))
             created = now if told is None else told
+            listed |= {job_id} if isinstance(job_id, str) else set()
             if isinstance(job_id, str) and job_id in self.ended:  # one without a time is as new as it is shown
                 self.ended[job_id] = max(self.ended[job_id], created)
             new = isinstance(job_id, str) and created >= self.since and job_id not in self.ended
@@ -77,7 +80,7 @@ class Ends:
             self.going.setdefault(job_id, _told(row, created))
             if not over:
                 shown.add(job_id)
-        self.begun = True
+        self.begun, self.listed = True, frozenset(listed)
         self._move(newest)
         return [job_id for job_id in self.going if job_id not in shown]
 
@@ -144,14 +147,17 @@ def read_since(client: Client, since: float) -> Flow[list[Row]]:
 
     :raises HwStatusError: It could not be read.
     """
-    rows = list[Row]()
+    rows, first = dict[str, Row](), 0
     for _ in range(_MOST_PAGES):
-        page = yield from dli_batches_since(client, since, len(rows), Patience(0.0))
-        rows += page.rows
-        if not page.rows or not (len(page.rows) >= PAGE or len(rows) < (page.total or 0)):
-            return rows
+        page = yield from dli_batches_since(client, since, first, Patience(0.0))
+        new = {str(row.get("id")): row for row in page.rows}
+        repeats = new.keys() <= rows.keys()
+        rows |= new
+        first += len(page.rows)
+        if repeats or not (len(page.rows) >= PAGE or first < (page.total or 0)):
+            return list(rows.values())
     _log.warning("More than %d DLI batches since %s; older ones are not looked at", len(rows), utc(since))
-    return rows
+    return list(rows.values())
 
 
 def ask_each(client: Client, job_ids: Iterable[str]) -> Flow[dict[str, JobStatus | HwStatusError]]:

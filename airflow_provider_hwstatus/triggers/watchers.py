@@ -78,7 +78,7 @@ class _Batches:
             for job_id, answer in (await tick.ask(job_ids[first : first + PAGE])).items():
                 if isinstance(answer, HwStatusError):
                     errors.append(answer)
-                    if isinstance(answer, JobNotFoundError):  # it was deleted before its end was seen
+                    if isinstance(answer, JobNotFoundError) and job_id not in self._seen.listed:  # it was deleted
                         self._seen.settle(job_id)
                 elif answer.over:
                     told = self._seen.settle(job_id)

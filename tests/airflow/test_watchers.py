@@ -26,6 +26,9 @@ if HAS_WATCHERS:
 
 SHARED = importlib.util.find_spec("airflow.triggers.shared_stream") is not None
 
+#: What DLI says of a job that it does not know.
+UNKNOWN = Reply(404, {"error_code": "DLI.0023", "error_msg": "not found"})
+
 
 class Store:
     """An asset's state store."""
@@ -163,6 +166,41 @@ def test_list_is_not_believed(huaweicloud: Any) -> None:
 
     (event,) = watch(huaweicloud, 0.8, begin, end)
     assert ("b1", "dead") == (event["status"]["job_id"], event["status"]["state"])
+
+
+def test_job_that_only_the_list_knows_is_asked_about_again(huaweicloud: Any) -> None:
+    """A job that ends at once may be in the list before its own endpoint knows it."""
+    huaweicloud.job("dli_batch", "b0", "running")
+
+    def begin() -> None:
+        huaweicloud.batch_list.lies = {"b1": "success"}
+        huaweicloud.job("dli_batch", "b1", UNKNOWN)
+
+    assert ["b1"] == told(watch(huaweicloud, 0.6, begin, ends(huaweicloud, "b1")))
+
+
+def test_deleted_job_is_forgotten(huaweicloud: Any) -> None:
+    """A job that neither the list nor its own endpoint knows any more is not asked about for ever."""
+    store = Store()
+    huaweicloud.job("dli_batch", "b1", "running")
+
+    def delete() -> None:
+        huaweicloud.batch_list.hidden.add("b1")
+        huaweicloud.job("dli_batch", "b1", UNKNOWN)
+
+    assert [] == watch(huaweicloud, 0.8, delete, store=store)
+    (mark,) = store.values.values()
+    assert ({}, ["b1"]) == (mark["going"], list(mark["ended"]))
+
+
+def test_list_that_repeats_itself_has_an_end(huaweicloud: Any) -> None:
+    """A page that shows nothing new is the last one, whatever it says of more."""
+    huaweicloud.batch_list.overlap = 100
+    for number in range(150):
+        huaweicloud.job("dli_batch", f"b{number}", "running")
+
+    watch(huaweicloud, 0.8)
+    assert sum(record.path.endswith("/batches") for record in huaweicloud.requests) <= 20
 
 
 def test_job_that_left_the_list_is_asked_about(huaweicloud: Any) -> None:
