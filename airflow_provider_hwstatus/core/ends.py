@@ -32,6 +32,9 @@ OVERLAP = 3600.0
 #: Pages of one reading at most: ten thousand jobs, which is also how many ended ones are remembered.
 _MOST_PAGES = 100
 
+#: Milliseconds since 1970 that are none.
+_NO_TIME = 1e15
+
 Row = Mapping[str, object]
 
 
@@ -50,13 +53,23 @@ class Ends:
     going: dict[str, dict[str, str]] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     begun: bool = False
+    #: Ids of the jobs that the list showed the last time.
+    listed: frozenset[str] = field(default=frozenset(), init=False, compare=False)
 
-    def take(self, rows: Iterable[Row], matches: Matches) -> list[str]:
-        """Take note of what the list shows; return the ids of the jobs that are to be asked about."""
-        newest, shown = self.since, set[str]()
+    def take(self, rows: Iterable[Row], matches: Matches, now: float) -> list[str]:
+        """
+        Take note of what the list shows; return the ids of the jobs that are to be asked about.
+
+        :param now: Seconds since 1970: no job is newer, whatever the list says, or those that come would look old.
+        """
+        newest, listed, shown = self.since, set[str](), set[str]()
         for row in rows:
-            job_id, created = row.get("id"), _seconds(row.get("create_time"), self.since)
-            newest = max(newest, created)
+            job_id, told = row.get("id"), _seconds(row.get("create_time"))
+            newest = max(newest, min(told or 0.0, now))
+            created = now if told is None else told
+            listed |= {job_id} if isinstance(job_id, str) else set()
+            if isinstance(job_id, str) and job_id in self.ended:  # one without a time is as new as it is shown
+                self.ended[job_id] = max(self.ended[job_id], created)
             new = isinstance(job_id, str) and created >= self.since and job_id not in self.ended
             if not isinstance(job_id, str) or not (new or job_id in self.going) or not matches(row):
                 continue
@@ -67,7 +80,7 @@ class Ends:
             self.going.setdefault(job_id, _told(row, created))
             if not over:
                 shown.add(job_id)
-        self.begun = True
+        self.begun, self.listed = True, frozenset(listed)
         self._move(newest)
         return [job_id for job_id in self.going if job_id not in shown]
 
@@ -96,7 +109,7 @@ class Ends:
         try:
             going = {str(job_id): {**told} for job_id, told in fields["going"].items() if float(told["created"]) >= 0}
             ended = {str(job_id): float(created) for job_id, created in fields["ended"].items()}
-            return cls(float(fields["since"]), going, ended, fields["begun"] is True)
+            return cls(min(float(fields["since"]), now), going, ended, fields["begun"] is True)
         except (AttributeError, KeyError, TypeError, ValueError):
             return new
 
@@ -109,11 +122,17 @@ class Matches:
     :param name: The batch's.
     :param queue: Its queue's.
     :param owner: Who submitted it.
+    :raises ValueError: One of them is no text.
     """
 
     name: str | None = None
     queue: str | None = None
     owner: str | None = None
+
+    def __post_init__(self) -> None:
+        for argument, pattern in vars(self).items():
+            if not isinstance(pattern, str | None):
+                raise ValueError(f"{argument} must be a pattern, as text; it is {pattern!r}")
 
     def __call__(self, row: Row) -> bool:
         """Return whether a row of the list is of such a job."""
@@ -128,14 +147,17 @@ def read_since(client: Client, since: float) -> Flow[list[Row]]:
 
     :raises HwStatusError: It could not be read.
     """
-    rows = list[Row]()
+    rows, first = dict[str, Row](), 0
     for _ in range(_MOST_PAGES):
-        page = yield from dli_batches_since(client, since, len(rows), Patience(0.0))
-        rows += page.rows
-        if not page.rows or not (len(page.rows) >= PAGE or len(rows) < (page.total or 0)):
-            return rows
+        page = yield from dli_batches_since(client, since, first, Patience(0.0))
+        new = {str(row.get("id")): row for row in page.rows}
+        repeats = new.keys() <= rows.keys()
+        rows |= new
+        first += len(page.rows)
+        if repeats or not (len(page.rows) >= PAGE or first < (page.total or 0)):
+            return list(rows.values())
     _log.warning("More than %d DLI batches since %s; older ones are not looked at", len(rows), utc(since))
-    return rows
+    return list(rows.values())
 
 
 def ask_each(client: Client, job_ids: Iterable[str]) -> Flow[dict[str, JobStatus | HwStatusError]]:
@@ -158,6 +180,6 @@ def _told(row: Row, created: float) -> dict[str, str]:
     return {name: clip(str(text or ""), 128) for name, text in texts.items()} | {"created": repr(created)}
 
 
-def _seconds(milliseconds: object, default: float) -> float:
+def _seconds(milliseconds: object) -> float | None:
     known = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool)
-    return float(milliseconds) / 1000 if known else default  # type: ignore[arg-type]  # it is a number
+    return milliseconds / 1000 if known and 0 <= milliseconds < _NO_TIME else None  # type: ignore[operator]  # a number

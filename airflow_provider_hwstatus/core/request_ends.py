@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_hwstatus.core.cph_requests import CphRequests, Expected
 from airflow_provider_hwstatus.core.errors import HwStatusError, JobNotFoundError, RetryableError
 from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import CPH_JOB, Outcome
-from airflow_provider_hwstatus.core.messages import Flow
+from airflow_provider_hwstatus.core.messages import Flow, Together
 from airflow_provider_hwstatus.core.pages import PAGE, REQUESTS_PER_CALL, cph_jobs
 from airflow_provider_hwstatus.core.plan import Plan
 from airflow_provider_hwstatus.core.settings import check_job_id
@@ -40,11 +41,6 @@ class RequestEnd:
         self._began = 0.0
         self._expected = expected
         self._jobs: CphRequests | None = None
-
-    @property
-    def mark(self) -> str:
-        """Under which name it is kept."""
-        return f"hwstatus_request_{self.request_id}"
 
     def remember(self, fields: object, now: float) -> None:
         """
@@ -80,6 +76,19 @@ class RequestEnd:
             raise
         self.going = frozenset(status.job_id for status in tally.going)
         return tally
+
+
+def look_each(client: Client, requests: Sequence[RequestEnd]) -> Flow[list[Tally | HwStatusError | None]]:
+    """Ask about each request by itself; what is wrong with one keeps no other."""
+    answers: list[Tally | HwStatusError | None] = yield Together([partial(_look, client, one) for one in requests])
+    return answers
+
+
+def _look(client: Client, request: RequestEnd) -> Flow[Tally | HwStatusError | None]:
+    try:
+        return (yield from request.look(client))
+    except HwStatusError as error:
+        return error
 
 
 def read_going(client: Client, request_ids: Sequence[str]) -> Flow[set[str]]:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeGuard, TypeVar
 from urllib.parse import urlsplit
 
@@ -117,6 +118,18 @@ def one_of(argument: str, value: str, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise ValueError(f"{argument} must be {' or '.join(map(repr, allowed))}; it is {value!r}")
     return value
+
+
+def seconds(argument: str, value: timedelta | float) -> float:
+    """
+    Return a duration in seconds.
+
+    :raises ValueError: It is none, or less than 0.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
+        raise ValueError(f"{argument} must be a timedelta or a number of seconds, 0 or more; it is {value!r}")
+    return float(number)
 
 
 def check_job_id(name: str, job_id: object) -> str:

@@ -31,13 +31,13 @@ from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.observing import Observer, duration
 from airflow_provider_hwstatus.core.plan import UNKNOWN_STATE_POLICIES, Plan
 from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.settings import one_of
+from airflow_provider_hwstatus.core.settings import one_of, seconds
 from airflow_provider_hwstatus.core.submissions import one_or_more
 from airflow_provider_hwstatus.core.tally import Found, Rule
 from airflow_provider_hwstatus.core.waiting import overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import waited_in_worker
-from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text, seconds
+from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text
 from airflow_provider_hwstatus.sensors.asked import Asked, ListOfJobs, OneJob
 from airflow_provider_hwstatus.sensors.explaining import why_failed
 from airflow_provider_hwstatus.sensors.links import ConsoleLink, offer

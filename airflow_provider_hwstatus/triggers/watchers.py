@@ -10,9 +10,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from airflow_provider_hwstatus.core.ends import Ends, Matches, ask_each
+from airflow_provider_hwstatus.core.ends import Ends, Matches
 from airflow_provider_hwstatus.core.errors import HwStatusError, JobNotFoundError
-from airflow_provider_hwstatus.core.request_ends import RequestEnd
+from airflow_provider_hwstatus.core.pages import PAGE, REQUESTS_PER_CALL
+from airflow_provider_hwstatus.core.request_ends import RequestEnd, look_each
 from airflow_provider_hwstatus.core.settings import one_of
 from airflow_provider_hwstatus.core.submissions import expected_from
 from airflow_provider_hwstatus.triggers.watching import Tick, Watch, Watcher
@@ -33,7 +34,7 @@ class DliBatchWatcher(Watcher):
     :param owner: Likewise of who submitted it.
     :param ends: Which ends to tell: ``any``, ``success`` or ``failure``.
     :param where: ``hwstatus_conn_id``, ``region``, ``project_id`` and ``poke_interval``, as of a sensor.
-    :raises ValueError: *ends* is none of these.
+    :raises ValueError: *ends* is none of these, or a pattern is no text.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class DliBatchWatcher(Watcher):
         self.queue = queue
         self.owner = owner
         self.ends = one_of("ends", ends, _ENDS)
+        self._matches = Matches(name=name, queue=queue, owner=owner)
 
     def _watched(self) -> dict[str, Any]:
         """Return the arguments that say what is watched."""
@@ -59,7 +61,7 @@ class DliBatchWatcher(Watcher):
         arguments = json.dumps(self._watched() | self._place(), sort_keys=True)
         mark = f"hwstatus_{hashlib.sha256(arguments.encode()).hexdigest()[:16]}"
         seen = Ends.from_dict(await self._kept(mark), time.time())
-        return _Batches(mark, seen, Matches(name=self.name, queue=self.queue, owner=self.owner), self.ends)
+        return _Batches(mark, seen, self._matches, self.ends)
 
 
 class _Batches:
@@ -70,19 +72,19 @@ class _Batches:
         self._ends = ends
 
     async def look(self, tick: Tick) -> AsyncIterator[dict[str, object]]:
-        job_ids = self._seen.take(await tick.rows(self._seen.since), self._matches)
-        answers = await tick.run(partial(ask_each, job_ids=job_ids)) if job_ids else {}
+        job_ids = self._seen.take(await tick.rows(self._seen.since), self._matches, time.time())
         errors = list[HwStatusError]()
-        for job_id, answer in answers.items():
-            if isinstance(answer, HwStatusError):
-                errors.append(answer)
-                if isinstance(answer, JobNotFoundError):  # it was deleted before its end was seen
-                    self._seen.settle(job_id)
-            elif answer.over:
-                told = self._seen.settle(job_id)
-                if self._ends in {"any", answer.outcome.value}:
-                    status = replace(answer, name=told["name"] or None, queue=told["queue"] or None)
-                    yield {"status": status.to_dict(), "owner": told["owner"]}
+        for first in range(0, len(job_ids), PAGE):
+            for job_id, answer in (await tick.ask(job_ids[first : first + PAGE])).items():
+                if isinstance(answer, HwStatusError):
+                    errors.append(answer)
+                    if isinstance(answer, JobNotFoundError) and job_id not in self._seen.listed:  # it was deleted
+                        self._seen.settle(job_id)
+                elif answer.over:
+                    told = self._seen.settle(job_id)
+                    if self._ends in {"any", answer.outcome.value}:
+                        status = replace(answer, name=told["name"] or None, queue=told["queue"] or None)
+                        yield {"status": status.to_dict(), "owner": told["owner"]}
         if errors:
             raise errors[0]
 
@@ -129,7 +131,7 @@ class CphRequestWatcher(Watcher):
         """Begin, or go on where the marks say."""
         requests = self._requests()
         for request in requests:
-            request.remember(await self._kept(request.mark), time.time())
+            request.remember(await self._kept(_mark_of(request, self.ends)), time.time())
         return _Requests(requests, self.ends)
 
     def _requests(self) -> list[RequestEnd]:
@@ -146,20 +148,22 @@ class _Requests:
         left = [request for request in self._requests if not request.told]
         known = [request.request_id for request in left if request.going]
         going = await tick.going(known) if known else set()
-        for request in left:
-            if request.going & going:
-                continue
-            try:
-                tally = await tick.run(request.look)
-            except HwStatusError as error:
-                errors.append(error)
-                continue
-            if tally and tally.over:
-                request.told = True
-                if self._ends in {"any", tally.outcome.value}:
-                    yield {"request_id": request.request_id, "outcome": tally.outcome.value} | tally.to_dict()
+        left = [request for request in left if not request.going & going]
+        for first in range(0, len(left), REQUESTS_PER_CALL):
+            some = left[first : first + REQUESTS_PER_CALL]
+            for request, tally in zip(some, await tick.run(partial(look_each, requests=some)), strict=True):
+                if isinstance(tally, HwStatusError):
+                    errors.append(tally)
+                elif tally and tally.over:
+                    request.told = True
+                    if self._ends in {"any", tally.outcome.value}:
+                        yield {"request_id": request.request_id, "outcome": tally.outcome.value} | tally.to_dict()
         if errors:
             raise errors[0]
 
     def marks(self) -> Mapping[str, object]:
-        return {request.mark: request.to_dict() for request in self._requests}
+        return {_mark_of(request, self._ends): request.to_dict() for request in self._requests}
+
+
+def _mark_of(request: RequestEnd, ends: str) -> str:
+    return f"hwstatus_{ends}_{request.request_id}"

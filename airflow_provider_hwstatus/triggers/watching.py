@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_hwstatus.core.ends import Row, read_since
-from airflow_provider_hwstatus.core.errors import HwStatusError
+from airflow_provider_hwstatus.core.ends import Row, ask_each, read_since
+from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError
 from airflow_provider_hwstatus.core.request_ends import read_going
+from airflow_provider_hwstatus.core.settings import seconds
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_hwstatus.core.client import Client
     from airflow_provider_hwstatus.core.messages import Flow
+    from airflow_provider_hwstatus.core.status import JobStatus
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -37,6 +41,9 @@ _Answer = TypeVar("_Answer")
 #: Seconds between two readings at least, and until what was told is stored where Airflow does not say when it is.
 SHORTEST_INTERVAL = 1.0
 SETTLING = 5.0
+
+#: Seconds for all that is asked in one interval: whoever is not done after 300 shares no reading of Airflow's again.
+LONGEST_READING = 200.0
 
 #: Seconds that are read more than was asked for: watchers that began together ask for nearly the same.
 _SLACK = 60.0
@@ -54,6 +61,8 @@ class Tick:
         self._rows: list[Row] = []
         self._since: float | None = None
         self._error: HwStatusError | None = None
+        self._until = time.monotonic() + LONGEST_READING
+        self._answers: dict[str, JobStatus | HwStatusError] = {}
         self._watched: dict[str, None] = {}
         self._going: asyncio.Task[set[str]] | None = None
         #: Whether there is a newer one.
@@ -65,10 +74,13 @@ class Tick:
         """
         Ask something, over the connection that all waits share.
 
-        :raises HwStatusError: It could not be answered.
+        :raises HwStatusError: It could not be answered, or not soon enough.
         """
-        async with self._hook.get_async_conn() as connection:
-            return await connection.run(flow_with(connection.client))
+        try:
+            async with asyncio.timeout(self._until - time.monotonic()), self._hook.get_async_conn() as connection:
+                return await connection.run(flow_with(connection.client))
+        except TimeoutError as error:
+            raise DeadlineError(f"not answered within {LONGEST_READING:g} s; it is asked again") from error
 
     async def rows(self, since: float) -> list[Row]:
         """
@@ -87,6 +99,17 @@ class Tick:
                     raise
                 self._since = since - _SLACK
             return self._rows
+
+    async def ask(self, job_ids: Sequence[str]) -> dict[str, JobStatus | HwStatusError]:
+        """
+        Ask about each batch by itself, once for all who watch it.
+
+        :raises HwStatusError: Nothing could be asked.
+        """
+        async with self._turn:
+            if left := [job_id for job_id in job_ids if job_id not in self._answers]:
+                self._answers |= await self.run(partial(ask_each, job_ids=left))
+            return {job_id: self._answers[job_id] for job_id in job_ids}
 
     async def going(self, request_ids: Iterable[str]) -> set[str]:
         """
@@ -134,6 +157,7 @@ class Watcher(BaseEventTrigger):
     :param region: Wins over the connection's.
     :param project_id: Wins over the connection's.
     :param poke_interval: Seconds between two readings; watchers with the same connection and interval share them.
+    :raises ValueError: *poke_interval* is no duration.
     """
 
     def __init__(
@@ -141,14 +165,13 @@ class Watcher(BaseEventTrigger):
         hwstatus_conn_id: str = HwStatusHook.default_conn_name,
         region: str | None = None,
         project_id: str | None = None,
-        poke_interval: float = 60.0,
-        **_other_releases: Any,
+        poke_interval: timedelta | float = 60.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.hwstatus_conn_id = hwstatus_conn_id
         self.region = region
         self.project_id = project_id
-        self.poke_interval = poke_interval
+        self.poke_interval = seconds("poke_interval", poke_interval)
         self._stored: dict[str, object] = {}
         self._said: type = type(None)
 
@@ -243,24 +266,26 @@ class Watcher(BaseEventTrigger):
 
     async def _kept(self, name: str) -> object:
         """Return the mark that was stored under a name; None if there is none, or no place for it."""
-        store = self._store()
-        return None if store is None else await store.aget(name)
+        for store in self._stores():
+            if (mark := await store.aget(name)) is not None:
+                return mark
+        return None
 
     async def _keep(self, marks: Mapping[str, object]) -> None:
-        store = self._store()
         for name, mark in marks.items():
-            if store is not None and mark != self._stored.get(name):
-                await store.aset(name, mark)
+            if mark != self._stored.get(name):
+                for store in self._stores():
+                    await store.aset(name, mark)
                 self._stored[name] = mark
 
-    def _store(self) -> Any:
-        """Return the state store of the asset; of several, one tells for all: they get the same events."""
-        stores = getattr(self, "asset_state_store", None)
+    def _stores(self) -> list[Any]:
+        """Return the state store of each asset that has this watcher: they get the same events, and may come and go."""
+        stores: Any = getattr(self, "asset_state_store", None)
         by_name = getattr(stores, "_by_name", {})
-        return by_name[min(by_name)] if by_name else stores
+        return [by_name[name] for name in sorted(by_name)] or ([] if stores is None else [stores])
 
     def _hook(self) -> HwStatusHook:
         return HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
 
     def _interval(self) -> float:
-        return max(float(self.poke_interval), SHORTEST_INTERVAL)
+        return max(self.poke_interval, SHORTEST_INTERVAL)

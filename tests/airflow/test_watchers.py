@@ -6,11 +6,14 @@ import asyncio
 import importlib.util
 import json
 import time
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_hwstatus.core.errors import HwStatusError
+from airflow_provider_hwstatus.testing.wire import Reply
 
 HAS_WATCHERS = hasattr(__import__("airflow.triggers.base", fromlist=["x"]), "BaseEventTrigger")
 pytestmark = pytest.mark.skipif(not HAS_WATCHERS, reason="Airflow 2 has no asset watchers")
@@ -22,6 +25,9 @@ if HAS_WATCHERS:
     from airflow_provider_hwstatus.triggers.watchers import CphRequestWatcher, DliBatchWatcher
 
 SHARED = importlib.util.find_spec("airflow.triggers.shared_stream") is not None
+
+#: What DLI says of a job that it does not know.
+UNKNOWN = Reply(404, {"error_code": "DLI.0023", "error_msg": "not found"})
 
 
 class Store:
@@ -46,7 +52,7 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def watch(
-    cloud: Any, seconds: float, *between: Any, store: Store | None = None, kind: Any = None, **arguments: Any
+    cloud: Any, seconds: float, *between: Any, store: Any = None, kind: Any = None, **arguments: Any
 ) -> list[Any]:
     """Run a watcher for so long, do what is to be done between, and return its events."""
     watcher = (kind or DliBatchWatcher)(poke_interval=0.1, **arguments)
@@ -162,6 +168,41 @@ def test_list_is_not_believed(huaweicloud: Any) -> None:
     assert ("b1", "dead") == (event["status"]["job_id"], event["status"]["state"])
 
 
+def test_job_that_only_the_list_knows_is_asked_about_again(huaweicloud: Any) -> None:
+    """A job that ends at once may be in the list before its own endpoint knows it."""
+    huaweicloud.job("dli_batch", "b0", "running")
+
+    def begin() -> None:
+        huaweicloud.batch_list.lies = {"b1": "success"}
+        huaweicloud.job("dli_batch", "b1", UNKNOWN)
+
+    assert ["b1"] == told(watch(huaweicloud, 0.6, begin, ends(huaweicloud, "b1")))
+
+
+def test_deleted_job_is_forgotten(huaweicloud: Any) -> None:
+    """A job that neither the list nor its own endpoint knows any more is not asked about for ever."""
+    store = Store()
+    huaweicloud.job("dli_batch", "b1", "running")
+
+    def delete() -> None:
+        huaweicloud.batch_list.hidden.add("b1")
+        huaweicloud.job("dli_batch", "b1", UNKNOWN)
+
+    assert [] == watch(huaweicloud, 0.8, delete, store=store)
+    (mark,) = store.values.values()
+    assert ({}, ["b1"]) == (mark["going"], list(mark["ended"]))
+
+
+def test_list_that_repeats_itself_has_an_end(huaweicloud: Any) -> None:
+    """A page that shows nothing new is the last one, whatever it says of more."""
+    huaweicloud.batch_list.overlap = 100
+    for number in range(150):
+        huaweicloud.job("dli_batch", f"b{number}", "running")
+
+    watch(huaweicloud, 0.8)
+    assert sum(record.path.endswith("/batches") for record in huaweicloud.requests) <= 20
+
+
 def test_job_that_left_the_list_is_asked_about(huaweicloud: Any) -> None:
     """A job that goes on and is not shown any more is not lost."""
     huaweicloud.job("dli_batch", "b1", "running")
@@ -259,17 +300,49 @@ def test_ends_beyond_a_page_and_a_short_total(huaweicloud: Any) -> None:
     assert names == told(watch(huaweicloud, 1.5, ends(huaweicloud, *names)))
 
 
+def take(seen: core_ends.Ends, *rows: dict[str, Any], now: float = 10_000.0) -> list[str]:
+    """Have a reading taken note of, and settle what it shows; return what that is."""
+    job_ids = seen.take(rows, core_ends.Matches(), now)
+    for job_id in job_ids:
+        seen.settle(job_id)
+    return job_ids
+
+
+def row(job_id: str, **fields: Any) -> dict[str, Any]:
+    """Return what a list shows of a job that is over."""
+    return {"id": job_id, "state": "success", **fields}
+
+
 def test_remembers_all_that_a_reading_can_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended jobs are forgotten only when no reading can show them."""
     monkeypatch.setattr(core_ends, "_MOST_PAGES", 2)
     seen = core_ends.Ends(0.0, begun=True)
-    rows = [{"id": f"b{number}", "state": "success", "create_time": number * 1000} for number in range(150)]
-    for job_id in seen.take(rows, core_ends.Matches()):
-        seen.settle(job_id)
+    rows = [row(f"b{number}", create_time=number * 1000) for number in range(150)]
 
-    assert 150 == len(seen.ended)
-    assert [] == seen.take(rows, core_ends.Matches())
-    assert [] == core_ends.Ends.from_dict(json.loads(json.dumps(seen.to_dict())), 0.0).take(rows, core_ends.Matches())
+    assert 150 == len(take(seen, *rows)) == len(seen.ended)
+    assert [] == take(seen, *rows)
+    assert [] == take(core_ends.Ends.from_dict(json.loads(json.dumps(seen.to_dict())), 10_000.0), *rows)
+
+
+def test_job_without_a_time_is_told_once() -> None:
+    """No field of the list but the id is sure to be there."""
+    seen = core_ends.Ends(0.0, begun=True)
+
+    assert ["x"] == take(seen, row("x"))
+    for hour in range(2, 6):
+        assert [f"b{hour}"] == take(seen, row(f"b{hour}", create_time=hour * 3600_000), row("x"), now=hour * 3600 + 9.0)
+
+
+@pytest.mark.parametrize("create_time", [2_000_000_000_000, 9e14, 1e400, 10**400, -1, True, "2026"])
+def test_time_that_cannot_be_hides_no_later_job(create_time: Any) -> None:
+    """A job of the future, or one in microseconds, is told once, and so is what comes after it."""
+    seen = core_ends.Ends(0.0, begun=True)
+
+    assert ["x"] == take(seen, row("x", create_time=create_time))
+    assert seen.since <= 10_000.0
+    later = [row("x", create_time=create_time), row("y", create_time=20_000_000)]
+    assert ["y"] == take(seen, *later, now=20_001.0)
+    assert [] == take(core_ends.Ends.from_dict(json.loads(json.dumps(seen.to_dict())), 20_001.0), *later, now=20_002.0)
 
 
 def requests(events: list[Any]) -> list[tuple[str, str, int]]:
@@ -393,6 +466,10 @@ def test_requests_of_several_watchers_are_read_together(huaweicloud: Any) -> Non
     ("kind", "arguments", "error"),
     [
         ("DliBatchWatcher", {"ends": "badly"}, "ends must be"),
+        ("DliBatchWatcher", {"name": ["etl-*"]}, "name must be"),
+        ("DliBatchWatcher", {"nmae": "etl-*"}, "nmae"),
+        ("DliBatchWatcher", {"poke_interval": "60"}, "poke_interval must be"),
+        ("DliBatchWatcher", {"poke_interval": float("nan")}, "poke_interval must be"),
         ("CphRequestWatcher", {"request_id": "r1", "ends": "badly"}, "ends must be"),
         ("CphRequestWatcher", {"request_id": ["../x"]}, "request_id must be"),
         ("CphRequestWatcher", {"request_id": "r1", "expected_jobs": {"r1": "many"}}, "expected_jobs must be"),
@@ -402,5 +479,101 @@ def test_wrong_arguments_are_refused_in_the_dag_file(kind: str, arguments: Any, 
     """What can be no end is an error where the DAG is parsed."""
     from airflow_provider_hwstatus.triggers import watchers
 
-    with pytest.raises((ValueError, HwStatusError), match=error):
+    with pytest.raises((TypeError, ValueError, HwStatusError), match=error):
         getattr(watchers, kind)(**arguments)
+
+
+def test_interval_is_a_duration_as_of_a_sensor() -> None:
+    """What is stored is a number of seconds: a triggerer could do nothing with anything else, and begin for ever."""
+    _, arguments = DliBatchWatcher(poke_interval=timedelta(minutes=1)).serialize()
+    assert 60.0 == arguments["poke_interval"]
+
+
+def follow(watchers: list[Any], until: Any, ack_timeout: float = 300.0) -> list[Any]:
+    """Have watchers share a stream until something holds; return their events."""
+    from airflow.triggers.shared_stream import SharedStreamManager
+
+    events: list[Any] = []
+
+    async def one(manager: Any, number: int) -> None:
+        key = watchers[number].shared_stream_key()
+        stream = manager.subscribe(trigger_id=number, trigger=watchers[number], key=key)
+        async for event in watchers[number].filter_shared_stream(stream):
+            manager.confirm_persisted([manager.bind_pending_event(trigger_id=number, key=key)])
+            events.append(event.payload)
+
+    async def main() -> None:
+        manager = SharedStreamManager(ack_timeout=ack_timeout)
+        tasks = [asyncio.create_task(one(manager, number)) for number in range(len(watchers))]
+        while not until(events):  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.05)
+        for task in tasks:
+            assert not task.done()
+            task.cancel()
+        await manager.stop_all()
+
+    asyncio.run(asyncio.wait_for(main(), 30.0))
+    return events
+
+
+@pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")
+def test_service_that_holds_watchers_back_does_not_part_them(
+    huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Airflow shuts out who is not done in time, for good: a reading ends before that, however long it is to wait."""
+    monkeypatch.setattr(watching, "LONGEST_READING", 0.5)
+    huaweicloud.batch_list.answer = Reply(429, headers={"Retry-After": "600"})
+    began = time.monotonic()
+
+    follow([DliBatchWatcher(poke_interval=0.3)], lambda _: time.monotonic() >= began + 4.0, ack_timeout=2.0)
+    assert "not answered within 0.5 s" in caplog.text
+    assert "goes on alone" not in caplog.text
+    assert "Ack timeout" not in caplog.text
+
+
+@pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")
+def test_batch_is_asked_about_once_for_all_who_watch_it(huaweicloud: Any) -> None:
+    """However many watch a batch that the list does not show any more, an interval takes one question."""
+    huaweicloud.job("dli_batch", "b1", "running")
+    lists: list[int] = []
+
+    def hidden(_: Any) -> bool:
+        paths = [record.path for record in huaweicloud.requests]
+        if any(path.endswith("/batches") for path in paths):
+            huaweicloud.batch_list.hidden.add("b1")
+        lists[:] = [sum(path.endswith("/batches") for path in paths), sum("/b1/" in path for path in paths)]
+        return lists[1] >= 3
+
+    follow([DliBatchWatcher(name=pattern, poke_interval=0.4) for pattern in (None, "*", "**", "***")], hidden)
+    assert lists[1] <= lists[0]
+
+
+def test_each_kind_of_end_has_its_own_mark(huaweicloud: Any) -> None:
+    """What a watcher of successes has passed over, one of failures tells, also if it comes later."""
+    store = Store()
+    cph(huaweicloud, "r1", -1)
+    how: Any = {"kind": CphRequestWatcher, "request_id": "r1", "expected_jobs": {"r1": 1}, "store": store}
+
+    assert [] == watch(huaweicloud, 0.6, ends="success", **how)
+    assert [("r1", "failure", 1)] == requests(watch(huaweicloud, 0.6, ends="failure", **how))
+
+
+def test_mark_outlives_an_asset(huaweicloud: Any) -> None:
+    """A watcher of several assets goes on while one of those is left that it had before."""
+    stores = {name: Store() for name in ("a", "b", "c")}
+    huaweicloud.job("dli_batch", "b1", "running")
+
+    def of(*names: str) -> Any:
+        return SimpleNamespace(_by_name={name: stores[name] for name in names})
+
+    assert ["b1"] == told(watch(huaweicloud, 0.6, ends(huaweicloud, "b1"), store=of("b", "c")))
+    ends(huaweicloud, "b2")()
+    assert ["b2"] == told(watch(huaweicloud, 0.6, store=of("a", "c")))
+
+
+def test_refused_key_is_not_tried_in_each_interval(huaweicloud: Any) -> None:
+    """Five refusals in a row lock a key, and a watcher never ends."""
+    huaweicloud.batch_list.answer = 401
+
+    watch(huaweicloud, 1.0)
+    assert 1 == len(huaweicloud.requests)
