@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
 if TYPE_CHECKING:
-    from airflow_provider_hwstatus.triggers.watching import Tick
+    from airflow_provider_hwstatus.triggers.reading import Tick
 
 
 class Ticks(SharedStreamProducer):

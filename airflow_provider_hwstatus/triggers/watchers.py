@@ -16,7 +16,8 @@ from airflow_provider_hwstatus.core.pages import PAGE, REQUESTS_PER_CALL
 from airflow_provider_hwstatus.core.request_ends import RequestEnd, look_each
 from airflow_provider_hwstatus.core.settings import one_of
 from airflow_provider_hwstatus.core.submissions import expected_from
-from airflow_provider_hwstatus.triggers.watching import Tick, Watch, Watcher
+from airflow_provider_hwstatus.triggers.reading import Tick
+from airflow_provider_hwstatus.triggers.watching import Watch, Watcher
 
 _ENDS = ("any", "success", "failure")
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not HAS_WATCHERS, reason="Airflow 2 has no asset
 if HAS_WATCHERS:
     from airflow_provider_hwstatus.core import ends as core_ends
     from airflow_provider_hwstatus.core import request_ends
-    from airflow_provider_hwstatus.triggers import watching
+    from airflow_provider_hwstatus.triggers import reading, watching
     from airflow_provider_hwstatus.triggers.watchers import CphRequestWatcher, DliBatchWatcher
 
 SHARED = importlib.util.find_spec("airflow.triggers.shared_stream") is not None
@@ -521,7 +521,7 @@ def test_service_that_holds_watchers_back_does_not_part_them(
     huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     """Airflow shuts out who is not done in time, for good: a reading ends before that, however long it is to wait."""
-    monkeypatch.setattr(watching, "LONGEST_READING", 0.5)
+    monkeypatch.setattr(reading, "LONGEST_READING", 0.5)
     huaweicloud.batch_list.answer = Reply(429, headers={"Retry-After": "600"})
     began = time.monotonic()
 
