@@ -77,6 +77,11 @@ class Outcome:
         }
         return {ends[job_id][0].task_id: time - ends[job_id][1] for job_id, time in seen.items() if time is not None}
 
+    def answered_late(self, wait: Wait) -> bool:
+        """Return whether the cloud told a job's state after the deadline: it may be away then."""
+        deadline = min(self.evidence.deadlines.get(wait.task_id) or {self.due(wait)})
+        return any(time >= deadline and status == 200 for time, status, _ in self.evidence.polls()[wait.job_id])
+
     @cached_property
     def never_asked(self) -> list[dict[str, Any]]:
         """
@@ -141,10 +146,9 @@ def messages(outcome: Outcome) -> Iterator[str]:
         if wait.verdict == "refused":
             words.append("***")  # the cloud's echo of the login
         log = outcome.evidence.log(wait.task_id)
-        # The second where the cloud was away, or too slow, at the deadline.
-        ends = (f"timed out after {wait.timeout:g} s", "the deadline passed without an answer")
-        if wait.verdict == "late" and not any(end in log for end in ends):
-            words.append(ends[0])
+        timed_out, unanswered = f"timed out after {wait.timeout:g} s", "the deadline passed without an answer"
+        if wait.verdict == "late" and (outcome.answered_late(wait) or unanswered not in log):
+            words.append(timed_out)
         if missing := [word for word in words if word not in log]:
             yield f"the log of {wait.task_id} lacks {missing}"
 
