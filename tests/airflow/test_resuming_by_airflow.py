@@ -1,0 +1,58 @@
+"""A deadline for all tries of a task together, where the real Airflow 3.3 keeps it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_hwstatus.sensors.starting import AIRFLOW_3_3
+from airflow_provider_hwstatus.testing import Reply
+from airflow_provider_hwstatus.testing.home import Home
+
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.testing import FakeHuaweiCloud
+
+pytestmark = [pytest.mark.skipif(not AIRFLOW_3_3, reason="Airflow 3.3 is the first that keeps it")]
+
+DAG = """
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG
+
+from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
+
+HOW = {"timeout": 40, "retries": 2, "retry_delay": timedelta(seconds=1), "outage_tolerance": 0}
+
+with DAG("resumes", start_date=datetime(2026, 1, 1), schedule=None, default_args=HOW):
+    for mode in ("poke", "reschedule"):
+        DliBatchSensor(task_id=mode, batch_id=mode, mode=mode, resume_deadline=True)
+    DliBatchSensor(task_id="deferrable", batch_id="deferrable", deferrable=True, resume_deadline=True)
+"""
+TASKS = ("poke", "reschedule", "deferrable")
+
+
+@pytest.mark.timeout(300)
+def test_retry_continues_the_wait_of_the_first_try(huaweicloud: FakeHuaweiCloud) -> None:
+    """A try that ends by an outage after a while is followed by one that has only the rest of the time."""
+    for task in TASKS:
+        huaweicloud.job("dli_batch", task, "running", Reply(status=500), "running")
+    settings = {"AIRFLOW_CONN_HWSTATUS_DEFAULT": json.dumps(huaweicloud.connection())}
+    with Home(poke_interval=2) as home:
+        for example in home.dags.iterdir():
+            example.unlink()
+        (home.dags / "resumes.py").write_text(DAG)
+        runner = home.start("airflow_provider_hwstatus.testing.run_dags", "resumes", settings=settings, piped=True)
+        assert runner.stdout is not None
+        lines = [json.loads(line) for line in runner.stdout]
+        assert 0 == runner.wait(), home.log_path.read_text()[-5000:]
+
+    found = {line["task"]: line for line in lines if "task" in line}
+    for task in TASKS:
+        records = [record for record in huaweicloud.requests if f"/{task}/" in record.path]
+        assert [200, 500, 200] == [record.status for record in records[:3]]
+        assert "failed" == found[task]["state"]
+        assert "timed out after 40 s" in found[task]["message"]
+        assert records[-1].time - records[1].time < 40  # which is what the second try would have had
+        assert 39 < records[-1].time - records[0].time
