@@ -14,7 +14,7 @@ from waits import Wait
 #: Seconds between the worker that first asked, which sets the deadline, and the fake that saw it asking.
 FIRST_POLL_SLACK = 10.0
 
-#: Seconds before a triggerer's death in which it cannot say any more that it knows an event to be stored.
+#: Seconds before a triggerer's end in which it may not come to know any more that an event is stored.
 UNMARKED = 12.0
 
 #: Seconds that a worker takes at most from Airflow's callback to the end of the task in the database.
@@ -35,6 +35,7 @@ class Outcome:
     :param epoch: Seconds since 1970 at which the jobs began to take their steps.
     :param tasks: At the end.
     :param kills: What was killed, and when in seconds since 1970.
+    :param left: What ended in good order, and when.
     :param watched: Whether there are watchers.
     """
 
@@ -43,12 +44,13 @@ class Outcome:
     epoch: float
     tasks: dict[str, Task]
     kills: list[tuple[str, float]]
+    left: list[tuple[str, float]]
     watched: bool
 
     @property
-    def deaths(self) -> list[float]:
-        """When a triggerer was killed."""
-        return [time for name, time in self.kills if name.startswith("triggerer")]
+    def triggerers_ended(self) -> list[float]:
+        """When a triggerer was killed or left."""
+        return [time for name, time in [*self.kills, *self.left] if name.startswith("triggerer")]
 
     def due(self, wait: Wait) -> float:
         """Return when a wait must end at the earliest: with its job, or at the deadline that it began with."""
@@ -190,7 +192,7 @@ def without_worker(outcome: Outcome) -> Iterator[str]:
 
 
 def watched(outcome: Outcome) -> Iterator[str]:
-    """Watchers tell each end, not before it, and once; again at most if a triggerer was killed right after it."""
+    """Watchers tell each end, not before it, and once; again at most if a triggerer ended right after it."""
     if not outcome.watched:
         return
     told = defaultdict[tuple[str, str], list[Told]](list)
@@ -206,8 +208,8 @@ def watched(outcome: Outcome) -> Iterator[str]:
             yield f"{key} was told as {first.outcome} and {first.state}, not as {wait.outcome} and {wait.job_state}"
         elif first.time < outcome.due(wait):
             yield f"{key} was told {outcome.due(wait) - first.time:.1f} s too early"
-        elif again and not any(0 <= death - first.time < UNMARKED for death in outcome.deaths):
-            yield f"{key} was told {1 + len(again)} times"
+        elif again and not any(0 <= end - first.time < UNMARKED for end in outcome.triggerers_ended):
+            yield f"{key} was told {1 + len(again)} times, from {first.time - outcome.epoch:.1f} s on"
 
 
 ALL = (verdicts, once, returned, messages, punctual, deadlines, nothing_left, without_worker, watched)

@@ -179,7 +179,8 @@ class Run:
         self.until("all have ended", self.all_ended, END_TIMEOUT)
         time.sleep(10.0)  # for whatever might end twice
         self.sample()
-        return checks.Outcome(self.waits, self.evidence, epoch, self.evidence.tasks(), self.stack.kills, self.watched)
+        tasks, stack = self.evidence.tasks(), self.stack
+        return checks.Outcome(self.waits, self.evidence, epoch, tasks, stack.kills, stack.left, self.watched)
 
 
 def known(evidence: Evidence) -> set[str]:

@@ -59,6 +59,7 @@ class Stack:
     began: float = field(default_factory=time.time)
     processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     kills: list[tuple[str, float]] = field(default_factory=list)
+    left: list[tuple[str, float]] = field(default_factory=list)
 
     def log(self, event: str) -> None:
         """Show an event as it happens."""
@@ -91,6 +92,7 @@ class Stack:
     def leave(self, name: str) -> None:
         """Let a component end in good order."""
         self.log(f"{name} leaves")
+        self.left.append((name, time.time()))
         stop(self.processes.pop(name))
 
     def died(self) -> list[str]:
