@@ -9,13 +9,16 @@ from functools import cached_property
 from typing import Any
 
 from evidence import Evidence, Task, Told
-from waits import Wait
+from waits import MODES, Wait
 
 #: Seconds between the worker that first asked, which sets the deadline, and the fake that saw it asking.
 FIRST_POLL_SLACK = 10.0
 
+#: Seconds between Airflow, which gives a task to a triggerer, and the fake that saw it asking.
+FIRST_TRIGGER_SLACK = 120.0
+
 #: Seconds before a triggerer's end in which it may not come to know any more that an event is stored.
-UNMARKED = 12.0
+UNMARKED = 20.0
 
 #: Seconds that a worker takes at most from Airflow's callback to the end of the task in the database.
 UNRECORDED = 5.0
@@ -56,6 +59,8 @@ class Outcome:
         """Return when a wait must end at the earliest: with its job, or at the deadline that it began with."""
         if wait.ends_at is not None:
             return self.epoch + wait.ends_at
+        if wait.mode == "started":  # it has a deadline before there is a triggerer that asks
+            return min(self.evidence.deadlines[wait.task_id])
         return self.asked_at[wait.job_id] + wait.timeout
 
     @cached_property
@@ -159,20 +164,24 @@ def punctual(outcome: Outcome) -> Iterator[str]:
     """No wait ends before its job does, or before the deadline that it began with."""
     for wait in outcome.waits:
         delay = outcome.delays[wait.task_id]
-        # A wait that begins in the triggerer has its deadline before it asks for the first time.
-        slack = FIRST_POLL_SLACK + (wait.poke_interval if wait.mode == "started" else 0.0)
-        if delay < (0.0 if wait.ends_at is not None else -slack):
+        if delay < (0.0 if wait.ends_at is not None or wait.mode == "started" else -FIRST_POLL_SLACK):
             yield f"{wait.task_id} ended {-delay:.1f} s too early"
 
 
 def deadlines(outcome: Outcome) -> Iterator[str]:
-    """A trigger's deadline is ``timeout`` after the first question about its job, and never another."""
+    """
+    A trigger's deadline is ``timeout`` after the first question about its job, and never another.
+
+    That of a wait that began in the triggerer is as much after Airflow gave it away, which is before.
+    """
     for wait in outcome.waits:
-        if wait.mode != "deferrable":
+        if wait.mode not in MODES:
             continue
         found = outcome.evidence.deadlines[wait.task_id]
         wanted = outcome.asked_at[wait.job_id] + wait.timeout
-        if len(found) != 1 or abs(min(found) - wanted) > FIRST_POLL_SLACK:
+        before = FIRST_TRIGGER_SLACK if wait.mode == "started" else FIRST_POLL_SLACK
+        tries = outcome.tasks[wait.task_id].try_number  # each begins anew: a worker was killed
+        if not 1 <= len(found) <= tries or not -before <= min(found) - wanted <= FIRST_POLL_SLACK:
             yield f"{wait.task_id} has the deadlines {sorted(found)}, and not {wanted}"
 
 

@@ -12,11 +12,13 @@ from typing import Any
 import psycopg2
 from cryptography.fernet import Fernet
 
+from airflow_provider_hwstatus.sensors.base import BACKSTOP
+
 #: States of a task that has ended.
 ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 _TRIGGERS = """
-select t.id, t.triggerer_id, t.kwargs, ti.task_id
+select t.id, t.triggerer_id, t.kwargs, ti.task_id, extract(epoch from ti.trigger_timeout)::float
 from trigger t join task_instance ti on ti.trigger_id = t.id where ti.dag_id like 'waits%'
 """
 _TASKS = """
@@ -97,11 +99,12 @@ class Evidence:
 
     def sample(self) -> None:
         """Look at the triggers that wait now."""
-        for trigger, triggerer, kwargs, task_id in self.query(_TRIGGERS):
+        for trigger, triggerer, kwargs, task_id, timeout in self.query(_TRIGGERS):
             text = kwargs if kwargs.startswith("{") else Fernet(self.key).decrypt(kwargs.encode()).decode()
             self.arguments.add(text)
             self.triggers[task_id].add(trigger)
-            self.deadlines[task_id] |= {float(found) for found in re.findall(r'"deadline": ([\d.]+)', text)}
+            found = re.findall(r'"deadline": ([\d.]+)', text) or [timeout - BACKSTOP]
+            self.deadlines[task_id] |= set(map(float, found))
             if triggerer is not None:
                 self.triggerers[task_id].add(triggerer)
 
