@@ -32,7 +32,7 @@ OVERLAP = 3600.0
 #: Pages of one reading at most: ten thousand jobs, which is also how many ended ones are remembered.
 _MOST_PAGES = 100
 
-#: Milliseconds since 1970 that are none.
+#: From here on, milliseconds since 1970 must be something else, such as microseconds: it is the year 33658.
 _NO_TIME = 1e15
 
 Row = Mapping[str, object]

@@ -28,7 +28,7 @@ class DliBatchWatcher(Watcher):
 
     The event is ``{"status": …, "owner": …}``: the last status, as a sensor returns it, and who submitted the batch. On
     Airflow 3.3, what was seen is kept in the asset's state store, so that ends are told that come while no triggerer
-    runs.
+    runs, and are told again only if a triggerer ends before Airflow has said that it has the event.
 
     :param name: Pattern of the batch's name, with ``*`` and ``?``; None for any.
     :param queue: Likewise of its queue's.
@@ -99,7 +99,7 @@ class CphRequestWatcher(Watcher):
 
     The event is ``{"request_id": …, "outcome": …, "counts": …, "statuses": […]}``: ``success`` if all jobs ended well,
     else ``failure``; how many did what; and the last status of each job. On Airflow 3.3, which requests were told is
-    kept in the asset's state store.
+    kept in the asset's state store, as of :class:`DliBatchWatcher`.
 
     :param request_id: The ``request_id`` in the reply to the submission, or a list of them.
     :param expected_jobs: How many jobs each request should have, by its id: a number, or the reply to the submission.

@@ -287,12 +287,15 @@ def test_what_a_list_repeats_is_logged_once(huaweicloud: Any, caplog: Any) -> No
         watch(huaweicloud, 0.7, back)
     lines = [record.message for record in caplog.records if record.message.startswith("Watching goes on")]
     assert 2 == len(lines)
-    assert "dli:jobs:list" in lines[0] or "403" in lines[0]
+    assert "HTTP 403" in lines[0]
+    assert "dli:jobs:list" in lines[0]
 
 
-def test_ends_beyond_a_page_and_a_short_total(huaweicloud: Any) -> None:
-    """However the list is cut into pages, and whatever it says of its length, no end is missed, and none told twice."""
+@pytest.mark.parametrize("total", [None, 100_000])
+def test_ends_beyond_a_short_page(huaweicloud: Any, total: int | None) -> None:
+    """However short pages are, and also if the list claims to be longer, no end is missed, and none told twice."""
     huaweicloud.batch_list.max_rows = 7
+    huaweicloud.batch_list.total = total
     names = [f"b{number:02d}" for number in range(40)]
     for name in names:
         huaweicloud.job("dli_batch", name, "running")
@@ -409,13 +412,16 @@ def test_request_of_unknown_size_is_not_over_at_once(huaweicloud: Any, monkeypat
     assert [("r1", "success", 2)] == requests(events)
 
 
-def test_one_bad_request_keeps_no_other(huaweicloud: Any, caplog: Any) -> None:
-    """What is wrong with one is logged, and the others are told."""
+def test_one_bad_request_keeps_no_other(huaweicloud: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong with one is logged, with its id, and the others are told."""
+    monkeypatch.setattr(request_ends, "GRACE", 0.0)
     cph(huaweicloud, "r1", 1)
     how: Any = {"kind": CphRequestWatcher, "request_id": ["none", "r1"], "expected_jobs": {"r1": 1, "none": 1}}
 
     events = watch(huaweicloud, 0.6, lambda: cph(huaweicloud, "r1", 2), **how)
     assert [("r1", "success", 1)] == requests(events)
+    (line,) = [record.message for record in caplog.records if record.message.startswith("Watching goes on")]
+    assert "CPH request none" in line
 
 
 def test_rejected_phones_are_failures(huaweicloud: Any) -> None:
