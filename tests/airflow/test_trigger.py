@@ -126,25 +126,25 @@ def test_waits_share_one_session_and_spread(huaweicloud):
         huaweicloud.job("dli_batch", f"b{index}", "success")
 
     async def all_waits():
-        triggers = [JobStatusTrigger(kind="dli_batch", job_id=f"b{i}", poke_interval=2.0) for i in range(20)]
+        triggers = [JobStatusTrigger(kind="dli_batch", job_id=f"b{i}", poke_interval=4.0) for i in range(20)]
         return await asyncio.gather(*(events(trigger) for trigger in triggers))
 
     began = time.time()
     asyncio.run(all_waits())
     asked = sorted(record.time - began for record in huaweicloud.requests)
     assert huaweicloud.connections <= 3
-    assert 1.5 < asked[-1] - asked[0] < 3.0
-    assert max(later - earlier for earlier, later in pairwise(asked)) < 1.0
+    assert 3.0 < asked[-1] - asked[0] < 6.0
+    assert max(later - earlier for earlier, later in pairwise(asked)) < 2.0
 
 
 def test_event_loop_is_never_blocked(huaweicloud):
     """While waits go on, others in the loop are served: a slow reply blocks nobody."""
     for index in range(5):
-        huaweicloud.job("dli_batch", f"b{index}", Reply(body={"state": "success"}, delay=0.5))
+        huaweicloud.job("dli_batch", f"b{index}", Reply(body={"state": "success"}, delay=2.0))
 
     async def lag():
         worst = 0.0
-        for _ in range(60):
+        for _ in range(200):
             before = time.monotonic()
             await asyncio.sleep(0.01)
             worst = max(worst, time.monotonic() - before - 0.01)
@@ -155,7 +155,7 @@ def test_event_loop_is_never_blocked(huaweicloud):
         await events(JobStatusTrigger(kind="dli_batch", job_id="b0", poke_interval=0.1))  # imports, once
         return (await asyncio.gather(lag(), *(events(trigger) for trigger in triggers)))[0]
 
-    assert asyncio.run(run()) < 0.4
+    assert asyncio.run(run()) < 1.5
 
 
 def test_cancelled_wait_leaves_nothing(huaweicloud):

@@ -52,9 +52,9 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def watch(
-    cloud: Any, seconds: float, *between: Any, store: Any = None, kind: Any = None, **arguments: Any
+    cloud: Any, *between: Any, readings: int = 4, store: Any = None, kind: Any = None, **arguments: Any
 ) -> list[Any]:
-    """Run a watcher for so long, do what is to be done between, and return its events."""
+    """Run a watcher for so many readings, do what is to be done, and so on; return its events."""
     watcher = (kind or DliBatchWatcher)(poke_interval=0.1, **arguments)
     watcher.asset_state_store = store
     events = []
@@ -63,20 +63,36 @@ def watch(
         async for event in watcher.run():
             events.extend([json.loads(json.dumps(event.payload))])
 
-    async def main() -> None:
-        before = len(cloud.requests)
+    async def main(saved: Saved) -> None:
         task = asyncio.create_task(run())
-        while len(cloud.requests) == before:  # noqa: ASYNC110  # the fake tells nobody
-            await asyncio.sleep(0.05)
-        for step in between:
-            await asyncio.sleep(seconds)
+        for step in (lambda: None, *between):
             step()
-        await asyncio.sleep(seconds)
+            await saved.more(readings)
         assert not task.done()
         task.cancel()
 
-    asyncio.run(main())
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        asyncio.run(main(Saved(monkeypatch)))
     return events
+
+
+class Saved:
+    """Counts the readings that are over, as all end with their marks being stored."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._count = asyncio.Semaphore(0)
+        save = reading.Tick.save
+
+        async def counted(tick: Any) -> None:
+            await save(tick)
+            self._count.release()
+
+        monkeypatch.setattr(reading.Tick, "save", counted)
+
+    async def more(self, readings: int) -> None:
+        """Pause until there are so many more."""
+        for _ in range(readings):
+            await self._count.acquire()
 
 
 def told(events: list[Any]) -> list[str]:
@@ -98,7 +114,7 @@ def test_tells_each_end_once_and_nothing_older(huaweicloud: Any) -> None:
         huaweicloud.job("dli_batch", "b1", "dead", name="etl-1", queue="q", owner="ann")
         huaweicloud.job("dli_batch", "b2", "success")
 
-    events = watch(huaweicloud, 0.6, end)
+    events = watch(huaweicloud, end)
     assert ["b1", "b2"] == told(events)
     (event,) = [event for event in events if event["status"]["job_id"] == "b1"]
     assert ("failure", "etl-1", "q", "ann") == (
@@ -127,7 +143,7 @@ def test_tells_what_it_was_asked_for(huaweicloud: Any, arguments: Any, expected:
         huaweicloud.job("dli_batch", "b2", "success", name="etl-2", queue="q2", owner="ann")
         huaweicloud.job("dli_batch", "b3", "dead", name="other", queue="q2", owner="bob")
 
-    assert expected == told(watch(huaweicloud, 0.5, end, **arguments))
+    assert expected == told(watch(huaweicloud, end, **arguments))
 
 
 def test_watermark_bridges_a_restart(huaweicloud: Any) -> None:
@@ -136,20 +152,20 @@ def test_watermark_bridges_a_restart(huaweicloud: Any) -> None:
     huaweicloud.job("dli_batch", "b1", "running")
     huaweicloud.job("dli_batch", "b2", "running")
 
-    assert ["b1"] == told(watch(huaweicloud, 0.6, ends(huaweicloud, "b1"), store=store))
+    assert ["b1"] == told(watch(huaweicloud, ends(huaweicloud, "b1"), store=store))
     ends(huaweicloud, "b2", "b3")()
-    assert ["b2", "b3"] == told(watch(huaweicloud, 0.6, store=store))
-    assert [] == told(watch(huaweicloud, 0.6, store=store))
+    assert ["b2", "b3"] == told(watch(huaweicloud, store=store))
+    assert [] == told(watch(huaweicloud, store=store))
 
 
 def test_watermark_of_something_else_begins_anew(huaweicloud: Any) -> None:
     """What cannot be read as a watermark is no reason to fail."""
     store = Store()
-    watch(huaweicloud, 0.3, store=store)
+    watch(huaweicloud, store=store)
     (name,) = store.values
     store.values[name] = {"since": "?"}
 
-    assert ["b1"] == told(watch(huaweicloud, 0.5, ends(huaweicloud, "b1"), store=store))
+    assert ["b1"] == told(watch(huaweicloud, ends(huaweicloud, "b1"), store=store))
     assert "b1" in store.values[name]["ended"]
 
 
@@ -164,7 +180,7 @@ def test_list_is_not_believed(huaweicloud: Any) -> None:
         assert 2 <= sum("/b1/" in record.path for record in huaweicloud.requests)
         ends(huaweicloud, "b1", state="dead")()
 
-    (event,) = watch(huaweicloud, 0.8, begin, end)
+    (event,) = watch(huaweicloud, begin, end)
     assert ("b1", "dead") == (event["status"]["job_id"], event["status"]["state"])
 
 
@@ -176,7 +192,7 @@ def test_job_that_only_the_list_knows_is_asked_about_again(huaweicloud: Any) -> 
         huaweicloud.batch_list.lies = {"b1": "success"}
         huaweicloud.job("dli_batch", "b1", UNKNOWN)
 
-    assert ["b1"] == told(watch(huaweicloud, 0.6, begin, ends(huaweicloud, "b1")))
+    assert ["b1"] == told(watch(huaweicloud, begin, ends(huaweicloud, "b1")))
 
 
 def test_deleted_job_is_forgotten(huaweicloud: Any) -> None:
@@ -188,7 +204,7 @@ def test_deleted_job_is_forgotten(huaweicloud: Any) -> None:
         huaweicloud.batch_list.hidden.add("b1")
         huaweicloud.job("dli_batch", "b1", UNKNOWN)
 
-    assert [] == watch(huaweicloud, 0.8, delete, store=store)
+    assert [] == watch(huaweicloud, delete, store=store)
     (mark,) = store.values.values()
     assert ({}, ["b1"]) == (mark["going"], list(mark["ended"]))
 
@@ -199,7 +215,7 @@ def test_list_that_repeats_itself_has_an_end(huaweicloud: Any) -> None:
     for number in range(150):
         huaweicloud.job("dli_batch", f"b{number}", "running")
 
-    watch(huaweicloud, 0.8)
+    watch(huaweicloud)
     assert sum(record.path.endswith("/batches") for record in huaweicloud.requests) <= 20
 
 
@@ -211,7 +227,7 @@ def test_job_that_left_the_list_is_asked_about(huaweicloud: Any) -> None:
         huaweicloud.batch_list.hidden.add("b1")
         ends(huaweicloud, "b1")()
 
-    assert ["b1"] == told(watch(huaweicloud, 0.6, hide))
+    assert ["b1"] == told(watch(huaweicloud, hide))
 
 
 def test_outage_is_waited_out(huaweicloud: Any) -> None:
@@ -225,7 +241,7 @@ def test_outage_is_waited_out(huaweicloud: Any) -> None:
     def back() -> None:
         huaweicloud.batch_list.answer = None
 
-    assert ["b1"] == told(watch(huaweicloud, 0.6, away, back))
+    assert ["b1"] == told(watch(huaweicloud, away, back))
 
 
 @pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")
@@ -284,7 +300,7 @@ def test_what_a_list_repeats_is_logged_once(huaweicloud: Any, caplog: Any) -> No
         huaweicloud.batch_list.answer = None
 
     with caplog.at_level("INFO"):
-        watch(huaweicloud, 0.7, back)
+        watch(huaweicloud, back)
     lines = [record.message for record in caplog.records if record.message.startswith("Watching goes on")]
     assert 2 == len(lines)
     assert "HTTP 403" in lines[0]
@@ -300,7 +316,7 @@ def test_ends_beyond_a_short_page(huaweicloud: Any, total: int | None) -> None:
     for name in names:
         huaweicloud.job("dli_batch", name, "running")
 
-    assert names == told(watch(huaweicloud, 1.5, ends(huaweicloud, *names)))
+    assert names == told(watch(huaweicloud, ends(huaweicloud, *names)))
 
 
 def take(seen: core_ends.Ends, *rows: dict[str, Any], now: float = 10_000.0) -> list[str]:
@@ -372,12 +388,12 @@ def test_request_is_told_once_when_all_its_jobs_are_over(huaweicloud: Any) -> No
     def more() -> None:
         cph(huaweicloud, "r1", 2, -1, 2)
 
-    assert [] == watch(huaweicloud, 0.6, some, store=store, **how)
-    (event,) = watch(huaweicloud, 0.6, more, store=store, **how)
+    assert [] == watch(huaweicloud, some, store=store, **how)
+    (event,) = watch(huaweicloud, more, store=store, **how)
     assert [("r1", "failure", 3)] == requests([event])
     assert {"total": 3, "succeeded": 2, "failed": 1, "in_progress": 0} == event["counts"]
     cph(huaweicloud, "r2", 2, 2)
-    assert [("r2", "success", 2)] == requests(watch(huaweicloud, 0.6, store=store, **how))
+    assert [("r2", "success", 2)] == requests(watch(huaweicloud, store=store, **how))
     asked = len(huaweicloud.requests)
     with pytest.raises(TimeoutError):
         watch_idle(huaweicloud, store, how)
@@ -398,7 +414,7 @@ def watch_idle(cloud: Any, store: Store, how: dict[str, Any]) -> None:
 
 def test_request_of_unknown_size_is_not_over_at_once(huaweicloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that is not complete yet looks like one that is; and one that knows nothing may come to know it."""
-    monkeypatch.setattr(request_ends, "GRACE", 2.5)
+    monkeypatch.setattr(request_ends, "GRACE", 1000.0)
 
     def first() -> None:
         cph(huaweicloud, "r1", 2)
@@ -406,9 +422,10 @@ def test_request_of_unknown_size_is_not_over_at_once(huaweicloud: Any, monkeypat
     def second() -> None:
         cph(huaweicloud, "r1", 2, 2)
 
-    events = watch(huaweicloud, 0.3, first, second, kind=CphRequestWatcher, request_id="r1")
+    events = watch(huaweicloud, first, second, kind=CphRequestWatcher, request_id="r1")
     assert [] == events
-    events = watch(huaweicloud, 4.0, kind=CphRequestWatcher, request_id="r1", ends="success")
+    monkeypatch.setattr(request_ends, "GRACE", 0.5)
+    events = watch(huaweicloud, readings=20, kind=CphRequestWatcher, request_id="r1", ends="success")
     assert [("r1", "success", 2)] == requests(events)
 
 
@@ -418,7 +435,7 @@ def test_one_bad_request_keeps_no_other(huaweicloud: Any, caplog: Any, monkeypat
     cph(huaweicloud, "r1", 1)
     how: Any = {"kind": CphRequestWatcher, "request_id": ["none", "r1"], "expected_jobs": {"r1": 1, "none": 1}}
 
-    events = watch(huaweicloud, 0.6, lambda: cph(huaweicloud, "r1", 2), **how)
+    events = watch(huaweicloud, lambda: cph(huaweicloud, "r1", 2), **how)
     assert [("r1", "success", 1)] == requests(events)
     (line,) = [record.message for record in caplog.records if record.message.startswith("Watching goes on")]
     assert "CPH request none" in line
@@ -430,7 +447,7 @@ def test_rejected_phones_are_failures(huaweicloud: Any) -> None:
     cph(huaweicloud, "r1", 1)
     how: Any = {"kind": CphRequestWatcher, "request_id": "r1", "expected_jobs": {"r1": answer}}
 
-    (event,) = watch(huaweicloud, 0.6, lambda: cph(huaweicloud, "r1", 2), **how)
+    (event,) = watch(huaweicloud, lambda: cph(huaweicloud, "r1", 2), **how)
     assert ("failure", "CPS.0004") == (event["outcome"], event["statuses"][-1]["error_code"])
 
 
@@ -518,7 +535,7 @@ def follow(watchers: list[Any], until: Any, ack_timeout: float = 300.0) -> list[
             task.cancel()
         await manager.stop_all()
 
-    asyncio.run(asyncio.wait_for(main(), 30.0))
+    asyncio.run(asyncio.wait_for(main(), 100.0))
     return events
 
 
@@ -531,7 +548,7 @@ def test_service_that_holds_watchers_back_does_not_part_them(
     huaweicloud.batch_list.answer = Reply(429, headers={"Retry-After": "600"})
     began = time.monotonic()
 
-    follow([DliBatchWatcher(poke_interval=0.3)], lambda _: time.monotonic() >= began + 4.0, ack_timeout=2.0)
+    follow([DliBatchWatcher(poke_interval=0.3)], lambda _: time.monotonic() >= began + 8.0, ack_timeout=5.0)
     assert "not answered within 0.5 s" in caplog.text
     assert "goes on alone" not in caplog.text
     assert "Ack timeout" not in caplog.text
@@ -560,8 +577,8 @@ def test_each_kind_of_end_has_its_own_mark(huaweicloud: Any) -> None:
     cph(huaweicloud, "r1", -1)
     how: Any = {"kind": CphRequestWatcher, "request_id": "r1", "expected_jobs": {"r1": 1}, "store": store}
 
-    assert [] == watch(huaweicloud, 0.6, ends="success", **how)
-    assert [("r1", "failure", 1)] == requests(watch(huaweicloud, 0.6, ends="failure", **how))
+    assert [] == watch(huaweicloud, ends="success", **how)
+    assert [("r1", "failure", 1)] == requests(watch(huaweicloud, ends="failure", **how))
 
 
 def test_mark_outlives_an_asset(huaweicloud: Any) -> None:
@@ -572,14 +589,14 @@ def test_mark_outlives_an_asset(huaweicloud: Any) -> None:
     def of(*names: str) -> Any:
         return SimpleNamespace(_by_name={name: stores[name] for name in names})
 
-    assert ["b1"] == told(watch(huaweicloud, 0.6, ends(huaweicloud, "b1"), store=of("b", "c")))
+    assert ["b1"] == told(watch(huaweicloud, ends(huaweicloud, "b1"), store=of("b", "c")))
     ends(huaweicloud, "b2")()
-    assert ["b2"] == told(watch(huaweicloud, 0.6, store=of("a", "c")))
+    assert ["b2"] == told(watch(huaweicloud, store=of("a", "c")))
 
 
 def test_refused_key_is_not_tried_in_each_interval(huaweicloud: Any) -> None:
     """Five refusals in a row lock a key, and a watcher never ends."""
     huaweicloud.batch_list.answer = 401
 
-    watch(huaweicloud, 1.0)
+    watch(huaweicloud)
     assert 1 == len(huaweicloud.requests)
