@@ -12,7 +12,7 @@ from evidence import Evidence, Task, Told
 from waits import MODES, Wait
 
 #: Seconds between the worker that first asked, which sets the deadline, and the fake that saw it asking.
-FIRST_POLL_SLACK = 10.0
+FIRST_POLL_SLACK = 20.0
 
 #: Seconds between Airflow, which gives a task to a triggerer, and the fake that saw it asking.
 FIRST_TRIGGER_SLACK = 120.0

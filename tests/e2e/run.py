@@ -91,7 +91,7 @@ LOWEST = Plan(
 SHARE = 20
 
 #: Seconds for all waits to begin, and for all to end.
-BEGIN_TIMEOUT, END_TIMEOUT = 300.0, 400.0
+BEGIN_TIMEOUT, END_TIMEOUT = 600.0, 600.0
 
 
 @dataclass
