@@ -58,13 +58,13 @@ def test_waits_with_other_arguments_do_not(huaweicloud, look_ups):
 def test_a_changed_connection_is_seen_within_seconds(huaweicloud, look_ups, monkeypatch):
     """What was found is not used for longer than its memory lasts."""
     huaweicloud.job("dli_batch", "b1", "running")
-    monkeypatch.setattr(lookups, "MEMORY", 0.3)
+    monkeypatch.setattr(lookups, "MEMORY", 2.0)
 
     async def run():
         await ask(1)
         monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(huaweicloud.connection(region="Nowhere!")))
         (before,) = await ask(1)
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(2.1)
         (after,) = await ask(1)
         return before, after
 

@@ -137,11 +137,11 @@ def test_refused_login_is_renewed_once_while_waits_run(cloud, connection_of, pol
 @pytest.mark.parametrize("auth", ["password", "agency"])
 def test_login_is_renewed_before_it_expires(cloud, connection_of, poll_all, auth):
     """Waits that outlast their login never see it refused."""
-    cloud.token_lifetime = 2.0
+    cloud.token_lifetime = 4.0
 
-    poll_all(settings_of(connection_of(auth)), 3, 7, lambda: time.sleep(0.5))
+    poll_all(settings_of(connection_of(auth)), 3, 7, lambda: time.sleep(1.0))
     assert {200, 201} >= {record.status for record in cloud.requests}
-    assert 2 <= cloud.logins + cloud.metadata.keys <= 4
+    assert 2 <= cloud.logins + cloud.metadata.keys <= 7  # of 21 polls
 
 
 def test_environment_is_read_again_when_its_key_is_refused(cloud, environment, poll_all):
