@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_hwstatus.core.ends import Ends, Matches
-from airflow_provider_hwstatus.core.errors import HwStatusError, JobNotFoundError
+from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, JobNotFoundError
 from airflow_provider_hwstatus.core.pages import PAGE, REQUESTS_PER_CALL
 from airflow_provider_hwstatus.core.request_ends import RequestEnd, look_each
 from airflow_provider_hwstatus.core.settings import one_of
@@ -122,6 +122,10 @@ class CphRequestWatcher(Watcher):
         self.request_id = [request_id] if isinstance(request_id, str) else list(request_id)
         self.expected_jobs = dict(expected_jobs or {})
         self.ends = one_of("ends", ends, _ENDS)
+        if unwatched := self.expected_jobs.keys() - set(self.request_id):
+            raise ConfigurationError(
+                f"expected_jobs names requests that request_id does not: {sorted(map(str, unwatched))}"
+            )
         self._requests()
 
     def _watched(self) -> dict[str, Any]:

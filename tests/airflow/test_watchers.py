@@ -496,6 +496,7 @@ def test_requests_of_several_watchers_are_read_together(huaweicloud: Any) -> Non
         ("CphRequestWatcher", {"request_id": "r1", "ends": "badly"}, "ends must be"),
         ("CphRequestWatcher", {"request_id": ["../x"]}, "request_id must be"),
         ("CphRequestWatcher", {"request_id": "r1", "expected_jobs": {"r1": "many"}}, "expected_jobs must be"),
+        ("CphRequestWatcher", {"request_id": "r1", "expected_jobs": {"r2": 1}}, "does not: \\['r2'\\]"),
     ],
 )
 def test_wrong_arguments_are_refused_in_the_dag_file(kind: str, arguments: Any, error: str) -> None:
