@@ -55,7 +55,7 @@ def left_behind(tmp_path: Path) -> list[str]:
     return files + [line for line in processes.splitlines() if str(tmp_path) in line]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_demo_shows_states_and_messages(environment: dict[str, str], tmp_path: Path) -> None:
     """It exits with 0, has shown states as they changed and messages as users read them, and leaves nothing."""
     done = subprocess.run(DEMO, env=environment, capture_output=True, text=True, check=False)
@@ -79,7 +79,7 @@ def test_demo_shows_states_and_messages(environment: dict[str, str], tmp_path: P
     assert [] == left_behind(tmp_path)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_demo_says_when_something_goes_wrong(environment: dict[str, str], tmp_path: Path) -> None:
     """Tasks that should end well and do not make it exit with 1, and keep Airflow's output."""
     done = subprocess.run(
@@ -93,7 +93,7 @@ def test_demo_says_when_something_goes_wrong(environment: dict[str, str], tmp_pa
     assert "example_cph_job" in log.read_text()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("demo", [()], indirect=True)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_can_be_stopped(demo: subprocess.Popen[str], number: signal.Signals, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_demo_can_be_stopped(demo: subprocess.Popen[str], number: signal.Signals
     assert [] == left_behind(tmp_path)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("demo", [("--ui",)], indirect=True)
 def test_ui_comes_up_and_goes_away(demo: subprocess.Popen[str], tmp_path: Path) -> None:
     """All of Airflow starts, says where it is and how to log in, and leaves nothing after Ctrl-C."""

@@ -74,7 +74,7 @@ def test_every_mode_is_shown(bag: Any) -> None:
     }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_example_dags_run_to_their_end(huaweicloud: FakeHuaweiCloud) -> None:
     """Every task of every example DAG ends as it should on real Airflow, and a bad end says why."""
     scenario.play_by_calls(huaweicloud)

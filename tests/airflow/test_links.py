@@ -57,7 +57,7 @@ def dag_file(airflow_db):
 
 
 @pytest.mark.usefixtures("dag_file")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_airflow_shows_the_button(huaweicloud, monkeypatch):
     """What the web interface finds, on real Airflow, after a wait that ended well and one that did not."""
     monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(huaweicloud.connection()))

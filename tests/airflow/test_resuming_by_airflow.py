@@ -35,7 +35,7 @@ with DAG("resumes", start_date=datetime(2026, 1, 1), schedule=None, default_args
 TASKS = ("poke", "reschedule", "deferrable")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_retry_continues_the_wait_of_the_first_try(huaweicloud: FakeHuaweiCloud) -> None:
     """A try that ends by an outage after a while is followed by one that has only the rest of the time."""
     for task in TASKS:

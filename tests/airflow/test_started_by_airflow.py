@@ -129,7 +129,7 @@ def test_waits_begin_and_end_in_the_triggerer(huaweicloud, airflow, airflow_db):
         return sum("/b8/" in record.path for record in huaweicloud.requests) >= count
 
     with triggerer():
-        until(lambda: asked(4), 60)
+        until(lambda: asked(2), 180)
     with triggerer():
         time.sleep(max(after + 62 - time.time(), 0))
         tasks: dict[str, Any] = {}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webelement import WebElement
 
 #: Seconds for whatever the page does next.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 
-pytestmark = pytest.mark.timeout(400)  # the first test waits for Airflow to start
+pytestmark = pytest.mark.timeout(600)  # the first test waits for Airflow to start
 
 CONN_TYPE = "Huawei Cloud job status"
 LOGIN = "Access key (AK) or user name"
