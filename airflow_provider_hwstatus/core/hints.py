@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError, RetryableError
-from airflow_provider_hwstatus.core.flow import Patience
+from airflow_provider_hwstatus.core.flow import LONGEST_HOLD, Patience
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH, Outcome
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow
 from airflow_provider_hwstatus.core.pages import PAGE, Page, dli_batches
@@ -36,7 +36,8 @@ _WORTH = 4
 #: Jobs that are asked about by themselves in an interval although the list shows them, on average.
 _CHECKED = 2
 
-#: Seconds for which the list is not read again after it was of no use, and after it could not be read for once.
+#: Seconds for which the list is not read again after it was of no use. After it could not be read, they begin with the
+#: lower number and double: whatever a list is told, 429 above all, costs all waits of the connection.
 _PAUSE = 900.0
 _SHORT_PAUSE = 60.0
 
@@ -68,6 +69,7 @@ class Hints:
         self._pages = 1
         self._looks = 0
         self._off_until = -inf
+        self._short_pause = _SHORT_PAUSE
         self._complained = False
 
     def watch(self, question: Question) -> None:
@@ -121,8 +123,9 @@ class Hints:
                 if count >= _FEW and state in DLI_BATCH.in_progress:
                     yield from self._read(state, count, shown, patience)
         except HwStatusError as error:
-            self._stop(str(error), _SHORT_PAUSE if isinstance(error, RetryableError | DeadlineError) else _PAUSE)
+            self._stop(str(error), self._pause_after(error))
             return
+        self._short_pause = _SHORT_PAUSE
         if wrong := next((job_id for job_id in shown if job_id in self._ended), None):
             self._stop(f"it shows {wrong} as {shown[wrong]!r}, which is over")
             return
@@ -132,6 +135,13 @@ class Hints:
         else:
             self._complained = False
         self._shown, self._read_at, self._looks = shown, began, 0
+
+    def _pause_after(self, error: HwStatusError) -> float:
+        """Return for how many seconds to ask one by one; the time for which nobody may ask does not count."""
+        if not isinstance(error, RetryableError | DeadlineError):
+            return _PAUSE
+        pause, self._short_pause = self._short_pause, min(2 * self._short_pause, _PAUSE)
+        return pause + min(error.retry_after or 0.0, LONGEST_HOLD)
 
     def _read(self, state: str, count: int, shown: dict[str, str], patience: Patience) -> Flow[None]:
         """Read the pages of one state, as long as they are worth it for *count* waits."""

@@ -466,23 +466,28 @@ def test_requests_of_several_watchers_are_read_together(huaweicloud: Any) -> Non
         async for _ in watcher.filter_shared_stream(manager.subscribe(trigger_id=number, trigger=watcher, key=key)):
             raise AssertionError
 
-    async def main() -> int:
+    async def main() -> list[int]:
         manager = SharedStreamManager()
         tasks = [asyncio.create_task(follow(manager, number)) for number in range(20)]
         while len(huaweicloud.requests) < 40:  # noqa: ASYNC110  # the fake tells nobody
             await asyncio.sleep(0.05)
-        await asyncio.sleep(1.0)  # until all are in step
-        before = len(huaweicloud.requests)
-        await asyncio.sleep(3.0)
+        asked = list[int]()
+        while len(asked) < 10 and not in_step(asked):
+            before = len(huaweicloud.requests)
+            await asyncio.sleep(3.0)
+            asked.append(len(huaweicloud.requests) - before)
         assert not any(task.done() for task in tasks)
         for task in tasks:
             task.cancel()
-        asked = len(huaweicloud.requests) - before
         await manager.stop_all()
         return asked
 
-    # Twelve, and some by themselves where a watcher was held up; 240 if each were asked about by itself.
-    assert 4 <= asyncio.run(main()) <= 60
+    def in_step(asked: list[int]) -> bool:
+        # Twelve, and some by themselves where a watcher was held up; 240 if each were asked about by itself.
+        return any(4 <= count <= 36 for count in asked)
+
+    asked = asyncio.run(main())
+    assert in_step(asked), asked
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ class Loop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
+        self.set_debug(False)  # it would keep a traceback for each turn of a thousand waits
         self.now = 1_000_000.0
         selector: Any = self._selector  # type: ignore[attr-defined]  # of CPython's own
         select = selector.select

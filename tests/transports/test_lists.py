@@ -174,6 +174,20 @@ def test_a_list_delays_a_verdict_by_one_interval_and_never_changes_it(ends, bad,
             assert end - 0.001 <= at <= max(end, INTERVAL) + late  # nobody looks before its first look
 
 
+def test_a_throttled_list_starves_nobody():
+    """Its 429 holds back all waits for a minute, so it is tried again later and later, and never right after that."""
+    with World(coalesce=True) as world:
+        world.cloud.batch_list.answer = 429
+        batches(world, [INTERVAL * 99] * 100)
+        world.go_on(INTERVAL * 20)
+
+        calls = Counter()
+        for (_, what), count in world.calls().items():
+            calls[what] += count
+        assert 2 <= calls["list"] <= 5, calls
+        assert 100 * 13 <= calls["job"], calls
+
+
 @settings(max_examples=10, deadline=None)
 @given(liars=st.sets(st.integers(0, 39), min_size=1, max_size=40), end=st.floats(0, 5 * INTERVAL))
 def test_a_list_that_lies_delays_a_verdict_by_ten_polls(liars, end):
