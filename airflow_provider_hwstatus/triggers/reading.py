@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_hwstatus.core.ends import Row, ask_each, read_since
-from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError
+from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError, ThrottledError
+from airflow_provider_hwstatus.core.flow import LONGEST_HOLD
 from airflow_provider_hwstatus.core.request_ends import read_going
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ _Answer = TypeVar("_Answer")
 #: Seconds for all that is asked in one interval: whoever is not done after 300 shares no reading of Airflow's again.
 LONGEST_READING = 200.0
 
+#: Seconds that a reading is put off after one that was told 429: at first, and at most.
+FIRST_PAUSE = 60.0
+LONGEST_PAUSE = 900.0
+
 #: Seconds that are read more than was asked for: watchers that began together ask for nearly the same.
 _SLACK = 60.0
 
@@ -33,11 +39,36 @@ _SLACK = 60.0
 _GATHERING = 0.1
 
 
+class Pace:
+    """How soon watchers may read again: each 429 to a reading holds back all waits of the connection, too."""
+
+    def __init__(self) -> None:
+        self._pause = FIRST_PAUSE
+        self._until = -math.inf
+
+    def refused(self, seconds: float) -> None:
+        """Put the next reading off beyond *seconds*, by twice as much each time in a row."""
+        now = time.monotonic()
+        if now >= self._until:  # else it was asked before that was known, and says nothing new
+            self._until = now + min(seconds, LONGEST_HOLD) + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def answered(self) -> None:
+        """Begin anew."""
+        self._pause = FIRST_PAUSE
+
+    def left(self) -> float:
+        """Return seconds until the next reading."""
+        return max(self._until - time.monotonic(), 0.0)
+
+
 class Tick:
     """What all watchers of a connection read in one interval, and when what they told is known to be stored."""
 
-    def __init__(self, hook: HwStatusHook) -> None:
+    def __init__(self, hook: HwStatusHook, pace: Pace) -> None:
         self._hook = hook
+        #: How soon there may be another.
+        self.pace = pace
         self._turn = asyncio.Lock()
         self._rows: list[Row] = []
         self._since: float | None = None
@@ -59,9 +90,15 @@ class Tick:
         """
         try:
             async with asyncio.timeout(self._until - time.monotonic()), self._hook.get_async_conn() as connection:
-                return await connection.run(flow_with(connection.client))
+                answer = await connection.run(flow_with(connection.client))
+        except ThrottledError as error:
+            if error.http_status is not None:  # else another wait was told so
+                self.pace.refused(error.retry_after or 0.0)
+            raise
         except TimeoutError as error:
             raise DeadlineError(f"not answered within {LONGEST_READING:g} s; it is asked again") from error
+        self.pace.answered()
+        return answer
 
     async def rows(self, since: float) -> list[Row]:
         """

@@ -15,7 +15,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_hwstatus.core.settings import seconds
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
-from airflow_provider_hwstatus.triggers.reading import Tick
+from airflow_provider_hwstatus.triggers.reading import Pace, Tick
 
 if TYPE_CHECKING:
     from airflow.triggers.shared_stream import SharedStreamProducer
@@ -104,8 +104,8 @@ class Watcher(BaseEventTrigger):
         """Return what reads for all of them, and has the marks stored when Airflow has the events."""
         from airflow_provider_hwstatus.triggers.ticks import Ticks
 
-        watcher = cls(**kwargs)
-        return Ticks(lambda: Tick(watcher._hook()), watcher._interval())
+        watcher, pace = cls(**kwargs), Pace()
+        return Ticks(lambda: Tick(watcher._hook(), pace), watcher._interval())
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each end that is of interest; go on alone if the shared reading breaks down."""
@@ -127,13 +127,14 @@ class Watcher(BaseEventTrigger):
             yield event
 
     async def _alone(self, watch: Watch) -> AsyncIterator[TriggerEvent]:
+        pace = Pace()
         while True:
-            tick = Tick(self._hook())
+            tick = Tick(self._hook(), pace)
             async for event in self._look(watch, tick):
                 yield event
             await asyncio.sleep(min(self._interval(), SETTLING))
             await tick.save()
-            await asyncio.sleep(max(self._interval() - SETTLING, 0.0))
+            await asyncio.sleep(max(self._interval() - SETTLING, pace.left(), 0.0))
 
     async def _look(self, watch: Watch, tick: Tick) -> AsyncIterator[TriggerEvent]:
         try:

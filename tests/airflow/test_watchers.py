@@ -7,12 +7,14 @@ import importlib.util
 import json
 import time
 from datetime import timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import HwStatusError
+from airflow_provider_hwstatus.core.errors import HwStatusError, ThrottledError
+from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.testing.wire import Reply
 
 HAS_WATCHERS = hasattr(__import__("airflow.triggers.base", fromlist=["x"]), "BaseEventTrigger")
@@ -551,13 +553,35 @@ def test_service_that_holds_watchers_back_does_not_part_them(
 ) -> None:
     """Airflow shuts out who is not done in time, for good: a reading ends before that, however long it is to wait."""
     monkeypatch.setattr(reading, "LONGEST_READING", 0.5)
-    huaweicloud.batch_list.answer = Reply(429, headers={"Retry-After": "600"})
+    huaweicloud.job("dli_batch", "b1", Reply(429, headers={"Retry-After": "600"}))
+    with pytest.raises(ThrottledError):
+        asyncio.run(HwStatusHook().aget_status("dli_batch", "b1", 0.0))
     began = time.monotonic()
 
     follow([DliBatchWatcher(poke_interval=0.3)], lambda _: time.monotonic() >= began + 8.0, ack_timeout=5.0)
     assert "not answered within 0.5 s" in caplog.text
     assert "goes on alone" not in caplog.text
     assert "Ack timeout" not in caplog.text
+
+
+@pytest.mark.parametrize("shared", [pytest.param(True, marks=pytest.mark.skipif(not SHARED, reason="3.3")), False])
+def test_throttled_readings_come_later_and_later(
+    huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """Each 429 holds back all waits of the connection: a watcher must not make that a lasting state."""
+    monkeypatch.setattr(reading, "FIRST_PAUSE", 1.0)
+    huaweicloud.batch_list.answer = Reply(429)
+
+    def lists() -> int:
+        return sum(record.path.endswith("/batches") for record in huaweicloud.requests)
+
+    if shared:
+        follow([DliBatchWatcher(poke_interval=0.1)], lambda _: lists() >= 4)
+    else:
+        watch(huaweicloud, readings=4)
+    at = [record.time for record in huaweicloud.requests if record.path.endswith("/batches")]
+    pauses = [later - earlier for earlier, later in pairwise(at)]
+    assert all(pause >= least for pause, least in zip(pauses, (1.0, 2.0, 4.0), strict=False)), pauses
 
 
 @pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")
