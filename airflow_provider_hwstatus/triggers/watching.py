@@ -112,7 +112,7 @@ class Watcher(BaseEventTrigger):
         watch = await self._begin()
         try:
             async for tick in shared_stream:
-                if tick.stale:  # many have come together while this watcher was held up
+                if tick.stale or tick.pace.left():  # this watcher was held up, or told 429: there is a later one
                     continue
                 async for event in self._look(watch, tick):
                     yield event

@@ -570,7 +570,7 @@ def test_throttled_readings_come_later_and_later(
 ) -> None:
     """Each 429 holds back all waits of the connection: a watcher must not make that a lasting state."""
     monkeypatch.setattr(reading, "FIRST_PAUSE", 1.0)
-    huaweicloud.batch_list.answer = Reply(429)
+    huaweicloud.batch_list.answer = Reply(429, delay=0.3)  # a reading may take longer than an interval
 
     def lists() -> int:
         return sum(record.path.endswith("/batches") for record in huaweicloud.requests)
