@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,7 @@ from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH
 from airflow_provider_hwstatus.core.settings import settings_from
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
+from airflow_provider_hwstatus.transports import sharing
 from airflow_provider_hwstatus.transports.sharing import SyncConnection, joined
 
 
@@ -135,13 +137,20 @@ def test_refused_login_is_renewed_once_while_waits_run(cloud, connection_of, pol
 
 
 @pytest.mark.parametrize("auth", ["password", "agency"])
-def test_login_is_renewed_before_it_expires(cloud, connection_of, poll_all, auth):
-    """Waits that outlast their login never see it refused."""
-    cloud.token_lifetime = 4.0
+def test_login_is_renewed_before_it_expires(monkeypatch, poll_all, auth):
+    """Waits that outlast their login never see it refused, by a clock that only this test moves."""
+    now = [time.time()]
+    monkeypatch.setattr(sharing, "time", SimpleNamespace(time=lambda: now[0]))
 
-    poll_all(settings_of(connection_of(auth)), 3, 7, lambda: time.sleep(1.0))
+    def pass_a_quarter_of_an_hour():
+        now[0] += 900.0
+
+    with FakeHuaweiCloud(clock=lambda: now[0]) as cloud:
+        cloud.job(DLI_BATCH, "b1", "running")
+        cloud.token_lifetime = 3600.0
+        poll_all(settings_of(cloud.connection(auth)), 3, 7, pass_a_quarter_of_an_hour)
     assert {200, 201} >= {record.status for record in cloud.requests}
-    assert 2 <= cloud.logins + cloud.metadata.keys <= 7  # of 21 polls
+    assert 2 <= cloud.logins + cloud.metadata.keys <= 3
 
 
 def test_environment_is_read_again_when_its_key_is_refused(cloud, environment, poll_all):
