@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_hwstatus.core.ends import Row, ask_each, read_since
-from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError, ThrottledError
+from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError
 from airflow_provider_hwstatus.core.flow import LONGEST_HOLD
 from airflow_provider_hwstatus.core.request_ends import read_going
 
@@ -90,15 +90,9 @@ class Tick:
         """
         try:
             async with asyncio.timeout(self._until - time.monotonic()), self._hook.get_async_conn() as connection:
-                answer = await connection.run(flow_with(connection.client))
-        except ThrottledError as error:
-            if error.http_status is not None:  # else another wait was told so
-                self.pace.refused(error.retry_after or 0.0)
-            raise
+                return await connection.run(flow_with(connection.client))
         except TimeoutError as error:
             raise DeadlineError(f"not answered within {LONGEST_READING:g} s; it is asked again") from error
-        self.pace.answered()
-        return answer
 
     async def rows(self, since: float) -> list[Row]:
         """

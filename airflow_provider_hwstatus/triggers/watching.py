@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_hwstatus.core.errors import ThrottledError
 from airflow_provider_hwstatus.core.settings import seconds
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.triggers.reading import Pace, Tick
@@ -141,8 +142,11 @@ class Watcher(BaseEventTrigger):
             async for payload in watch.look(tick):
                 yield TriggerEvent(payload)
             self._say(None)
+            tick.pace.answered()
         except Exception as error:  # noqa: BLE001  # there is another reading
             self._say(error)
+            if isinstance(error, ThrottledError) and error.http_status is not None:  # else another wait was told so
+                tick.pace.refused(error.retry_after or 0.0)
         marks = {name: json.loads(json.dumps(mark)) for name, mark in watch.marks().items()}
         tick.saves.append(partial(self._keep, marks))
 

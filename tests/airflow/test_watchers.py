@@ -565,22 +565,28 @@ def test_service_that_holds_watchers_back_does_not_part_them(
 
 
 @pytest.mark.parametrize("shared", [pytest.param(True, marks=pytest.mark.skipif(not SHARED, reason="3.3")), False])
+@pytest.mark.parametrize(
+    ("kind", "arguments", "path"),
+    [("DliBatchWatcher", {}, "/batches"), ("CphRequestWatcher", {"request_id": "r1"}, "/jobs")],
+)
 def test_throttled_readings_come_later_and_later(
-    huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, shared: bool
+    huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, shared: bool, kind: str, arguments: Any, path: str
 ) -> None:
     """Each 429 holds back all waits of the connection: a watcher must not make that a lasting state."""
-    monkeypatch.setattr(reading, "FIRST_PAUSE", 1.0)
-    huaweicloud.batch_list.answer = Reply(429, delay=0.3)  # a reading may take longer than an interval
+    from airflow_provider_hwstatus.triggers import watchers
 
-    def lists() -> int:
-        return sum(record.path.endswith("/batches") for record in huaweicloud.requests)
+    monkeypatch.setattr(reading, "FIRST_PAUSE", 1.0)
+    # A reading may take longer than an interval.
+    huaweicloud.break_with(Reply(429, delay=0.3), 100, path_ends=path)
+
+    def asked() -> list[float]:
+        return [record.time for record in huaweicloud.requests if record.path.endswith(path)]
 
     if shared:
-        follow([DliBatchWatcher(poke_interval=0.1)], lambda _: lists() >= 4)
+        follow([getattr(watchers, kind)(poke_interval=0.1, **arguments)], lambda _: len(asked()) >= 4)
     else:
-        watch(huaweicloud, readings=4)
-    at = [record.time for record in huaweicloud.requests if record.path.endswith("/batches")]
-    pauses = [later - earlier for earlier, later in pairwise(at)]
+        watch(huaweicloud, readings=4, kind=getattr(watchers, kind), **arguments)
+    pauses = [later - earlier for earlier, later in pairwise(asked())]
     assert all(pause >= least for pause, least in zip(pauses[:3], (1.0, 2.0, 4.0), strict=True)), pauses
 
 
