@@ -20,7 +20,7 @@ FIRST_TRIGGER_SLACK = 120.0
 #: Seconds before a triggerer's end in which it may not come to know any more that an event is stored.
 UNMARKED = 20.0
 
-#: Seconds that a worker takes at most from Airflow's callback to the end of the task in the database.
+#: Seconds that a worker takes at most between a task's end in the database and Airflow's callback, whichever is first.
 UNRECORDED = 5.0
 
 #: Characters of a secret that are looked for: it may have been cut.
@@ -107,13 +107,28 @@ class Outcome:
 
         Not those that a killed worker could not record any more, nor :attr:`never_asked`.
         """
-        kills = [time for name, time in self.kills if name == "scheduler"]  # its workers die with it
 
         def lost(end: dict[str, Any]) -> bool:
-            return end in self.never_asked or any(0 <= kill - end["time"] < UNRECORDED for kill in kills)
+            return end in self.never_asked or self.worker_killed_after(end["time"])
 
         ends = self.evidence.ends()
         return {task: [end["state"] for end in ends[task] if end is ends[task][-1] or not lost(end)] for task in ends}
+
+    def worker_killed_after(self, time: float) -> bool:
+        """Return whether a worker was killed that may have been about to record or to tell an end."""
+        kills = [kill for name, kill in self.kills if name == "scheduler"]  # its workers die with it
+        return any(0 <= kill - time < UNRECORDED for kill in kills)
+
+    @cached_property
+    def never_told(self) -> list[str]:
+        """The tasks whose end a killed worker recorded, but could not call back with any more."""
+        told = self.evidence.ends()
+        return [
+            wait.task_id
+            for wait in self.waits
+            if not (wait.alone or told.get(wait.task_id))
+            and self.worker_killed_after(self.tasks[wait.task_id].ended or 0.0)
+        ]
 
 
 def verdicts(outcome: Outcome) -> Iterator[str]:
@@ -128,7 +143,8 @@ def once(outcome: Outcome) -> Iterator[str]:
     """Every wait has one end, and no retry; Airflow calls back with it on a worker, where one has to do with it."""
     ends = outcome.ends()
     for wait in outcome.waits:
-        found, wanted = ends.get(wait.task_id, []), [] if wait.alone else [wait.state]
+        untold = wait.alone or wait.task_id in outcome.never_told
+        found, wanted = ends.get(wait.task_id, []), [] if untold else [wait.state]
         if found != wanted:
             yield f"{wait.task_id} was called back with {found}, not {wanted}"
 

@@ -61,6 +61,7 @@ def table(
         "never on a worker": f"{_alone(outcome)} of {_begun_there(outcome)} that begin in the triggerer",
         "told by watchers": _told(outcome),
         "ended before asking": ", ".join(sorted(end["task_id"] for end in outcome.never_asked)) or "none",
+        "killed before telling": ", ".join(outcome.never_told) or "none",
         "longest delay": f"{delays[slowest]:.1f} s ({slowest}); median {_median(list(delays.values())):.1f} s",
         "longest delay by verdict": ", ".join(
             f"{verdict} {_longest(outcome, verdict):.1f} s" for verdict in waits.STATES
