@@ -18,8 +18,9 @@ from math import ceil, inf
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from airflow_provider_hwstatus.core.backoff import LONGEST_PAUSE, Backoff
 from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError, RetryableError
-from airflow_provider_hwstatus.core.flow import LONGEST_HOLD, Patience
+from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH, Outcome
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow
 from airflow_provider_hwstatus.core.pages import PAGE, Page, dli_batches
@@ -35,11 +36,6 @@ _WORTH = 4
 
 #: Jobs that are asked about by themselves in an interval although the list shows them, on average.
 _CHECKED = 2
-
-#: Seconds for which the list is not read again after it was of no use. After it could not be read, they begin with the
-#: lower number and double: whatever a list is told, 429 above all, costs all waits of the connection.
-_PAUSE = 900.0
-_SHORT_PAUSE = 60.0
 
 #: Seconds that reading it may take, as other waits queue for it.
 _LONGEST_READ = 30.0
@@ -68,8 +64,7 @@ class Hints:
         self._read_at = -inf
         self._pages = 1
         self._looks = 0
-        self._off_until = -inf
-        self._short_pause = _SHORT_PAUSE
+        self._backoff = Backoff(LONGEST_PAUSE)
         self._complained = False
 
     def watch(self, question: Question) -> None:
@@ -84,7 +79,7 @@ class Hints:
             return None
         now = self._client.clock()
         looked_at, watch.looked_at = watch.looked_at, now
-        if now < self._off_until:
+        if self._backoff.pausing(now):
             return None
         self._looks += 1
         if self._read_at < looked_at and self._looks > max(_FEW, _WORTH * self._pages):
@@ -113,35 +108,32 @@ class Hints:
         return state if watch.unasked < most else None
 
     def _read_for(self, looked_at: float) -> Flow[None]:
-        if self._read_at >= looked_at or self._client.clock() < self._off_until:  # another wait was first
+        began, shown = self._client.clock(), dict[str, str]()
+        if self._read_at >= looked_at or self._backoff.pausing(began):  # another wait was first
             return
-        began, shown, self._pages = self._client.clock(), dict[str, str](), 0
+        self._pages = 0
         states = Counter(watch.state for watch in list(self._watches.values()))
         patience = Patience(0.0, began + _LONGEST_READ)
         try:
             for state, count in states.items():
                 if count >= _FEW and state in DLI_BATCH.in_progress:
                     yield from self._read(state, count, shown, patience)
-        except HwStatusError as error:
-            self._stop(str(error), self._pause_after(error))
+        except (RetryableError, DeadlineError) as error:
+            self._backoff.failed(began, self._client.clock(), error.retry_after)
+            self._drop(str(error))
             return
-        self._short_pause = _SHORT_PAUSE
+        except HwStatusError as error:
+            self._give_up(str(error))
+            return
         if wrong := next((job_id for job_id in shown if job_id in self._ended), None):
-            self._stop(f"it shows {wrong} as {shown[wrong]!r}, which is over")
+            self._give_up(f"it shows {wrong} as {shown[wrong]!r}, which is over")
             return
         served = sum(question.job_id.lower() in shown for question in list(self._watches))
         if served < _WORTH * self._pages:
-            self._stop(f"{self._pages} calls tell about {served} of the jobs that are waited for")
+            self._give_up(f"{self._pages} calls tell about {served} of the jobs that are waited for")
         else:
             self._complained = False
         self._shown, self._read_at, self._looks = shown, began, 0
-
-    def _pause_after(self, error: HwStatusError) -> float:
-        """Return for how many seconds to ask one by one; the time for which nobody may ask does not count."""
-        if not isinstance(error, RetryableError | DeadlineError):
-            return _PAUSE
-        pause, self._short_pause = self._short_pause, min(2 * self._short_pause, _PAUSE)
-        return pause + min(error.retry_after or 0.0, LONGEST_HOLD)
 
     def _read(self, state: str, count: int, shown: dict[str, str], patience: Patience) -> Flow[None]:
         """Read the pages of one state, as long as they are worth it for *count* waits."""
@@ -161,8 +153,12 @@ class Hints:
             if not page.rows or not more or max(ceil((page.total or 0) / PAGE), self._pages) * _WORTH > count:
                 return
 
-    def _stop(self, why: str, pause: float = _PAUSE) -> None:
-        self._off_until, self._shown, self._read_at = self._client.clock() + pause, {}, -inf
+    def _give_up(self, why: str) -> None:
+        self._backoff.useless(self._client.clock())
+        self._drop(why)
+
+    def _drop(self, why: str) -> None:
+        self._shown, self._read_at = {}, -inf
         if not self._complained:
             self._complained = True
             _log.warning("Asking about DLI batches one by one; the list of them is of no use now: %s", why)

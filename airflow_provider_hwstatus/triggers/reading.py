@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_hwstatus.core.ends import Row, ask_each, read_since
 from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError
-from airflow_provider_hwstatus.core.flow import LONGEST_HOLD
 from airflow_provider_hwstatus.core.request_ends import read_going
 
 if TYPE_CHECKING:
+    from airflow_provider_hwstatus.core.backoff import Backoff
     from airflow_provider_hwstatus.core.client import Client
     from airflow_provider_hwstatus.core.messages import Flow
     from airflow_provider_hwstatus.core.status import JobStatus
@@ -28,10 +27,6 @@ _Answer = TypeVar("_Answer")
 #: Seconds for all that is asked in one interval: whoever is not done after 300 shares no reading of Airflow's again.
 LONGEST_READING = 200.0
 
-#: Seconds that a reading is put off after one that was told 429: at first, and at most.
-FIRST_PAUSE = 60.0
-LONGEST_PAUSE = 900.0
-
 #: Seconds that are read more than was asked for: watchers that began together ask for nearly the same.
 _SLACK = 60.0
 
@@ -39,36 +34,13 @@ _SLACK = 60.0
 _GATHERING = 0.1
 
 
-class Pace:
-    """How soon watchers may read again: each 429 to a reading holds back all waits of the connection, too."""
-
-    def __init__(self) -> None:
-        self._pause = FIRST_PAUSE
-        self._until = -math.inf
-
-    def refused(self, seconds: float) -> None:
-        """Put the next reading off beyond *seconds*, by twice as much each time in a row."""
-        now = time.monotonic()
-        if now >= self._until:  # else it was asked before that was known, and says nothing new
-            self._until = now + min(seconds, LONGEST_HOLD) + self._pause
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
-
-    def answered(self) -> None:
-        """Begin anew."""
-        self._pause = FIRST_PAUSE
-
-    def left(self) -> float:
-        """Return seconds until the next reading."""
-        return max(self._until - time.monotonic(), 0.0)
-
-
 class Tick:
     """What all watchers of a connection read in one interval, and when what they told is known to be stored."""
 
-    def __init__(self, hook: HwStatusHook, pace: Pace) -> None:
+    def __init__(self, hook: HwStatusHook, backoffs: Mapping[type, Backoff]) -> None:
         self._hook = hook
-        #: How soon there may be another.
-        self.pace = pace
+        #: Which kinds of watchers are to leave this reading out.
+        self.backoffs = backoffs
         self._turn = asyncio.Lock()
         self._rows: list[Row] = []
         self._since: float | None = None

@@ -30,7 +30,6 @@ class Ticks(SharedStreamProducer):
             tick = self._tick()
             yield tick, tick
             await asyncio.sleep(self._interval)
-            await asyncio.sleep(tick.pace.left())
             tick.stale = True
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import AsyncIterator, Hashable, Mapping
 from datetime import timedelta
 from functools import partial
@@ -13,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_hwstatus.core.backoff import Backoff
 from airflow_provider_hwstatus.core.errors import ThrottledError
 from airflow_provider_hwstatus.core.settings import seconds
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
-from airflow_provider_hwstatus.triggers.reading import Pace, Tick
+from airflow_provider_hwstatus.triggers.reading import Tick
 
 if TYPE_CHECKING:
     from airflow.triggers.shared_stream import SharedStreamProducer
@@ -105,15 +108,16 @@ class Watcher(BaseEventTrigger):
         """Return what reads for all of them, and has the marks stored when Airflow has the events."""
         from airflow_provider_hwstatus.triggers.ticks import Ticks
 
-        watcher, pace = cls(**kwargs), Pace()
-        return Ticks(lambda: Tick(watcher._hook(), pace), watcher._interval())
+        watcher = cls(**kwargs)
+        backoffs = watcher._backoffs()
+        return Ticks(lambda: Tick(watcher._hook(), backoffs), watcher._interval())
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each end that is of interest; go on alone if the shared reading breaks down."""
         watch = await self._begin()
         try:
             async for tick in shared_stream:
-                if tick.stale or tick.pace.left():  # this watcher was held up, or told 429: there is a later one
+                if tick.stale:  # this watcher was held up: there is a later one
                     continue
                 async for event in self._look(watch, tick):
                     yield event
@@ -128,27 +132,33 @@ class Watcher(BaseEventTrigger):
             yield event
 
     async def _alone(self, watch: Watch) -> AsyncIterator[TriggerEvent]:
-        pace = Pace()
+        backoffs = self._backoffs()
         while True:
-            tick = Tick(self._hook(), pace)
+            tick = Tick(self._hook(), backoffs)
             async for event in self._look(watch, tick):
                 yield event
             await asyncio.sleep(min(self._interval(), SETTLING))
             await tick.save()
-            await asyncio.sleep(max(self._interval() - SETTLING, pace.left(), 0.0))
+            await asyncio.sleep(max(self._interval() - SETTLING, 0.0))
 
     async def _look(self, watch: Watch, tick: Tick) -> AsyncIterator[TriggerEvent]:
+        backoff, asked_at = tick.backoffs[type(self)], time.monotonic()
+        if backoff.pausing(asked_at):
+            return
         try:
             async for payload in watch.look(tick):
                 yield TriggerEvent(payload)
             self._say(None)
-            tick.pace.answered()
         except Exception as error:  # noqa: BLE001  # there is another reading
             self._say(error)
             if isinstance(error, ThrottledError) and error.http_status is not None:  # else another wait was told so
-                tick.pace.refused(error.retry_after or 0.0)
+                backoff.failed(asked_at, time.monotonic(), error.retry_after)
         marks = {name: json.loads(json.dumps(mark)) for name, mark in watch.marks().items()}
         tick.saves.append(partial(self._keep, marks))
+
+    def _backoffs(self) -> Mapping[type, Backoff]:
+        """Return, for each kind of watcher, how soon it reads again after a 429."""
+        return defaultdict(lambda: Backoff(2 * self._interval()))
 
     def _say(self, error: Exception | None) -> None:
         """Log an error, and that it is over, but not each time that it is the same."""

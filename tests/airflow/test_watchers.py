@@ -21,8 +21,8 @@ HAS_WATCHERS = hasattr(__import__("airflow.triggers.base", fromlist=["x"]), "Bas
 pytestmark = pytest.mark.skipif(not HAS_WATCHERS, reason="Airflow 2 has no asset watchers")
 
 if HAS_WATCHERS:
+    from airflow_provider_hwstatus.core import backoff, request_ends
     from airflow_provider_hwstatus.core import ends as core_ends
-    from airflow_provider_hwstatus.core import request_ends
     from airflow_provider_hwstatus.triggers import reading, watching
     from airflow_provider_hwstatus.triggers.watchers import CphRequestWatcher, DliBatchWatcher
 
@@ -57,7 +57,7 @@ def watch(
     cloud: Any, *between: Any, readings: int = 4, store: Any = None, kind: Any = None, **arguments: Any
 ) -> list[Any]:
     """Run a watcher for so many readings, do what is to be done, and so on; return its events."""
-    watcher = (kind or DliBatchWatcher)(poke_interval=0.1, **arguments)
+    watcher = (kind or DliBatchWatcher)(**{"poke_interval": 0.1} | arguments)
     watcher.asset_state_store = store
     events = []
 
@@ -566,28 +566,48 @@ def test_service_that_holds_watchers_back_does_not_part_them(
 
 @pytest.mark.parametrize("shared", [pytest.param(True, marks=pytest.mark.skipif(not SHARED, reason="3.3")), False])
 @pytest.mark.parametrize(
-    ("kind", "arguments", "path"),
+    ("name", "arguments", "path"),
     [("DliBatchWatcher", {}, "/batches"), ("CphRequestWatcher", {"request_id": "r1"}, "/jobs")],
 )
 def test_throttled_readings_come_later_and_later(
-    huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, shared: bool, kind: str, arguments: Any, path: str
+    huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, shared: bool, name: str, arguments: Any, path: str
 ) -> None:
     """Each 429 holds back all waits of the connection: a watcher must not make that a lasting state."""
     from airflow_provider_hwstatus.triggers import watchers
 
-    monkeypatch.setattr(reading, "FIRST_PAUSE", 1.0)
+    kind = getattr(watchers, name)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE", 1.0)
     # A reading may take longer than an interval.
-    huaweicloud.break_with(Reply(429, delay=0.3), 100, path_ends=path)
+    huaweicloud.break_with(Reply(429, delay=0.8), 100, path_ends=path)
 
     def asked() -> list[float]:
         return [record.time for record in huaweicloud.requests if record.path.endswith(path)]
 
     if shared:
-        follow([getattr(watchers, kind)(poke_interval=0.1, **arguments)], lambda _: len(asked()) >= 4)
+        follow([kind(poke_interval=0.5, **arguments)], lambda _: len(asked()) >= 4)
     else:
-        watch(huaweicloud, readings=4, kind=getattr(watchers, kind), **arguments)
+        watch(huaweicloud, readings=24, kind=kind, poke_interval=0.5, **arguments)
     pauses = [later - earlier for earlier, later in pairwise(asked())]
     assert all(pause >= least for pause, least in zip(pauses[:3], (1.0, 2.0, 4.0), strict=True)), pauses
+
+
+@pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")
+def test_throttled_list_leaves_other_watchers_their_pace(huaweicloud: Any) -> None:
+    """Only those who are told 429 come back later."""
+    cph(huaweicloud, "r1", 1)
+    asked_before: dict[str, int] = {}
+
+    def asked(path: str) -> int:
+        return sum(record.path.endswith(path) for record in huaweicloud.requests) - asked_before.get(path, 0)
+
+    def throttled(_: Any) -> bool:
+        if not asked_before and asked("/batches") and asked("/jobs"):  # a key that works
+            asked_before.update({path: asked(path) for path in ("/batches", "/jobs")})
+            huaweicloud.break_with(Reply(429, headers={"Retry-After": "1"}), 100, path_ends="/batches")
+        return bool(asked_before) and asked("/jobs") >= 5 and asked("/batches") >= 1
+
+    follow([DliBatchWatcher(poke_interval=0.2), CphRequestWatcher("r1", poke_interval=0.2)], throttled)
+    assert asked("/batches") <= 2  # one may have been under way
 
 
 @pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")
