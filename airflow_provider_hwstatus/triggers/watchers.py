@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_hwstatus.core.ends import Ends, Matches
-from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, JobNotFoundError
+from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, JobNotFoundError, ThrottledError
 from airflow_provider_hwstatus.core.pages import PAGE, REQUESTS_PER_CALL
 from airflow_provider_hwstatus.core.request_ends import RequestEnd, look_each
 from airflow_provider_hwstatus.core.settings import one_of
@@ -87,7 +87,7 @@ class _Batches:
                         status = replace(answer, name=told["name"] or None, queue=told["queue"] or None)
                         yield {"status": status.to_dict(), "owner": told["owner"]}
         if errors:
-            raise errors[0]
+            raise _first(errors)
 
     def marks(self) -> Mapping[str, object]:
         return {self._mark: self._seen.to_dict()}
@@ -164,10 +164,15 @@ class _Requests:
                     if self._ends in {"any", tally.outcome.value}:
                         yield {"request_id": request.request_id, "outcome": tally.outcome.value} | tally.to_dict()
         if errors:
-            raise errors[0]
+            raise _first(errors)
 
     def marks(self) -> Mapping[str, object]:
         return {_mark_of(request, self._ends): request.to_dict() for request in self._requests}
+
+
+def _first(errors: Sequence[HwStatusError]) -> HwStatusError:
+    """Return a 429 if there is one, as it puts the next reading off."""
+    return next((error for error in errors if isinstance(error, ThrottledError)), errors[0])
 
 
 def _mark_of(request: RequestEnd, ends: str) -> str:

@@ -197,6 +197,18 @@ def test_job_that_only_the_list_knows_is_asked_about_again(huaweicloud: Any) -> 
     assert ["b1"] == told(watch(huaweicloud, begin, ends(huaweicloud, "b1")))
 
 
+def test_429_counts_among_other_errors(huaweicloud: Any) -> None:
+    """What is wrong with one batch does not hide that another's 429 holds back all waits."""
+
+    def begin() -> None:
+        huaweicloud.batch_list.lies = dict.fromkeys(("b0", "b1", "b2"), "success")
+        for job_id, reply in (("b1", Reply(429, headers={"Retry-After": "1"})), ("b0", UNKNOWN), ("b2", UNKNOWN)):
+            huaweicloud.job("dli_batch", job_id, reply)
+
+    watch(huaweicloud, begin, readings=8)
+    assert sum("/b1/" in record.path for record in huaweicloud.requests) == 1
+
+
 def test_deleted_job_is_forgotten(huaweicloud: Any) -> None:
     """A job that neither the list nor its own endpoint knows any more is not asked about for ever."""
     store = Store()
