@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -21,6 +22,9 @@ DRIP_SECONDS = 0.2
 #: Bytes of a request line or a header, as API Gateway allows them.
 MAX_LINE = 32 * 1024
 
+#: Ports that servers of this process have had, the last of them: a client remembers what was said at an address.
+_had: deque[int] = deque(maxlen=1000)
+
 
 class Server:
     """
@@ -28,7 +32,7 @@ class Server:
 
     :param answer: Called in the server's thread, one request at a time.
     :param clock: Returns seconds since 1970.
-    :param port: 0 takes a free one at the first start and keeps it.
+    :param port: 0 takes a free one at the first start, which no server of this process had lately, and keeps it.
     """
 
     def __init__(self, answer: Callable[[Incoming], Reply | Fault], clock: Callable[[], float], port: int) -> None:
@@ -77,15 +81,28 @@ class Server:
             max_field_size=MAX_LINE,
         )
         try:
-            listener = await self._loop.create_server(self._accept, HOST, self.port)
+            listener = await self._listen()
         except OSError as exc:
             started.set_exception(exc)
             return
-        started.set_result(listener.sockets[0].getsockname()[1])
+        started.set_result(_port_of(listener))
         await self._stopping.wait()
         listener.close()
         self._http.pre_shutdown()  # without it, shutdown waits for connections that are kept alive
         await self._http.shutdown(timeout=1)
+
+    async def _listen(self) -> asyncio.Server:
+        passed_over = list[asyncio.Server]()
+        try:
+            while True:
+                listener = await self._loop.create_server(self._accept, HOST, self.port)
+                if self.port or _port_of(listener) not in _had:
+                    _had.append(_port_of(listener))
+                    return listener
+                passed_over.append(listener)  # and still open, or it might be the next again
+        finally:
+            for other in passed_over:
+                other.close()
 
     def _accept(self) -> asyncio.Protocol:
         self.connections += 1
@@ -131,6 +148,11 @@ class Server:
                 await self._pause(DRIP_SECONDS)
         _cut(request, reset=fault is not Fault.HALF)
         return response
+
+
+def _port_of(listener: asyncio.Server) -> int:
+    port: int = listener.sockets[0].getsockname()[1]
+    return port
 
 
 async def _begin(request: web.BaseRequest, response: web.StreamResponse, start: bytes) -> None:
