@@ -11,10 +11,12 @@ import atexit
 import importlib.util
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,6 +64,13 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 def _same_luck(request: pytest.FixtureRequest) -> None:
     """Let chance play the same in every run of a test: what fails, fails again."""
     random.seed(request.node.nodeid)
+
+
+@pytest.fixture(scope="session")
+def complaints() -> Callable[[str], str]:
+    """Return what of a program's stderr is more than asyncio's remark, in development mode, that a machine is slow."""
+    slow = re.compile(r"^Executing <.* took [0-9.]+ seconds\n", re.MULTILINE)
+    return lambda errors: slow.sub("", errors)
 
 
 def pytest_report_header() -> list[str]:

@@ -29,7 +29,7 @@ def ask(connection, path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_program_serves_until_it_is_told_to_stop(number):
+def test_program_serves_until_it_is_told_to_stop(number, complaints):
     """The printed connection works, each answer is printed, and a signal ends it in peace."""
     command = [sys.executable, "-m", MODULE, "--port", "0", "--job", "dli_batch:mine:starting,success"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
@@ -45,7 +45,7 @@ def test_program_serves_until_it_is_told_to_stop(number):
     assert ["starting", "success"] == [reply["state"] for reply in replies]
     assert 1 == ready["status"]
     assert ["200 starting", "200 success", "200 1"] == [line.split("-> ")[1] for line in output.splitlines()]
-    assert (0, "") == (program.returncode, errors)
+    assert (0, "") == (program.returncode, complaints(errors))
 
 
 @pytest.mark.parametrize(
