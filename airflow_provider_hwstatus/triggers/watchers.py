@@ -87,7 +87,7 @@ class _Batches:
                         status = replace(answer, name=told["name"] or None, queue=told["queue"] or None)
                         yield {"status": status.to_dict(), "owner": told["owner"]}
         if errors:
-            raise _first(errors)
+            raise _gravest(errors)
 
     def marks(self) -> Mapping[str, object]:
         return {self._mark: self._seen.to_dict()}
@@ -164,13 +164,13 @@ class _Requests:
                     if self._ends in {"any", tally.outcome.value}:
                         yield {"request_id": request.request_id, "outcome": tally.outcome.value} | tally.to_dict()
         if errors:
-            raise _first(errors)
+            raise _gravest(errors)
 
     def marks(self) -> Mapping[str, object]:
         return {_mark_of(request, self._ends): request.to_dict() for request in self._requests}
 
 
-def _first(errors: Sequence[HwStatusError]) -> HwStatusError:
+def _gravest(errors: Sequence[HwStatusError]) -> HwStatusError:
     """Return a 429 if there is one, as it puts the next reading off."""
     return next((error for error in errors if isinstance(error, ThrottledError)), errors[0])
 
