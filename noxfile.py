@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent
 #: where the index has no release yet.
 LINES = {
     "2.11": ("apache-airflow==2.11.*",),
-    "3.0": ("apache-airflow==3.0.*",),
+    "3.0": ("apache-airflow==3.0.*", "cadwyn<6", "fastapi<0.118"),  # with newer ones, its API refuses every task
     "3.1": ("apache-airflow==3.1.*",),
     "3.2": ("apache-airflow==3.2.*",),
     "3.3": ("apache-airflow==3.3.*",),
