@@ -50,7 +50,7 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "max_concurrent_requests": {
         "label": "Requests at once",
-        "description": "How many polls one process has under way at once, at most.",
+        "description": "How many polls of one service a process has under way at once, at most.",
         "schema": {"type": ["integer", "null"], "default": 20, "minimum": 1},
     },
     "dli_endpoint": {"label": "DLI endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
-from math import inf
 
 from airflow_provider_hwstatus.core.auth import login_for
 from airflow_provider_hwstatus.core.errors import (
@@ -13,8 +12,8 @@ from airflow_provider_hwstatus.core.errors import (
     MalformedResponseError,
     UnknownStateError,
 )
-from airflow_provider_hwstatus.core.flow import LAST_LOOK, Clock, Patience, Throttle, persist
-from airflow_provider_hwstatus.core.hints import Hints
+from airflow_provider_hwstatus.core.flow import Clock, Patience, Throttle, persist
+from airflow_provider_hwstatus.core.hints import LONGEST_READ, Hints
 from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, T, encode
 from airflow_provider_hwstatus.core.plan import Plan
@@ -33,15 +32,17 @@ class Client:
 
     :param settings: The connection.
     :param clock: Returns seconds since 1970.
+    :param monotonic: Returns seconds by a clock that is never set, for what is measured in this process alone.
     :raises ConfigurationError: A field that the way to log in needs is missing.
     """
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, monotonic: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock
+        self.monotonic = monotonic or clock
         self.redact = Redactor()
         self.redact.add_url(settings.proxy)
-        self.throttle = Throttle()
+        self._throttles: defaultdict[str, Throttle] = defaultdict(Throttle)
         self.hints = Hints(self) if settings.coalesce else None
         #: Told of each attempt: what was asked about, and what kept it from an answer, if anything did.
         self.count: Callable[[str, HwStatusError | None], object] = lambda kind, error: None
@@ -72,7 +73,9 @@ class Client:
             self.count(kind, None)
             return result
 
-        return (yield from persist(counted, patience, self.throttle, self.clock, service))
+        patience = patience.shifted(self.monotonic() - self.clock() if self.monotonic is not self.clock else 0.0)
+        timeout = self.settings.request_timeout
+        return (yield from persist(counted, patience, self._throttles[service], self.monotonic, service, timeout))
 
     def exchange(self, request: Request) -> Flow[Response]:
         """
@@ -159,13 +162,8 @@ class Question:
 
         :raises HwStatusError: The question could not be answered.
         """
-        client = self.client
-
-        def attempt() -> Flow[JobStatus]:
-            return self._ask(patience)
-
         try:
-            return (yield from client.persist(attempt, patience, self.kind.service, self.kind.name))
+            return (yield from self.client.persist(self._ask, patience, self.kind.service, self.kind.name))
         except HwStatusError as error:
             raise error.about(self.subject)  # noqa: B904  # the same error, with its subject
 
@@ -177,8 +175,9 @@ class Question:
         :raises HwStatusError: The question could not be answered.
         """
         hints = self.client.hints
-        last_look = plan.deadline is not None and self.client.clock() + LAST_LOOK >= plan.deadline
-        if hints and not last_look and (state := (yield from hints.about(self))):
+        # A list can take as long as LONGEST_READ, so a wait that has less does without.
+        hurried = plan.deadline is not None and self.client.clock() + LONGEST_READ >= plan.deadline
+        if hints and not hurried and (state := (yield from hints.about(self))):
             return JobStatus(kind=self.kind.name, job_id=self.job_id, state=state, outcome=Outcome.IN_PROGRESS)
         status = yield from self.ask(plan.patience)
         if hints:
@@ -186,15 +185,10 @@ class Question:
         check_known(self.subject, status, plan)
         return status
 
-    def _ask(self, patience: Patience) -> Flow[JobStatus]:
+    def _ask(self) -> Flow[JobStatus]:
         client = self.client
-        request = self._request or (yield from self._build())
-        left = inf if patience.deadline is None else max(patience.deadline - client.clock(), LAST_LOOK)
-        hurried = left <= max(client.settings.request_timeout, LAST_LOOK)
-        response: Response = yield from client.exchange(
-            replace(request, timeout=min(left, client.settings.request_timeout)) if hurried else request
-        )
-        if response.body == self._body and response.status == 200 and self._status and not hurried:
+        response: Response = yield from client.exchange(self._request or (yield from self._build()))
+        if response.body == self._body and response.status == 200 and self._status:
             return self._status
         status = read_status(self.kind, self.job_id, response, client.redact, client.clock())
         if status.outcome is Outcome.IN_PROGRESS and len(response.body) < _SHORT:

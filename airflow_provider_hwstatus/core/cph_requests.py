@@ -10,7 +10,7 @@ from airflow_provider_hwstatus.core.errors import HwStatusError, JobNotFoundErro
 from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import CPH_JOB, JobKind, Outcome
 from airflow_provider_hwstatus.core.messages import Flow
-from airflow_provider_hwstatus.core.pages import PAGE, REQUESTS_PER_CALL, cph_jobs
+from airflow_provider_hwstatus.core.pages import MOST_PAGES, PAGE, REQUESTS_PER_CALL, cph_jobs, endless_list
 from airflow_provider_hwstatus.core.plan import Plan
 from airflow_provider_hwstatus.core.questions import ask_together
 from airflow_provider_hwstatus.core.replies import clip
@@ -119,7 +119,7 @@ class CphRequests:
         :param thorough: Whether to go on after a page that is not full, until one has nothing new.
         """
         listed, offset = set[str](), 0
-        while True:
+        for _ in range(MOST_PAGES):
             try:
                 page = yield from cph_jobs(self.client, request_ids, offset, patience)
             except JobNotFoundError:
@@ -135,6 +135,7 @@ class CphRequests:
             offset += len(page.rows)
             if not new or not (thorough or len(page.rows) >= PAGE):
                 return listed
+        raise endless_list()
 
     def _read(self, row: Mapping[str, object], request_id: str | None) -> JobStatus:
         job_id = row.get(self._kind.id_field)
@@ -151,7 +152,8 @@ class CphRequests:
         """
         left = {one: Question(self.client, self._kind, one) for one in sorted(job_ids) if not self._jobs[one].over}
         if left:
-            answers = yield from ask_together(left, plan)
+            answers = dict[str, JobStatus | HwStatusError]()
+            yield from ask_together(left, plan, answers.__setitem__)
             self._jobs |= {one: answer for one, answer in answers.items() if isinstance(answer, JobStatus)}
             for answer in answers.values():
                 if isinstance(answer, HwStatusError):

@@ -95,13 +95,12 @@ class _Inquiry:
             project_id = yield from client.project_id()
             endpoint = client.settings.endpoint(self.kind.service)
             request = status_request(self.kind, endpoint, project_id, self.status.job_id, path)
-            seconds = min(max(until - client.clock(), 0.1), client.settings.request_timeout)
-            response: Response = yield from client.exchange(replace(request, timeout=seconds))
+            response: Response = yield from client.exchange(request)
             body = promised(response, client.redact, client.clock())
             check_id(self.kind, self.status.job_id, body, client.redact)
             return body
 
-        once = Patience(outage_tolerance=0.0, deadline=until)
+        once = Patience(outage_tolerance=0.0, deadline=until, until=until)
         return (yield from client.persist(attempt, once, self.kind.service, f"{self.kind.service}_details"))
 
 

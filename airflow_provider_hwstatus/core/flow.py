@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from airflow_provider_hwstatus.core.errors import (
     DeadlineError,
@@ -14,7 +16,7 @@ from airflow_provider_hwstatus.core.errors import (
     ThrottledError,
     TransportError,
 )
-from airflow_provider_hwstatus.core.messages import Enter, Flow, Leave, Sleep, T
+from airflow_provider_hwstatus.core.messages import Effect, Enter, Exclusive, Flow, Leave, Request, Sleep, T
 
 #: Seconds.
 DEFAULT_OUTAGE_TOLERANCE = 600.0
@@ -45,42 +47,56 @@ class Patience:
     How long to go on without an answer.
 
     :param outage_tolerance: Seconds since the first failed request after the last answer; 0 for not at all.
-    :param deadline: Seconds since 1970, or None for no deadline.
+    :param deadline: Seconds since 1970, or None for no deadline. No request is repeated after it.
+    :param until: When the last request ends at the latest, likewise; by default :data:`LAST_LOOK` after *deadline*.
     """
 
     outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
     deadline: float | None = None
+    until: float | None = None
 
     def limit(self, outage_began: float | None) -> float:
         """Return when to give up, in seconds since 1970; *outage_began* is None while there is no outage."""
         tolerated = math.inf if outage_began is None else outage_began + self.outage_tolerance
         return tolerated if self.deadline is None else min(tolerated, self.deadline)
 
+    @property
+    def end(self) -> float | None:
+        """When everything ends, in seconds since 1970; None for never."""
+        return self.until if self.until is not None or self.deadline is None else self.deadline + LAST_LOOK
+
+    def shifted(self, seconds: float) -> Patience:
+        """Return this by a clock that is *seconds* ahead."""
+        if not seconds or self.deadline is None:
+            return self
+        end = self.end
+        return replace(self, deadline=self.deadline + seconds, until=None if end is None else end + seconds)
+
 
 class Throttle:
     """
-    How often a connection may ask, as far as the service has told; all of its waits share it.
+    How often a connection may send requests to one service; all waits on the connection share it.
 
-    A 429 holds all of them back. When its time is over they come back one after the other: half as fast as before it,
-    and faster as time goes by.
+    A 429 holds all of them back. When its time is over they resume one after the other: at half the earlier rate, which
+    rises again with time. All times are seconds of a clock that is never set.
     """
 
     def __init__(self) -> None:
-        self._until = 0.0
-        self._next = 0.0
+        self._until = -math.inf
+        self._next = -math.inf
         self._gap = 0.0
 
     def refused(self, seconds: float, now: float) -> None:
         """Let nobody ask for *seconds*."""
         if now >= self._until:  # else it is one of those that were under way, and says nothing new
             self._gap = min(max(2 * self._gap_at(now), _SHORTEST_GAP), _LONGEST_GAP)
-        self._until = max(self._held_until(now), now + seconds)
+        self._until = max(self._until, now + seconds)
 
     def turn(self, limit: float, clock: Clock) -> Flow[None]:
         """
         Pause until this connection may ask once more; where only its own pace keeps it from that, until *limit*.
 
-        :param limit: Seconds since 1970.
+        :param limit: By *clock*.
         :raises ThrottledError: The service let nobody ask before *limit*.
         """
         now = clock()
@@ -90,11 +106,11 @@ class Throttle:
             now = clock()
             if now < self._until:  # refused meanwhile
                 at = self._book(now, limit)
-        if now < self._held_until(now):
+        if now < self._until:
             raise ThrottledError("held back, because the service said 429 to another wait of this connection")
 
     def _book(self, now: float, limit: float) -> float:
-        gap, free = self._gap_at(now), self._held_until(now)
+        gap, free = self._gap_at(now), self._until
         at = max(now, free, min(self._next, max(now, free) + _MOST_BOOKED * gap))
         if at <= limit:
             self._next = at + gap
@@ -103,9 +119,6 @@ class Throttle:
     def _gap_at(self, now: float) -> float:
         gap: float = self._gap * 0.5 ** (max(now - self._until, 0.0) / _HALVED_AFTER)
         return gap if gap > _SHORTEST_GAP / 10 else 0.0
-
-    def _held_until(self, now: float) -> float:
-        return min(self._until, now + LONGEST_HOLD)  # a clock may have been set back
 
 
 def delays() -> Iterator[float]:
@@ -116,8 +129,56 @@ def delays() -> Iterator[float]:
         delay = min(2 * delay, _LONGEST_DELAY)
 
 
+def bounded(flow: Flow[T], until: float, clock: Clock, request_timeout: float) -> Flow[T]:
+    """
+    Run *flow* so that each of its requests ends by *until*, and each wait for what others do.
+
+    :param until: By *clock*.
+    :param request_timeout: Seconds for a request that has no time-out of its own.
+    :raises DeadlineError: *until* came first.
+    """
+    resume: Callable[[Any], Effect] = flow.send
+    value: Any = None
+    try:
+        while True:
+            effect = resume(value)
+            resume, value = flow.send, None
+            left = until - clock()
+            try:
+                if isinstance(effect, Request) and left < (effect.timeout or request_timeout):
+                    if left <= 0:
+                        raise DeadlineError("the deadline passed before a request could be sent")
+                    effect = replace(effect, timeout=left)
+                elif isinstance(effect, Exclusive):
+                    inner = partial(_shared, effect.flow, until, clock, request_timeout)
+                    effect = Exclusive(effect.name, inner, max(left, 0.0))
+                value = yield effect
+            except HwStatusError as error:
+                resume, value = flow.throw, error
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        flow.close()
+
+
+def _shared(flow: Callable[[], Flow[T]], until: float, clock: Clock, request_timeout: float) -> Flow[T]:
+    """Run what others wait for; that this wait's own time is up must not look like an outage to them."""
+    try:
+        return (yield from bounded(flow(), until, clock, request_timeout))
+    except TransportError as error:
+        if clock() < until:
+            raise
+        raise DeadlineError(f"the deadline passed without an answer; the last error was: {error}") from error
+
+
 def persist(
-    attempt: Callable[[], Flow[T]], patience: Patience, throttle: Throttle, clock: Clock, service: str
+    attempt: Callable[[], Flow[T]],
+    patience: Patience,
+    throttle: Throttle,
+    clock: Clock,
+    service: str,
+    request_timeout: float = math.inf,
 ) -> Flow[T]:
     """
     Run *attempt*, and again after each failure that may pass, for as long as *patience* allows.
@@ -125,22 +186,25 @@ def persist(
     The last attempt is made when patience ends, unless the service asked not to be asked by then. Queueing behind other
     waits of the connection is no outage, nor is being held back because of them.
 
+    :param clock: The one that *patience* goes by.
     :param service: Whom it asks.
+    :param request_timeout: Seconds for a request, if *patience* allows as much.
     :raises RetryableError: The last failure, after ``outage_tolerance``.
     :raises DeadlineError: The deadline came first.
     """
     outage_began: float | None = None
     pauses: Iterator[float] | None = None
-    deadline = patience.limit(None)
+    deadline, end = patience.limit(None), patience.end
     while True:
         queued_at, asked_at = clock(), None
         try:
-            yield Enter(deadline - queued_at, service)
+            yield Enter(deadline - queued_at, service, math.inf if end is None else end - queued_at)
             yield from throttle.turn(deadline, clock)
             asked_at = clock()
             if outage_began is not None:
                 outage_began += asked_at - queued_at
-            result = yield from attempt()
+            flow = attempt()
+            result = yield from flow if end is None else bounded(flow, end, clock, request_timeout)
         except HwStatusError as error:
             yield Leave(error, service)
             if not isinstance(error, RetryableError):

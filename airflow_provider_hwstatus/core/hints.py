@@ -38,7 +38,7 @@ _WORTH = 4
 _CHECKED = 2
 
 #: Seconds that reading it may take, as other waits queue for it.
-_LONGEST_READ = 30.0
+LONGEST_READ = 30.0
 
 #: Jobs whose end is remembered, to see whether the list lags behind.
 _REMEMBERED = 200
@@ -70,14 +70,14 @@ class Hints:
     def watch(self, question: Question) -> None:
         """Count a wait; it is forgotten with its question."""
         if question.kind.name == DLI_BATCH.name:
-            self._watches[question] = _Watch(self._client.clock())
+            self._watches[question] = _Watch(self._client.monotonic())
 
     def about(self, question: Question) -> Flow[str | None]:
         """Return the state in which the list shows a job that goes on; None if it is to be asked about by itself."""
         watch = self._watches.get(question)
         if watch is None:
             return None
-        now = self._client.clock()
+        now = self._client.monotonic()
         looked_at, watch.looked_at = watch.looked_at, now
         if self._backoff.pausing(now):
             return None
@@ -108,18 +108,19 @@ class Hints:
         return state if watch.unasked < most else None
 
     def _read_for(self, looked_at: float) -> Flow[None]:
-        began, shown = self._client.clock(), dict[str, str]()
+        began, shown = self._client.monotonic(), dict[str, str]()
         if self._read_at >= looked_at or self._backoff.pausing(began):  # another wait was first
             return
         self._pages = 0
         states = Counter(watch.state for watch in list(self._watches.values()))
-        patience = Patience(0.0, began + _LONGEST_READ)
+        until = self._client.clock() + LONGEST_READ
+        patience = Patience(0.0, until, until)
         try:
             for state, count in states.items():
                 if count >= _FEW and state in DLI_BATCH.in_progress:
                     yield from self._read(state, count, shown, patience)
         except (RetryableError, DeadlineError) as error:
-            self._backoff.failed(began, self._client.clock(), error.retry_after)
+            self._backoff.failed(began, self._client.monotonic(), error.retry_after)
             self._drop(str(error))
             return
         except HwStatusError as error:
@@ -154,7 +155,7 @@ class Hints:
                 return
 
     def _give_up(self, why: str) -> None:
-        self._backoff.useless(self._client.clock())
+        self._backoff.useless(self._client.monotonic())
         self._drop(why)
 
     def _drop(self, why: str) -> None:

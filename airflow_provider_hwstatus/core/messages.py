@@ -7,6 +7,7 @@ colour: :mod:`airflow_provider_hwstatus.transports.drivers` runs it, sync or asy
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,10 +77,12 @@ class Exclusive:
     renewal and one look-up serve them all. A flow run like this may use ``Exclusive`` only with other names.
 
     :param flow: Makes the flow; called when it is this wait's turn.
+    :param patience: Seconds to wait for the turn; then a :class:`DeadlineError` is raised.
     """
 
     name: str
     flow: Callable[[], Generator[Any, Any, Any]]
+    patience: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,16 @@ class Together:
 @dataclass(frozen=True, slots=True)
 class Enter:
     """
-    Go on when fewer than ``max_concurrent_requests`` others of this connection are between this and :class:`Leave`.
+    Wait until fewer than ``max_concurrent_requests`` others of this connection are between this and :class:`Leave`.
 
     :param patience: Seconds after which a wait that still queues goes before all others.
-    :param service: Whom it will ask.
+    :param service: The service to which it will send requests; each has a queue of its own.
+    :param limit: Seconds after which it stops queueing and a :class:`DeadlineError` is raised.
     """
 
     patience: float
     service: str
+    limit: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

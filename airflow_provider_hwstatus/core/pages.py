@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_hwstatus.core.errors import MalformedResponseError
-from airflow_provider_hwstatus.core.flow import LAST_LOOK, Patience
+from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.messages import Flow, Request, Response, encode
 from airflow_provider_hwstatus.core.replies import promised, request_id_of
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 #: Rows of a page, and requests of one call; CPH allows no more.
 PAGE = 100
 REQUESTS_PER_CALL = 20
+
+#: Pages of one list that are read at most: a list that does not end would be read, and kept, for ever.
+MOST_PAGES = 100
+
+
+def endless_list() -> MalformedResponseError:
+    """Return the error for a list that goes on after :data:`MOST_PAGES`."""
+    return MalformedResponseError(f"the list of jobs does not end after {MOST_PAGES} pages of {PAGE}")
 
 
 @dataclass(frozen=True)
@@ -81,10 +89,7 @@ def _page(client: Client, service: str, path: str, rows_field: str, patience: Pa
         project_id = yield from client.project_id()
         url = client.settings.endpoint(service) + path.format(encode(project_id))
         headers = {"Content-Type": "application/json", "X-Project-Id": project_id}
-        timeout = client.settings.request_timeout
-        if patience.deadline is not None:
-            timeout = min(timeout, max(patience.deadline - client.clock(), LAST_LOOK))
-        response: Response = yield from client.exchange(Request("GET", url, headers, timeout=timeout))
+        response: Response = yield from client.exchange(Request("GET", url, headers))
         return _read(client, response, rows_field)
 
     return (yield from client.persist(attempt, patience, service, f"{service}_list"))

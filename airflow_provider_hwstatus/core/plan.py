@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from dataclasses import dataclass
 from functools import cached_property
 
 from airflow_provider_hwstatus.core.errors import ConfigurationError
-from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
+from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, LAST_LOOK, Patience
 from airflow_provider_hwstatus.core.replies import clip, utc
 
 #: Seconds that lie at least between two polls of a job, whatever the interval.
@@ -67,6 +68,12 @@ class Plan:
     def patience(self) -> Patience:
         """How long to go on without an answer."""
         return Patience(self.outage_tolerance, self.deadline)
+
+    def last_poll(self, now: float) -> Plan:
+        """Return the plan of a poll that begins *now*, after the deadline: it has :data:`LAST_LOOK` seconds in all."""
+        plan = copy.copy(self)
+        vars(plan)["patience"] = Patience(self.outage_tolerance, self.deadline, now + LAST_LOOK)
+        return plan
 
     def interval(self, now: float) -> float:
         """Return seconds from *now* to the next poll: the interval with jitter, at the deadline at the latest."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from airflow_provider_hwstatus.core.client import Client, Question
@@ -56,38 +56,48 @@ class Questions:
         return tally
 
     def _ask(self, plan: Plan) -> Flow[list[HwStatusError]]:
-        answers: Mapping[str, JobStatus | HwStatusError] = yield from ask_together(self._left, plan)
-        for job_id, answer in answers.items():
-            if isinstance(answer, JobStatus):
-                self._statuses[job_id] = answer
-                if answer.over:
-                    del self._left[job_id]
-        return [answer for answer in answers.values() if isinstance(answer, HwStatusError)]
+        errors = list[HwStatusError]()
+
+        def answered(job_id: str, answer: JobStatus | HwStatusError) -> None:
+            if isinstance(answer, HwStatusError):
+                errors.append(answer)
+                return
+            self._statuses[job_id] = answer
+            if answer.over:
+                del self._left[job_id]
+
+        yield from ask_together(dict(self._left), plan, answered)
+        return errors
 
     def _tally(self) -> Tally:
         known = tuple(status for status in self._statuses.values() if status)
         return Tally(subject=self.subject, rule=self._rule, statuses=known, missing=len(self._statuses) - len(known))
 
 
-def ask_together(questions: Mapping[str, Question], plan: Plan) -> Flow[dict[str, JobStatus | HwStatusError]]:
+def ask_together(
+    questions: Mapping[str, Question], plan: Plan, answered: Callable[[str, JobStatus | HwStatusError], None]
+) -> Flow[None]:
     """
-    Ask several questions at once; return the answer to each, or the error that concerns that job alone.
+    Poll several jobs at once.
 
+    :param answered: Called with each job's status as it arrives, or with the error that concerns that job alone.
     :raises HwStatusError: One that concerns all of them: an outage, a login, a time-out.
     """
-    answers = yield Together([partial(_one, question, plan) for question in questions.values()])
-    return dict(zip(questions, answers, strict=True))
+    yield Together([partial(_one, job_id, question, plan, answered) for job_id, question in questions.items()])
 
 
-def _one(question: Question, plan: Plan) -> Flow[JobStatus | HwStatusError]:
+def _one(
+    job_id: str, question: Question, plan: Plan, answered: Callable[[str, JobStatus | HwStatusError], None]
+) -> Flow[None]:
     try:
-        return (yield from question.look(plan))
+        answer: JobStatus | HwStatusError = yield from question.look(plan)
     except _OF_ONE_JOB as error:
-        return error
+        answer = error
     except ApiError as error:
         if type(error) is not ApiError or isinstance(error, RetryableError):
             raise
-        return error
+        answer = error
+    answered(job_id, answer)
 
 
 def _worst(errors: list[HwStatusError]) -> HwStatusError:

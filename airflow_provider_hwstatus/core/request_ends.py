@@ -11,7 +11,7 @@ from airflow_provider_hwstatus.core.errors import HwStatusError, JobNotFoundErro
 from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import CPH_JOB, Outcome
 from airflow_provider_hwstatus.core.messages import Flow, Together
-from airflow_provider_hwstatus.core.pages import PAGE, REQUESTS_PER_CALL, cph_jobs
+from airflow_provider_hwstatus.core.pages import MOST_PAGES, PAGE, REQUESTS_PER_CALL, cph_jobs, endless_list
 from airflow_provider_hwstatus.core.plan import Plan
 from airflow_provider_hwstatus.core.settings import check_job_id
 from airflow_provider_hwstatus.core.tally import Rule, Tally
@@ -110,7 +110,7 @@ def read_going(client: Client, request_ids: Sequence[str]) -> Flow[set[str]]:
 
 def _read(client: Client, request_ids: Sequence[str], going: set[str]) -> Flow[None]:
     offset, listed = 0, set[str]()
-    while True:
+    for _ in range(MOST_PAGES):
         page = yield from cph_jobs(client, request_ids, offset, Patience(0.0))
         states = {str(row.get(CPH_JOB.id_field)): str(row.get(CPH_JOB.state_field)) for row in page.rows}
         going |= {job_id for job_id, state in states.items() if CPH_JOB.outcome_of(state) is Outcome.IN_PROGRESS}
@@ -119,3 +119,4 @@ def _read(client: Client, request_ids: Sequence[str], going: set[str]) -> Flow[N
         offset += len(page.rows)
         if not new or len(page.rows) < PAGE:
             return
+    raise endless_list()

@@ -37,7 +37,7 @@ class Settings:
     :param verify: Whether to check TLS certificates, or the path of a CA bundle to check them with.
     :param request_timeout: Seconds for one HTTP request, reading the reply included.
     :param proxy: URL of an HTTP proxy.
-    :param max_concurrent_requests: How many polls are under way at once in one process, at most; the others queue.
+    :param max_concurrent_requests: How many polls of one service are under way at once in a process, at most.
     :param coalesce: Whether to have the list of DLI batches tell which of many go on, and ask only about the others.
     """
 

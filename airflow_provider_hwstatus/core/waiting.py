@@ -43,7 +43,9 @@ def poll(subject: Subject, plan: Plan) -> Flow[Found]:
     :raises UnknownStateError: A state is unknown, and the plan is to fail then.
     :raises HwStatusError: The question could not be answered.
     """
-    found = yield from subject.look(plan)
+    now = subject.client.clock()
+    late = plan.deadline is not None and now > plan.deadline
+    found = yield from subject.look(plan.last_poll(now) if late else plan)
     if plan.deadline is not None and not found.over and subject.client.clock() >= plan.deadline:
         raise DeadlineError(
             f"{subject.subject}: timed out after {plan.deadline - plan.began:g} s; {found.standing}",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from airflow_provider_hwstatus.core.errors import HwStatusError
+from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError
 from airflow_provider_hwstatus.core.messages import (
     Effect,
     Enter,
@@ -44,18 +45,35 @@ class Turn(Generic[Lock]):
         self._ended = 0
         self._error: Exception | None = None
 
-    def run(self: Turn[threading.Lock], do: Callable[[], T]) -> T:
-        """Return the result of *do*, called when it is this thread's turn, or raise a failure that it queued for."""
-        ticket = self._ended
-        with self._lock, self._outcome(ticket):
-            return do()
+    def run(self: Turn[threading.Lock], do: Callable[[], T], patience: float = math.inf) -> T:
+        """
+        Return the result of *do*, called when it is this thread's turn, or raise a failure that it queued for.
 
-    async def arun(self: Turn[asyncio.Lock], do: Callable[[], Awaitable[T]]) -> T:
-        """Likewise, in an event loop."""
+        :param patience: Seconds to wait for the turn.
+        :raises DeadlineError: It did not come.
+        """
         ticket = self._ended
-        async with self._lock:
+        if not self._lock.acquire(timeout=min(patience, threading.TIMEOUT_MAX)):
+            raise _too_late()
+        try:
+            with self._outcome(ticket):
+                return do()
+        finally:
+            self._lock.release()
+
+    async def arun(self: Turn[asyncio.Lock], do: Callable[[], Awaitable[T]], patience: float = math.inf) -> T:
+        """Do as :meth:`run` does, in an event loop."""
+        ticket = self._ended
+        try:
+            async with asyncio.timeout(patience if patience < math.inf else None):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise _too_late() from None
+        try:
             with self._outcome(ticket):
                 return await do()
+        finally:
+            self._lock.release()
 
     @contextmanager
     def _outcome(self, ticket: int) -> Iterator[None]:
@@ -64,11 +82,17 @@ class Turn(Generic[Lock]):
         self._error = None
         try:
             yield
+        except DeadlineError:  # this one's own
+            raise
         except Exception as error:
             self._error = _copy(error)
             raise
         finally:
             self._ended += 1
+
+
+def _too_late() -> DeadlineError:
+    return DeadlineError("the deadline passed while another wait of this connection logged in or looked something up")
 
 
 def _copy(error: Exception) -> Exception:
@@ -115,7 +139,7 @@ def drive(
             return mask(effect.secret)
         if isinstance(effect, Together):
             return [drive(make(), send, turns, mask, sleep) for make in effect.flows]
-        return turns[effect.name].run(lambda: drive(effect.flow(), send, turns, mask, sleep))
+        return turns[effect.name].run(lambda: drive(effect.flow(), send, turns, mask, sleep), effect.patience)
 
     resume: Callable[[Any], Any] = flow.send
     value: Any = None
@@ -142,7 +166,7 @@ async def adrive(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> T:
     """Run *flow* to its end in this event loop."""
-    inside = False
+    inside: str | None = None
     resume: Callable[[Any], Any] = flow.send
     value: Any = None
     try:
@@ -155,11 +179,11 @@ async def adrive(
                 elif isinstance(effect, Sleep):
                     await sleep(effect.seconds)
                 elif isinstance(effect, Enter):
-                    await slots.enter(effect.patience, effect.service)
-                    inside = True
+                    await slots.enter(effect.patience, effect.service, effect.limit)
+                    inside = effect.service
                 elif isinstance(effect, Leave):
                     if inside:
-                        inside = False
+                        inside = None
                         slots.leave(effect.error, effect.service)
                 elif isinstance(effect, Mask):
                     await mask(effect.secret)
@@ -173,14 +197,14 @@ async def adrive(
     finally:
         flow.close()
         if inside:  # cancelled
-            slots.abandon()
+            slots.abandon(inside)
 
 
 async def _nested(effect: Exclusive | Together, *how: Any) -> Any:
     if isinstance(effect, Together):
         return await _together(effect, *how)
     turns: Turns[asyncio.Lock] = how[1]
-    return await turns[effect.name].arun(lambda: adrive(effect.flow(), *how))
+    return await turns[effect.name].arun(lambda: adrive(effect.flow(), *how), effect.patience)
 
 
 async def _together(effect: Together, *how: Any) -> list[Any]:

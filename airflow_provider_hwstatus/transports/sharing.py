@@ -163,7 +163,7 @@ def client_for(settings: Settings) -> Client:
 
 @lru_cache(maxsize=64)
 def _client(settings: Settings) -> Client:
-    return Client(settings, time.time)
+    return Client(settings, time.time, time.monotonic)
 
 
 @lru_cache(maxsize=64)

@@ -13,8 +13,8 @@ from airflow_provider_hwstatus.core.errors import (
     ThrottledError,
     TransportError,
 )
-from airflow_provider_hwstatus.core.flow import Patience, Throttle, persist
-from airflow_provider_hwstatus.core.messages import Enter, Leave, Sleep
+from airflow_provider_hwstatus.core.flow import LAST_LOOK, Patience, Throttle, bounded, persist
+from airflow_provider_hwstatus.core.messages import Enter, Exclusive, Leave, Request, Sleep
 
 START = 1_000_000.0
 
@@ -272,16 +272,6 @@ def test_own_pace_ends_no_wait():
     assert [0.1] == pytest.approx(world.asked)
 
 
-def test_clock_that_is_set_back_stops_nothing():
-    """What lies ahead after the clock has jumped back by hours is not waited for."""
-    throttle = Throttle()
-    assert [0.0] == turns(throttle, 1)
-    assert [-7200.0] == turns(throttle, 1, START - 7200.0)
-
-    throttle.refused(1.0, START)
-    assert -6300.0 == pytest.approx(turns(throttle, 1, START - 7200.0)[0])
-
-
 class Service:
     """Answers a number of questions in any second, and refuses the others for a second."""
 
@@ -330,3 +320,81 @@ def test_being_held_back_is_no_outage():
     throttle.refused(600.0, START)
 
     assert "answer" == World("answer", throttle=throttle).run(tolerance=0.0)
+
+
+def requests_of(seconds, timeouts=()):
+    """A flow that sends requests one after the other, each of which takes *seconds*, logging in before the first."""
+
+    def log_in():
+        return (yield Request("POST", "https://iam/"))
+
+    def flow(world):
+        yield Exclusive("login", log_in)
+        for timeout in timeouts:
+            yield Request("GET", "https://dli/", timeout=timeout)
+        return "answer"
+
+    return flow
+
+
+class Network:
+    """Performs effects by a clock of its own: each request takes its time, or ends by its time-out."""
+
+    def __init__(self, takes):
+        self.now, self.takes, self.timeouts = START, takes, []
+
+    def run(self, flow):
+        resume, value = flow.send, None
+        try:
+            while True:
+                effect = resume(value)
+                resume, value = flow.send, None
+                try:
+                    if isinstance(effect, Exclusive):
+                        value = self.run(effect.flow())
+                    elif isinstance(effect, Request):
+                        self.timeouts.append(effect.timeout)
+                        timeout = 30.0 if effect.timeout is None else effect.timeout
+                        self.now += min(self.takes, timeout)
+                        if self.takes >= timeout:
+                            raise TransportError("timed out")
+                except HwStatusError as error:
+                    resume, value = flow.throw, error
+        except StopIteration as done:
+            return done.value
+
+
+@pytest.mark.parametrize("timeouts", [(), (None,), (None, None, 3.0), (240.0,) * 30])
+@pytest.mark.parametrize("takes", [0.0, 1.0, 4.0, 29.0, inf])
+def test_everything_ends_by_the_deadline(takes, timeouts):
+    """However many requests an attempt has and however long they take, the login too, the last one ends in time."""
+    network = Network(takes)
+    flow = bounded(requests_of(takes, timeouts)(network), START + 10.0, lambda: network.now, 30.0)
+    if takes * (1 + len(timeouts)) < 10.0:
+        assert "answer" == network.run(flow)
+        assert {None, 3.0, 10.0, *(10.0 - takes * n for n in range(31))} >= set(network.timeouts)
+    else:
+        with pytest.raises((DeadlineError, TransportError)):
+            network.run(flow)
+    assert network.now <= START + 10.0
+
+
+def test_login_that_a_deadline_cut_short_is_no_outage_for_others():
+    """Those who queue for a login share an outage, but not that the one who logged in had no time left."""
+    network = Network(inf)
+
+    with pytest.raises(DeadlineError, match="timed out"):
+        network.run(bounded(requests_of(inf)(network), START + 3.0, lambda: network.now, 30.0))
+
+
+def test_hold_survives_a_clock_that_is_set():
+    """A 429 holds for as long as it says, and a deadline stays where it is, whatever happens to the time of day."""
+    monotonic = 500.0
+    for wall in (START - 3600.0, START, START + 3600.0):
+        throttle = Throttle()
+        throttle.refused(3.0, monotonic)
+        patience = Patience(600.0, wall + 60.0).shifted(monotonic - wall)
+        assert (560.0, 560.0 + LAST_LOOK) == (patience.deadline, patience.end)
+
+        pause = next(throttle.turn(patience.limit(None), lambda: monotonic))
+        assert 3.0 == pytest.approx(pause.seconds)

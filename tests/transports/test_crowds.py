@@ -91,4 +91,4 @@ def test_no_wait_of_a_crowd_is_lost(quick_loop, allowed, throttled, resets, erro
     assert [] == crowd.failures
     allowed_at_the_end = 1000 / 60 if throttled.last < 1500 else allowed
     assert crowd.answers[1500 // 300] / 300 > 0.2 * allowed_at_the_end
-    assert (20, 0) == (crowd.slots._free, len(crowd.slots._queue))
+    assert crowd.slots.idle

@@ -140,7 +140,7 @@ def test_refused_login_is_renewed_once_while_waits_run(cloud, connection_of, pol
 def test_login_is_renewed_before_it_expires(monkeypatch, poll_all, auth):
     """Waits that outlast their login never see it refused, by a clock that only this test moves."""
     now = [time.time()]
-    monkeypatch.setattr(sharing, "time", SimpleNamespace(time=lambda: now[0]))
+    monkeypatch.setattr(sharing, "time", SimpleNamespace(time=lambda: now[0], monotonic=time.monotonic))
 
     def pass_a_quarter_of_an_hour():
         now[0] += 900.0

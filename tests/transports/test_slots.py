@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import HwStatusError, ServerError, TransportError
+from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError, ServerError, TransportError
 from airflow_provider_hwstatus.core.messages import Enter, Leave, Request
 from airflow_provider_hwstatus.transports.drivers import adrive
 from airflow_provider_hwstatus.transports.slots import Slots
@@ -20,12 +20,13 @@ class Requests:
         self.began = []
         self.most = 0
 
-    def send(self, name, patience=math.inf, service="dli"):
-        return asyncio.create_task(adrive(self._flow(name, patience, service), self._send, None, self.slots, None))
+    def send(self, name, patience=math.inf, service="dli", limit=math.inf):
+        flow = self._flow(name, Enter(patience, service, limit), service)
+        return asyncio.create_task(adrive(flow, self._send, None, self.slots, None))
 
-    def _flow(self, name, patience, service):
+    def _flow(self, name, enter, service):
         try:
-            yield Enter(patience, service)
+            yield enter
             reply = yield Request("GET", name)
         except HwStatusError as error:
             yield Leave(error, service)
@@ -117,20 +118,39 @@ def test_those_who_queue_share_an_outage():
     assert 100 == len(set(map(id, results)))
 
 
-def test_an_outage_of_one_service_is_not_another_ones():
-    """DLI that hangs fails no wait for CPH."""
+def test_a_service_that_hangs_holds_back_no_other():
+    """While DLI holds all of its slots, a poll of CPH is sent and answered, and it shares no outage of DLI."""
 
     async def run():
         requests = Requests(1)
-        tasks = [requests.send(number) for number in range(5)]
-        tasks += [requests.send("phone", service="cph"), requests.send("batch")]
+        batches = [requests.send(number) for number in range(7)]
         await settled()
-        for number in range(5):
-            await requests.end(number, TransportError("hangs"))
+        phone = requests.send("phone", service="cph")
+        await settled()
         await requests.end("phone")
-        return await asyncio.gather(*tasks, return_exceptions=True)
+        answered = await phone
+        for number in range(6):
+            await requests.end(number, TransportError("hangs"))
+        return answered, await asyncio.gather(*batches, return_exceptions=True)
 
-    assert [*["hangs"] * 5, "phone", "hangs"] == list(map(str, asyncio.run(run())))
+    answered, results = asyncio.run(run())
+    assert "phone" == answered
+    assert ["hangs"] * 7 == list(map(str, results))
+
+
+def test_nobody_queues_beyond_the_limit():
+    """A wait whose time is up leaves the queue, and the others keep their places."""
+
+    async def run():
+        requests = Requests(1)
+        tasks = [requests.send(number, limit=0.0 if number == 1 else math.inf) for number in range(3)]
+        with pytest.raises(DeadlineError):
+            await tasks[1]
+        for number in (0, 2):
+            await requests.end(number)
+        return await asyncio.gather(tasks[0], tasks[2]), requests.slots.idle
+
+    assert ([0, 2], True) == asyncio.run(run())
 
 
 def test_who_cannot_wait_is_let_in_beyond_the_bound():
@@ -145,9 +165,9 @@ def test_who_cannot_wait_is_let_in_beyond_the_bound():
         for name in (0, 1, "hurried", 2, 3):
             await requests.end(name)
         await asyncio.gather(hurried, *tasks)
-        return under_way, requests.slots._free
+        return under_way, requests.slots.idle
 
-    assert ({0, 1, "hurried"}, 2) == asyncio.run(run())
+    assert ({0, 1, "hurried"}, True) == asyncio.run(run())
 
 
 def test_a_single_failure_is_not_shared():
