@@ -33,6 +33,7 @@ class Account:
 
     :param projects: Ids by name.
     :param lifetime: Seconds for which a token or temporary key is good.
+    :param token_length: Characters of a token.
     """
 
     region: str = REGION
@@ -45,12 +46,13 @@ class Account:
     user_id: str = "70a1f9e2c3b4458697a8b9c0d1e2f305"
     projects: dict[str, str] = field(default_factory=lambda: dict(PROJECTS))
     lifetime: float = 86400.0
+    token_length: int = 1500  # real ones have several KB
     tokens: dict[str, Login] = field(default_factory=dict, repr=False)
     temporary_keys: dict[str, Login] = field(default_factory=dict, repr=False)
 
     def issue_token(self, project_id: str | None, now: float) -> tuple[str, Login]:
         """Return a new token and what it is good for; those issued before stay good."""
-        token = "MII" + secrets.token_urlsafe(1100)  # real ones have several KB
+        token = f"MII{secrets.token_urlsafe(self.token_length)}"[: self.token_length]
         self.tokens[token] = Login(now + self.lifetime, project_id)
         return token, self.tokens[token]
 

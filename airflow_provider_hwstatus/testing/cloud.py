@@ -257,6 +257,15 @@ class FakeHuaweiCloud:
     def token_lifetime(self, seconds: float) -> None:
         self._account.lifetime = seconds
 
+    @property
+    def token_length(self) -> int:
+        """Characters of tokens that are issued from now on; those of a user with many roles have many thousand."""
+        return self._account.token_length
+
+    @token_length.setter
+    def token_length(self, characters: int) -> None:
+        self._account.token_length = characters
+
     def expire_tokens(self) -> None:
         """End the life of all tokens and temporary keys issued so far."""
         self._account.expire(self._clock())

@@ -19,8 +19,8 @@ from airflow_provider_hwstatus.testing.wire import Fault, Incoming, Reply
 HOST = "127.0.0.1"
 DRIP_SECONDS = 0.2
 
-#: Bytes of a request line or a header, as API Gateway allows them.
-MAX_LINE = 32 * 1024
+#: Bytes of a request line or a header: as many as API Gateway allows for all headers of a request together.
+MAX_LINE = 128 * 1024
 
 #: Ports that servers of this process have had, the last of them: a client remembers what was said at an address.
 _had: deque[int] = deque(maxlen=1000)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_hwstatus.core.client import Client
-from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.core.errors import ConfigurationError, MalformedResponseError
 from airflow_provider_hwstatus.core.messages import Request
 
 #: Bytes of a reply that are read at most. A status takes a hundred.
@@ -20,12 +20,43 @@ LONGEST_BODY = 4 * 1024 * 1024
 #: Bytes that are read at a time.
 CHUNK = 64 * 1024
 
+#: Bytes of a status line or a header of a reply, and lines of its head, both at most. They are ``http.client``'s own.
+LONGEST_LINE = 64 * 1024
+MOST_LINES = 100
+
+#: Interim replies (1xx) that are skipped before a reply, at most.
+MOST_INTERIM = 20
+
+#: Methods whose requests are repeated if a server closes a kept connection as they arrive: sent twice, they do what
+#: they do once (RFC 9110, 9.2.2). The others are sent on connections of their own, where that cannot happen.
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
 HEADERS = {
     "User-Agent": f"airflow-provider-hwstatus/{version('airflow-provider-hwstatus')}",
     "Accept": "application/json",
     # What is compressed all the same stays so: a few KB can become gigabytes, and older libraries unpack all at once.
     "Accept-Encoding": "identity",
 }
+
+
+class StaleConnectionError(Exception):
+    """
+    The server closed a connection that had been kept, and sent nothing: it may not have got the request.
+
+    It is no ``OSError`` and no ``ClientError``, as the libraries have ideas of their own about those.
+    """
+
+
+def head_too_long() -> MalformedResponseError:
+    """Return the error of a reply whose head is longer than it may be."""
+    return MalformedResponseError(
+        f"the reply has a header of more than {LONGEST_LINE} bytes, or more than {MOST_LINES} headers"
+    )
+
+
+def too_many_interim() -> MalformedResponseError:
+    """Return the error of a reply that is announced again and again, and does not come."""
+    return MalformedResponseError(f"more than {MOST_INTERIM} interim replies (HTTP 1xx), and no other")
 
 
 @lru_cache(maxsize=8)

@@ -22,10 +22,25 @@ from airflow_provider_hwstatus.core.advice import by_class, with_next
 from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import ConfigurationError, MalformedResponseError, TransportError
 from airflow_provider_hwstatus.core.messages import Request, Response
-from airflow_provider_hwstatus.transports.network import CHUNK, HEADERS, LONGEST_BODY, Proxies, ssl_context
+from airflow_provider_hwstatus.transports.network import (
+    CHUNK,
+    HEADERS,
+    IDEMPOTENT,
+    LONGEST_BODY,
+    MOST_INTERIM,
+    Proxies,
+    StaleConnectionError,
+    head_too_long,
+    ssl_context,
+    too_many_interim,
+)
 
 if int(version("urllib3").split(".")[0]) < 2:  # the first that notices half a body
     raise ConfigurationError(f"urllib3 2 or newer is needed; {version('urllib3')} is installed")
+
+
+#: Seconds for a request that has none left: the libraries take no less.
+_SHORTEST = 0.001
 
 
 class SyncTransport:
@@ -38,35 +53,40 @@ class SyncTransport:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._proxies = Proxies(client)
-        self._session = _Session()
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.trust_env = False  # .netrc is never read; the proxy variables are read below
-        self._session.mount("https://", _Adapter(client.settings.verify))
-        self._session.mount("http://", _Adapter(None))
+        self._session = self._new_session()
 
     def send(self, request: Request) -> Response:
         """
         Send one request.
 
+        It is sent once more if it may be, and the server closes a kept connection as it arrives.
+
         :raises TransportError: There was no reply, or not all of it, within ``request_timeout``.
         :raises MalformedResponseError: The reply is longer than a status can be.
         """
-        settings = self._client.settings
+        deadline = time.monotonic() + (request.timeout or self._client.settings.request_timeout)
         proxy = self._proxies(request)
         try:
-            with self._session.send(
-                _prepared(request),
-                timeout=urllib3.Timeout(total=request.timeout or settings.request_timeout),  # type: ignore[arg-type]  # requests takes it
-                proxies={"http": proxy, "https": proxy} if proxy else None,
-                allow_redirects=False,
-                stream=True,
-            ) as reply:
-                return Response(reply.status_code, reply.headers, _body(reply))
+            if request.method in IDEMPOTENT:
+                try:
+                    return _exchange(self._session, request, proxy, deadline)
+                except StaleConnectionError:
+                    pass
+            with self._new_session() as fresh:
+                return _exchange(fresh, request, proxy, deadline)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             failure = self._client.redact(f"{request}: {error!r}")
         raise TransportError(
             with_next(failure, by_class(TransportError, failure))
         )  # not where it is caught: its context may hold secrets
+
+    def _new_session(self) -> requests.Session:
+        session = _Session()
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.trust_env = False  # .netrc is never read; the proxy variables are read by Proxies
+        session.mount("https://", _Adapter(self._client.settings.verify))
+        session.mount("http://", _Adapter(None))
+        return session
 
     def close(self) -> None:
         """Close the session's connections."""
@@ -77,6 +97,18 @@ class SyncTransport:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _exchange(session: requests.Session, request: Request, proxy: str | None, deadline: float) -> Response:
+    left = max(deadline - time.monotonic(), _SHORTEST)
+    with session.send(
+        _prepared(request),
+        timeout=urllib3.Timeout(total=left),  # type: ignore[arg-type]  # requests takes it
+        proxies={"http": proxy, "https": proxy} if proxy else None,
+        allow_redirects=False,
+        stream=True,
+    ) as reply:
+        return Response(reply.status_code, reply.headers, _body(reply))
 
 
 def _prepared(request: Request) -> requests.PreparedRequest:
@@ -112,12 +144,19 @@ def _body(reply: requests.Response) -> bytes:
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket until a point in time: a time-out for each piece would let a dripping reply go on."""
+    """
+    Reads from a socket until a point in time: a time-out for each piece would let a dripping reply go on.
+
+    :ivar received: Whether anything came.
+    :ivar ended: Whether its end did.
+    """
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
         self._deadline = time.monotonic() + seconds
+        self.received = False
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -127,7 +166,10 @@ class _DeadlineReader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("the reply took too long")
         self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self.received = self.received or bool(count)
+        self.ended = not count
+        return count
 
     def close(self) -> None:
         self._raw.close()
@@ -135,22 +177,62 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _Reply(http.client.HTTPResponse):
-    """A reply that must be read within the time-out that its connection has when it begins."""
+    """
+    A reply that must be read within the time-out that its connection has when it begins.
 
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+    :param kept: Whether the connection had another reply before.
+    """
+
+    def __init__(self, sock: socket.socket, *args: Any, kept: bool, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        timeout = sock.gettimeout()
-        if timeout is not None:
-            self.fp.close()
-            self.fp = io.BufferedReader(_DeadlineReader(sock, timeout))
+        self._kept = kept
+        self._reader = _DeadlineReader(sock, sock.gettimeout() or 0.0)
+        self.fp.close()
+        self.fp = io.BufferedReader(self._reader)
+
+    def begin(self) -> None:
+        """Read the head, which ``http.client`` takes for whole where the connection ends in it."""
+        try:
+            super().begin()
+        except ConnectionError:
+            if self._kept and not self._reader.received:
+                raise StaleConnectionError from None
+            raise
+        except http.client.HTTPException as error:
+            if type(error) in (http.client.LineTooLong, http.client.HTTPException):  # the latter: too many
+                raise head_too_long() from None
+            raise
+        if self._reader.ended:
+            raise ConnectionResetError("the reply ended in its headers")
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Skip interim replies, of which ``http.client`` knows but one."""
+        for _ in range(MOST_INTERIM + 1):
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # not in typeshed
+            if not 100 <= status < 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise too_many_interim()
 
 
 class _HTTPConnection(HTTPConnection):
-    response_class = _Reply
+    _kept = False
+
+    def response_class(self, *args: Any, **kwargs: Any) -> _Reply:  # type: ignore[override]  # called alike
+        return _Reply(*args, kept=self._kept, **kwargs)
+
+    def connect(self) -> None:
+        self._kept = False
+        super().connect()
+
+    def getresponse(self) -> Any:
+        reply = super().getresponse()
+        self._kept = True
+        return reply
 
 
-class _HTTPSConnection(HTTPSConnection):
-    response_class = _Reply
+class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
+    pass
 
 
 class _HTTPPool(HTTPConnectionPool):

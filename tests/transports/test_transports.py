@@ -96,6 +96,18 @@ def test_every_login_is_accepted(ask, cloud, auth):
     assert "success" == status.outcome
 
 
+@pytest.mark.parametrize("length", [9_000, 60_000])
+@pytest.mark.parametrize("auth", ["password", "token"])
+def test_long_token_is_as_good_as_any(ask, cloud, auth, length):
+    """The token of a user with many roles comes from IAM in a header of many KB, and goes to DLI in one."""
+    cloud.token_length = length
+    cloud.job(DLI_BATCH, "b1", "success")
+
+    (status,) = ask(settings_of(cloud.connection(auth)), (DLI_BATCH, "b1"))
+    assert "success" == status.outcome
+    assert length == len(cloud.requests[-1].headers["x-auth-token"])
+
+
 @pytest.mark.parametrize("auth", ["aksk", "password"])
 def test_project_is_found(ask, cloud, auth):
     """Without project_id the region's own project is asked about, and looked up once."""
