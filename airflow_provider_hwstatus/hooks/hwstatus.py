@@ -41,6 +41,8 @@ class HwStatusHook(BaseHook):
     """
     Asks Huawei Cloud for the state of jobs.
 
+    A hook that was used before ``os.fork()`` can be used in both processes: they share no network connection.
+
     :param hwstatus_conn_id: The Airflow connection.
     :param region: Wins over the connection's.
     :param project_id: Wins over the connection's.

@@ -88,6 +88,9 @@ def ssl_context(verify: bool | str) -> ssl.SSLContext:
     return context
 
 
+os.register_at_fork(after_in_child=ssl_context.cache_clear)  # another thread of the parent may have held their locks
+
+
 def _certifi() -> str:
     import certifi
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import HwStatusError
@@ -47,6 +48,7 @@ class SyncConnection:
             self._turns = _turns(settings)
         self._mask = mask
         self._transport: SyncTransport | None = None
+        _made.add(self)
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow of this connection's client."""
@@ -61,6 +63,11 @@ class SyncConnection:
         if self._transport is not None:
             self._transport.close()
             self._transport = None
+
+    def leave_to_parent(self) -> SyncTransport | None:
+        """Start anew in a forked process; return what the parent goes on using."""
+        inherited, self._transport, self._turns = self._transport, None, _turns(self.client.settings)
+        return inherited
 
 
 class AsyncConnection:
@@ -85,6 +92,7 @@ class AsyncConnection:
         self._slots = Slots(settings.max_concurrent_requests)
         self._opening = asyncio.Lock()
         self._transport: AioTransport | None = None
+        _made.add(self)
 
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow of this connection's client."""
@@ -103,6 +111,11 @@ class AsyncConnection:
         """Close the session."""
         if self._transport is not None:
             await self._transport.close()
+
+    def leave_to_parent(self) -> AioTransport | None:
+        """Likewise; a forked process has no event loop yet, so nothing else can be in use."""
+        inherited, self._transport = self._transport, None
+        return inherited
 
 
 async def _sleep(seconds: float) -> None:
@@ -125,6 +138,23 @@ def _aio_transport() -> type[AioTransport]:
 
 _in_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, AsyncConnection]] = WeakKeyDictionary()
 _creating = threading.Lock()
+
+_made: WeakSet[SyncConnection | AsyncConnection] = WeakSet()
+_inherited: list[object] = []
+
+
+def _leave_to_parent() -> None:
+    """
+    In a forked process, use no socket of the parent, and no lock that another of its threads may hold for ever.
+
+    The parent's sockets are kept as they are: closing them would end the TLS sessions that the parent goes on using.
+    """
+    _creating.release()
+    _turns.cache_clear()
+    _inherited.extend([connection.leave_to_parent() for connection in list(_made)])
+
+
+os.register_at_fork(before=_creating.acquire, after_in_parent=_creating.release, after_in_child=_leave_to_parent)
 
 
 @asynccontextmanager
