@@ -94,8 +94,10 @@ class Agency:
             if not all(isinstance(part, str) and part for part in parts):
                 raise TypeError("no text")
             life = datetime.fromisoformat(reply["expires_at"]).timestamp() - self._clock()
-        except (KeyError, TypeError, ValueError) as error:
-            raise MalformedResponseError("the metadata service's reply is no temporary access key") from error
+        except (KeyError, TypeError, ValueError):
+            raise MalformedResponseError(
+                "the metadata service's reply is no temporary access key"
+            ) from None  # it quotes the reply
         for part in parts:
             self._redact.add(part)
         return Fetched(AccessKey(*parts), self._clock() + useful_life(life, AGENCY_LEAD))

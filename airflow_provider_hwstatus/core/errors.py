@@ -58,6 +58,15 @@ class HwStatusError(Exception):
         self.args = (f"{subject}: {self}",)
         return self
 
+    def without_frames(self) -> Self:
+        """
+        Drop the frames in which this error and its causes came about, and return this error.
+
+        Their local variables hold tokens, keys and replies, and Airflow shows tracebacks with them.
+        """
+        _drop_frames(self)
+        return self
+
     def to_dict(self) -> dict[str, object]:
         """Return JSON scalars from which :func:`error_from_dict` makes an equal error."""
         return {"type": type(self).__name__, "message": str(self)} | {
@@ -125,6 +134,13 @@ class DeadlineError(HwStatusError):
 
 class TriggerError(HwStatusError):
     """The triggerer lost the wait."""
+
+
+def _drop_frames(error: BaseException) -> None:
+    error.__traceback__ = None
+    for earlier in (error.__cause__, error.__context__):
+        if earlier is not None and earlier.__traceback__ is not None:
+            _drop_frames(earlier)
 
 
 def _tree(base: type[HwStatusError]) -> Iterator[type[HwStatusError]]:

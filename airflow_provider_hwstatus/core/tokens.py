@@ -139,6 +139,8 @@ def _useful_life(token: Mapping[str, object]) -> float:
     try:
         ends, issued = (datetime.fromisoformat(str(token.get(name))) for name in ("expires_at", "issued_at"))
         life = (ends - issued).total_seconds()
-    except (ValueError, TypeError) as error:
-        raise MalformedResponseError("IAM's reply to the login has no valid expires_at and issued_at") from error
+    except (ValueError, TypeError):
+        raise MalformedResponseError(
+            "IAM's reply to the login has no valid expires_at and issued_at"
+        ) from None  # it quotes the reply
     return useful_life(life, RENEWAL_LEAD)

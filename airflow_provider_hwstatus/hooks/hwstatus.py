@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import lru_cache
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
@@ -72,11 +73,8 @@ class HwStatusHook(BaseHook):
         :raises ConfigurationError: The Airflow connection is missing, or one of its fields is missing or wrong.
         """
         if self._connection is None:
-            with self._naming_connection():
-                found = self.get_connection(self.hwstatus_conn_id)
-                self._connection = SyncConnection(
-                    self._settings(found, found.extra_dejson), mask_secret, count_in_worker
-                )
+            with _Naming(self.hwstatus_conn_id):
+                self._connection = SyncConnection(self._settings(), mask_secret, count_in_worker)
         return self._connection
 
     @asynccontextmanager
@@ -164,9 +162,8 @@ class HwStatusHook(BaseHook):
         It answers within 15 seconds, whatever happens, and needs no more rights than waiting does.
         """
         try:
-            with self._naming_connection():
-                found = self.get_connection(self.hwstatus_conn_id)
-                settings = self._settings(found, found.extra_dejson)
+            with _Naming(self.hwstatus_conn_id):
+                settings = self._settings()
                 settings = replace(settings, request_timeout=min(settings.request_timeout, _TEST_REQUEST_TIMEOUT))
                 return True, within(_TEST_TIMEOUT, lambda: _check(settings))
         except TimeoutError:
@@ -181,9 +178,8 @@ class HwStatusHook(BaseHook):
         :param tell: Called with each step as it is done.
         :raises ConfigurationError: The Airflow connection is missing, or one of its fields is missing or wrong.
         """
-        with self._naming_connection():
-            found = self.get_connection(self.hwstatus_conn_id)
-            settings = self._settings(found, found.extra_dejson)
+        with _Naming(self.hwstatus_conn_id):
+            settings = self._settings()
             settings = replace(settings, request_timeout=min(settings.request_timeout, _TEST_REQUEST_TIMEOUT))
             connection = SyncConnection(settings, mask_secret)
         try:
@@ -197,7 +193,11 @@ class HwStatusHook(BaseHook):
             self._connection.close()
             self._connection = None
 
-    def _settings(self, connection: Connection, extra: object) -> Settings:
+    def _settings(self) -> Settings:
+        return self._settings_of(self.get_connection(self.hwstatus_conn_id))
+
+    def _settings_of(self, connection: Connection, extra: object = None) -> Settings:
+        extra = connection.extra_dejson if extra is None else extra
         # Airflow reads an extra that is no JSON as an empty one.
         if not isinstance(extra, Mapping) or (not extra and (connection.extra or "").strip(" {}\n\t")):
             raise ConfigurationError("extra must be a JSON object")
@@ -207,20 +207,10 @@ class HwStatusHook(BaseHook):
         return settings
 
     async def _asettings(self) -> Settings:
-        with self._naming_connection():
-            settings = self._settings(*await _look_up(self.hwstatus_conn_id))
+        with _Naming(self.hwstatus_conn_id):
+            settings = self._settings_of(*await _look_up(self.hwstatus_conn_id))
             client_for(settings)  # which knows what fields its way to log in needs
             return settings
-
-    @contextmanager
-    def _naming_connection(self) -> Iterator[None]:
-        subject = f"connection {self.hwstatus_conn_id!r}"
-        try:
-            yield
-        except AirflowNotFoundException as error:
-            raise ConfigurationError(f"{subject}: it is not defined, or Airflow cannot read it") from error
-        except ConfigurationError as error:
-            raise error.about(subject)  # noqa: B904  # the same error, with its subject
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -233,6 +223,26 @@ class HwStatusHook(BaseHook):
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return what Airflow 2.11 to 3.1 do with the form's usual fields."""
         return {"hidden_fields": HIDDEN_FIELDS, "relabeling": RELABELING, "placeholders": {}}
+
+
+class _Naming:
+    """
+    Name the Airflow connection in an error, and drop the frames that have its fields in their local variables.
+
+    A class, as ``contextmanager`` puts the frames back.
+    """
+
+    def __init__(self, conn_id: str) -> None:
+        self._subject = f"connection {conn_id!r}"
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, AirflowNotFoundException):
+            raise ConfigurationError(f"{self._subject}: it is not defined, or Airflow cannot read it") from error
+        if isinstance(error, ConfigurationError):
+            raise error.about(self._subject).without_frames()
 
 
 def kind_of(kind: JobKind | str) -> JobKind:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import time
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -70,22 +71,33 @@ class AioTransport:
         """
         if self._session is None:
             raise RuntimeError("open() comes first")
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + (request.timeout or self._client.settings.request_timeout)
-        proxy = self._proxies(request)
+        deadline = time.monotonic() + (request.timeout or self._client.settings.request_timeout)
         try:
             if request.method in IDEMPOTENT:
                 try:
-                    return await _exchange(self._session, request, proxy, deadline - loop.time())
+                    return await self._exchange(self._session, request, deadline)
                 except StaleConnectionError:
                     pass
             async with _new_session(self._tls) as fresh:
-                return await _exchange(fresh, request, proxy, deadline - loop.time())
+                return await self._exchange(fresh, request, deadline)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failure = self._client.redact(f"{request}: {_shown(error)}")
         raise TransportError(
             with_next(failure, by_class(TransportError, failure))
         )  # not where it is caught: its context may hold secrets
+
+    async def _exchange(self, session: aiohttp.ClientSession, request: Request, deadline: float) -> Response:
+        left = max(deadline - time.monotonic(), _SHORTEST)
+        async with session.request(
+            request.method,
+            yarl.URL(request.url, encoded=True),
+            headers=request.headers,
+            data=request.body or None,
+            proxy=self._proxies(request),  # in no variable of its own: it has a password
+            timeout=aiohttp.ClientTimeout(total=left),
+            allow_redirects=False,
+        ) as reply:
+            return Response(reply.status, reply.headers, await _body(reply))
 
     async def close(self) -> None:
         """Close the session's connections."""
@@ -113,19 +125,6 @@ def _new_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
         max_line_size=LONGEST_LINE,
         max_field_size=LONGEST_LINE,
     )
-
-
-async def _exchange(session: aiohttp.ClientSession, request: Request, proxy: str | None, seconds: float) -> Response:
-    async with session.request(
-        request.method,
-        yarl.URL(request.url, encoded=True),
-        headers=request.headers,
-        data=request.body or None,
-        proxy=proxy,
-        timeout=aiohttp.ClientTimeout(total=max(seconds, _SHORTEST)),
-        allow_redirects=False,
-    ) as reply:
-        return Response(reply.status, reply.headers, await _body(reply))
 
 
 class _Protocol(ResponseHandler):

@@ -51,12 +51,19 @@ class SyncConnection:
         _made.add(self)
 
     def run(self, flow: Flow[T]) -> T:
-        """Run a flow of this connection's client."""
+        """
+        Run a flow of this connection's client.
+
+        :raises HwStatusError: The flow did. Its traceback begins here.
+        """
         if self._transport is None:
             from airflow_provider_hwstatus.transports.sync import SyncTransport
 
             self._transport = SyncTransport(self.client)
-        return drive(flow, self._transport.send, self._turns, self._mask)
+        try:
+            return drive(flow, self._transport.send, self._turns, self._mask)
+        except HwStatusError as error:
+            raise error.without_frames()  # noqa: B904  # the same error
 
     def close(self) -> None:
         """Close the session."""
@@ -95,9 +102,12 @@ class AsyncConnection:
         _made.add(self)
 
     async def run(self, flow: Flow[T]) -> T:
-        """Run a flow of this connection's client."""
-        transport = self._transport or await self._open()
-        return await adrive(flow, transport.send, self._turns, self._slots, self._mask, _sleep)
+        """Likewise, in an event loop."""
+        try:
+            transport = self._transport or await self._open()
+            return await adrive(flow, transport.send, self._turns, self._slots, self._mask, _sleep)
+        except HwStatusError as error:
+            raise error.without_frames()  # noqa: B904  # the same error
 
     async def _open(self) -> AioTransport:
         async with self._opening:

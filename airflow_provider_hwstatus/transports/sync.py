@@ -65,20 +65,31 @@ class SyncTransport:
         :raises MalformedResponseError: The reply is longer than a status can be.
         """
         deadline = time.monotonic() + (request.timeout or self._client.settings.request_timeout)
-        proxy = self._proxies(request)
         try:
             if request.method in IDEMPOTENT:
                 try:
-                    return _exchange(self._session, request, proxy, deadline)
+                    return self._exchange(self._session, request, deadline)
                 except StaleConnectionError:
                     pass
             with self._new_session() as fresh:
-                return _exchange(fresh, request, proxy, deadline)
+                return self._exchange(fresh, request, deadline)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             failure = self._client.redact(f"{request}: {error!r}")
         raise TransportError(
             with_next(failure, by_class(TransportError, failure))
         )  # not where it is caught: its context may hold secrets
+
+    def _exchange(self, session: requests.Session, request: Request, deadline: float) -> Response:
+        left = max(deadline - time.monotonic(), _SHORTEST)
+        with session.send(
+            _prepared(request),
+            timeout=urllib3.Timeout(total=left),  # type: ignore[arg-type]  # requests takes it
+            # In no variable of its own: it has a password.
+            proxies=dict.fromkeys(("http", "https"), self._proxies(request)),  # type: ignore[arg-type]  # or None
+            allow_redirects=False,
+            stream=True,
+        ) as reply:
+            return Response(reply.status_code, reply.headers, _body(reply))
 
     def _new_session(self) -> requests.Session:
         session = _Session()
@@ -97,18 +108,6 @@ class SyncTransport:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-
-def _exchange(session: requests.Session, request: Request, proxy: str | None, deadline: float) -> Response:
-    left = max(deadline - time.monotonic(), _SHORTEST)
-    with session.send(
-        _prepared(request),
-        timeout=urllib3.Timeout(total=left),  # type: ignore[arg-type]  # requests takes it
-        proxies={"http": proxy, "https": proxy} if proxy else None,
-        allow_redirects=False,
-        stream=True,
-    ) as reply:
-        return Response(reply.status_code, reply.headers, _body(reply))
 
 
 def _prepared(request: Request) -> requests.PreparedRequest:
