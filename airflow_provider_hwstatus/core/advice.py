@@ -29,7 +29,10 @@ _KEY = "check the access key (login) and the secret key (password), and that the
 _TOKEN = "check that the token was issued for this cloud, region and project, or get a new one"  # noqa: S105
 _JOB = "check the id, project_id and region; a batch's id is the reply's id, not its appId"
 _IAM = "set project_id in the connection, so that IAM is not asked for it, or let the user list IAM's projects"
-_LOCKED = "ask the account's administrator to unlock the user, and correct the password before the next try"
+_LOCKED = (
+    "correct the password, and wait as long as the account's lockout policy says (15 minutes by default) before the "
+    "next try"
+)
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ CODES = (
         "401",
         "there is no such access key",
         "check the access key (login): it may be deleted, of another cloud, or temporary without its security_token",
-        "ak not exist",
+        "not exist",
     ),
     Advice(
         "APIG.0301",
@@ -229,8 +232,8 @@ _BY_CODE: dict[str, list[Advice]] = {}
 for _row in CODES:
     _BY_CODE.setdefault(_row.code, []).append(_row)
 
-#: What to do about an error without a documented code, by its class and a pattern that its text must have in it (what
-#: the HTTP libraries say). The first that fits is taken.
+#: What to do about an error without a documented code, by its class and a pattern that its text must have in it. Of the
+#: nearest class that is listed, the first that fits is taken.
 CLASSES: tuple[tuple[type[errors.HwStatusError], str, str], ...] = (
     (
         errors.TransportError,
@@ -255,7 +258,13 @@ CLASSES: tuple[tuple[type[errors.HwStatusError], str, str], ...] = (
     (errors.TransportError, "", "check the endpoint, the proxy and the firewall; a slow network needs request_timeout"),
     (errors.ApiNotAvailableError, "", "this API does not exist in this region: check region and endpoint"),
     (errors.JobNotFoundError, "", _JOB),
+    (errors.CredentialsRefusedError, "is locked", _LOCKED),
     (errors.CredentialsRefusedError, "", _KEY + ", and this machine's clock"),
+    (
+        errors.AuthenticationError,
+        "HTTP 401",
+        "check how the connection logs in (auth): its key, token or password is wrong, or has expired",
+    ),
     (errors.AuthenticationError, "", "check how the connection logs in, its project_id and region; " + _PERMISSION),
     (errors.ThrottledError, "", "raise poke_interval or lower max_concurrent_requests"),
     (errors.ServerError, "", _PASSES),
@@ -288,13 +297,18 @@ def by_code(code: str | None, text: str = "", status: int | None = None) -> str 
     return fitting[0].next if fitting else None
 
 
-def by_class(cls: type[errors.HwStatusError], text: str = "") -> str | None:
+def by_class(cls: type[errors.HwStatusError], text: str = "", otherwise: str | None = None) -> str | None:
     """
     Return what to do about an error of ours, if anything is known.
 
     :param text: What it says.
+    :param otherwise: What to do about it where its text does not tell.
     """
-    return next((what for listed, part, what in CLASSES if issubclass(cls, listed) and re.search(part, text)), None)
+    listed = {row[0] for row in CLASSES}
+    nearest = next((base for base in cls.__mro__ if base in listed), None)
+    rows = [(part, what) for base, part, what in CLASSES if base is nearest and re.search(part, text)]
+    told_by_text = next((what for part, what in rows if part), None)
+    return told_by_text or otherwise or next((what for _, what in rows), None)
 
 
 def with_next(message: str, what: str | None) -> str:

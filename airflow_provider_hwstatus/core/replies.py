@@ -101,7 +101,7 @@ def error_of(
     if request_id:
         message += f" (request id {request_id})"
     return cls(
-        with_next(message, by_code(code, text, response.status) or advice or by_class(cls)),
+        with_next(message, by_code(code, text, response.status) or by_class(cls, message, advice)),
         http_status=response.status,
         code=clip(redact(code), 64) if code else None,
         request_id=request_id,

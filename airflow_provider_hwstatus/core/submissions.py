@@ -10,6 +10,9 @@ from airflow_provider_hwstatus.core.errors import ConfigurationError
 from airflow_provider_hwstatus.core.replies import clip
 from airflow_provider_hwstatus.core.status import JobStatus
 
+#: Fields of an item that say which phone or server it is about: of older editions of the API, too.
+_TARGETS = ("phone_id", "server_id", "encode_server_id", "node_id")
+
 
 def one_or_more(argument: str, value: object) -> str | list[str]:
     """
@@ -71,7 +74,7 @@ def _of_answer(answer: Mapping[str, object]) -> Expected:
 
 
 def _rejected(item: Mapping[str, object]) -> JobStatus:
-    phone = next((item[name] for name in ("phone_id", "server_id") if item.get(name)), "no phone_id")
+    phone = next((item[name] for name in _TARGETS if item.get(name)), "no phone_id")
     code, text = (clip(str(item[name])) if item.get(name) else None for name in ("error_code", "error_msg"))
     return rejected(clip(str(phone), 64), code, text)
 

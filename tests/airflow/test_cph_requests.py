@@ -151,3 +151,10 @@ def test_expected_jobs_that_are_none(given):
     """A typo does not become a number."""
     with pytest.raises(ConfigurationError, match="expected_jobs must be"):
         expected_from(given)
+
+
+@pytest.mark.parametrize("name", ["phone_id", "server_id", "encode_server_id", "node_id"])
+def test_rejected_item_names_what_it_is_about(name):
+    """Editions of CPH's API differ in how an item names its phone or server."""
+    found = expected_from({"jobs": [{name: "x-1", "error_code": "CPS.0004"}]})
+    assert ["(none, x-1)"] == [status.job_id for status in found.rejected]

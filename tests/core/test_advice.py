@@ -1,12 +1,13 @@
 """What to do about an error."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_hwstatus.core.advice import CLASSES, CODES
-from airflow_provider_hwstatus.core.errors import HwStatusError
+from airflow_provider_hwstatus.core.errors import AuthenticationError, CredentialsRefusedError, HwStatusError
 from airflow_provider_hwstatus.core.messages import Response
 from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.replies import error_of
@@ -50,6 +51,9 @@ def test_message_ends_with_one_sentence(status, code):
         (401, "APIG.0301", "… calc ak sk signature fail:signature expired", "clock"),
         (401, "APIG.0301", "… decrypt token fail", "token"),
         (401, "APIG.0301", "… Get secretKey failed,ak:X,err:ak not exist", "access key (login)"),
+        (401, "APIGW.0301", "Incorrect IAM …: ak LTAI5tDvssj9BBMtAGT3HoTT not exist", "access key (login)"),
+        (401, "APIGW.0301", "Incorrect IAM …: AK access failed to reach the limit, forbidden", "wait five minutes"),
+        (401, "APIGW.0301", "Unauthorized", "wrong or has expired"),
         (401, "APIG.0301", "… verify aksk signature fail, canonicalRequest:GET|/|", "secret key (password)"),
         (401, "APIG.0307", "The token must be updated", "new token"),
         (404, "APIGW.0101", "The API does not exist or has not been published", "region"),
@@ -59,7 +63,7 @@ def test_message_ends_with_one_sentence(status, code):
         (403, "APIGW.0310", "…", "project_id"),
         (400, "CPS0046", "…", "project_id"),
         (400, "IAM.1108", "…", "security_token"),
-        (401, "IAM.0061", "…", "unlock"),
+        (401, "IAM.0061", "…", "15 minutes"),
         (429, "APIGW.0308", "…", "poke_interval"),
         (502, "APIGW.0201", "…", "passes by itself"),
         (414, "APIGW.0201", "…", "shorten"),
@@ -68,6 +72,37 @@ def test_message_ends_with_one_sentence(status, code):
 def test_cause_is_told_apart(status, code, text, expected):
     """What to do names the thing to do it to: the field, the permission, the clock."""
     assert expected in said(status, code, text)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Unauthorized",
+        b'{"message": "Unauthorized", "request_id": "r"}',
+        b'{"message": "Authorization information is wrong", "request_id": "r"}',
+        b'{"error": {"message": "Unauthorized.", "code": 401, "title": "Unauthorized"}}',
+    ],
+)
+@pytest.mark.parametrize(
+    ("refused", "expected"), [(AuthenticationError, "has expired"), (CredentialsRefusedError, "access key (login)")]
+)
+def test_refusal_without_a_code_is_about_the_login(body, refused, expected):
+    """Newer gateways, and those of other clouds, say no more than that; it is no matter of permissions."""
+    found = error_of(Response(401, {}, body), Redactor(), 0.0, refused)
+
+    said, what_next = str(found).split("; next: ")
+    assert refused is type(found)
+    assert 1 == len(re.findall("Unauthorized|wrong", said))
+    assert expected in what_next
+    assert "dli:jobs:get" not in what_next
+
+
+def test_locked_account_is_told_apart():
+    """IAM's own words for it, of its FAQ "Why Is My Account Locked?"."""
+    body = b'{"error": {"code": 401, "message": "The account is locked.", "title": "Unauthorized"}}'
+    found = error_of(Response(401, {}, body), Redactor(), 0.0, CredentialsRefusedError, "check the password")
+
+    assert str(found).endswith("(15 minutes by default) before the next try")
 
 
 @pytest.mark.parametrize(
