@@ -24,7 +24,9 @@ A job that failed is not an error here: that is an answer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Self
+from typing import Self, TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class HwStatusError(Exception):
@@ -56,15 +58,6 @@ class HwStatusError(Exception):
     def about(self, subject: str) -> Self:
         """Put into the message what the question was about, and return this error."""
         self.args = (f"{subject}: {self}",)
-        return self
-
-    def without_frames(self) -> Self:
-        """
-        Drop the frames in which this error and its causes came about, and return this error.
-
-        Their local variables hold tokens, keys and replies, and Airflow shows tracebacks with them.
-        """
-        _drop_frames(self)
         return self
 
     def to_dict(self) -> dict[str, object]:
@@ -136,11 +129,17 @@ class TriggerError(HwStatusError):
     """The triggerer lost the wait."""
 
 
-def _drop_frames(error: BaseException) -> None:
+def without_frames(error: E) -> E:
+    """
+    Drop the frames in which *error* and its causes came about, and return it.
+
+    Their local variables hold tokens, keys and replies, and Airflow shows tracebacks with them.
+    """
     error.__traceback__ = None
     for earlier in (error.__cause__, error.__context__):
         if earlier is not None and earlier.__traceback__ is not None:
-            _drop_frames(earlier)
+            without_frames(earlier)
+    return error
 
 
 def _tree(base: type[HwStatusError]) -> Iterator[type[HwStatusError]]:

@@ -16,7 +16,7 @@ from airflow_provider_hwstatus.core.check import check
 from airflow_provider_hwstatus.core.checkup import Checkup, Step
 from airflow_provider_hwstatus.core.console import console_url
 from airflow_provider_hwstatus.core.endpoints import is_known
-from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
+from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, without_frames
 from airflow_provider_hwstatus.core.explaining import BUDGET, Explanation, explain
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
 from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
@@ -242,7 +242,7 @@ class _Naming:
         if isinstance(error, AirflowNotFoundException):
             raise ConfigurationError(f"{self._subject}: it is not defined, or Airflow cannot read it") from error
         if isinstance(error, ConfigurationError):
-            raise error.about(self._subject).without_frames()
+            raise without_frames(error.about(self._subject))
 
 
 def kind_of(kind: JobKind | str) -> JobKind:

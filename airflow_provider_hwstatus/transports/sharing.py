@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
 from airflow_provider_hwstatus.core.client import Client
-from airflow_provider_hwstatus.core.errors import HwStatusError
+from airflow_provider_hwstatus.core.errors import HwStatusError, without_frames
 from airflow_provider_hwstatus.core.messages import Flow, T
 from airflow_provider_hwstatus.core.settings import Settings
 from airflow_provider_hwstatus.transports.drivers import Turns, adrive, drive
@@ -63,7 +63,7 @@ class SyncConnection:
         try:
             return drive(flow, self._transport.send, self._turns, self._mask)
         except HwStatusError as error:
-            raise error.without_frames()  # noqa: B904  # the same error
+            raise without_frames(error)  # noqa: B904  # the same error
 
     def close(self) -> None:
         """Close the session."""
@@ -107,7 +107,7 @@ class AsyncConnection:
             transport = self._transport or await self._open()
             return await adrive(flow, transport.send, self._turns, self._slots, self._mask, _sleep)
         except HwStatusError as error:
-            raise error.without_frames()  # noqa: B904  # the same error
+            raise without_frames(error)  # noqa: B904  # the same error
 
     async def _open(self) -> AioTransport:
         async with self._opening:
