@@ -66,6 +66,20 @@ def _same_luck(request: pytest.FixtureRequest) -> None:
     random.seed(request.node.nodeid)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def batch_ids() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """
+    Let the tests' batches have names such as "b1", although the fake, like DLI, takes UUIDs only.
+
+    Returns what it takes, for the tests of that.
+    """
+    from airflow_provider_hwstatus.testing import dli
+
+    real = dli.BATCH_ID, dli.ONE_ID
+    dli.BATCH_ID, dli.ONE_ID = re.compile(".+"), re.compile(r"[A-Za-z0-9_-]*")
+    return real
+
+
 @pytest.fixture(scope="session")
 def complaints() -> Callable[[str], str]:
     """Return what of a program's stderr is more than asyncio's remark, in development mode, that a machine is slow."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_provider_hwstatus.core.jobs import KINDS
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
+from airflow_provider_hwstatus.testing.dli import check_id
 from airflow_provider_hwstatus.testing.script import check_step
 from airflow_provider_hwstatus.testing.wire import Fault, Record, Step
 
@@ -35,10 +36,10 @@ class Plan:
 
 
 READY_MADE = (
-    Plan("dli_batch", "batch-good", seconds={0: "starting", 5: "running", 20: "success"}),
+    Plan("dli_batch", "0a324461-d9d9-45da-a52a-3b3c7a3d809e", seconds={0: "starting", 5: "running", 20: "success"}),
     Plan(
         "dli_batch",
-        "batch-bad",
+        "46a8f0b7-3e5c-4d12-9f68-c7b1d2e09a35",
         seconds={0: "starting", 5: "running", 10: "dead"},
         fields={"log": ["stdout: ", "stderr: ", "java.lang.OutOfMemoryError: Java heap space"]},
     ),
@@ -68,6 +69,7 @@ def parse_plan(text: str) -> Plan:
         raise argparse.ArgumentTypeError(f"{text!r} is not KIND:ID:STATES with KIND from {', '.join(KINDS)}")
     parts = states.split(",")
     try:
+        check_id(KINDS[kind], job_id)
         if "=" not in states:
             return Plan(kind, job_id, steps=tuple(_step(part) for part in parts))
         pairs = [part.split("=", 1) for part in parts]
@@ -112,7 +114,7 @@ def show_plans(plans: Sequence[Plan]) -> str:
     for plan in plans:
         timeline = [f"{second:g}={step}" for second, step in (plan.seconds or {}).items()]
         states = ",".join(timeline or (str(step) for step in plan.steps))
-        lines.append(f"  {plan.kind:<20} {plan.job_id:<14} {states}")
+        lines.append(f"  {plan.kind:<20} {plan.job_id:<36} {states}")
     return "\n".join([*lines, "", "Ctrl-C stops it."])
 
 

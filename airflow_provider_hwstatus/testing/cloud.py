@@ -11,6 +11,7 @@ from uuid import uuid4
 from airflow_provider_hwstatus.core.jobs import CPH_JOB, KINDS, JobKind
 from airflow_provider_hwstatus.core.signing import AccessKey
 from airflow_provider_hwstatus.testing.account import Account
+from airflow_provider_hwstatus.testing.dli import check_id
 from airflow_provider_hwstatus.testing.routes import COLLECTIONS, Breakage, Dispatcher
 from airflow_provider_hwstatus.testing.script import (
     Job,
@@ -33,7 +34,8 @@ class FakeHuaweiCloud:
     .. code-block:: python
 
         with FakeHuaweiCloud() as cloud:
-            cloud.job("dli_batch", "b1", "starting", 503, "success")  # one step per call; the last stays
+            batch_id = str(uuid.uuid4())
+            cloud.job("dli_batch", batch_id, "starting", 503, "success")  # one step per call; the last stays
             cloud.job("cph_job", "j1", seconds={0: 1, 2.5: -1}, error_code="CPS.0005")
             os.environ["AIRFLOW_CONN_HWSTATUS_DEFAULT"] = json.dumps(cloud.connection())
 
@@ -156,6 +158,7 @@ class FakeHuaweiCloud:
         lists show where the job stands.
 
         :param kind: Or its name.
+        :param job_id: A batch's is a UUID, as DLI refuses others.
         :param steps: One per call; the last stays.
         :param seconds: Instead of *steps*: what the job does from which second on.
         :param since_first_call: Whether the seconds count from the first call, not from now.
@@ -163,11 +166,12 @@ class FakeHuaweiCloud:
         :param listed_after: Seconds from now until lists have it; ``math.inf`` for never.
         :param fields: Added to the replies that show more than the state, e.g. ``error_code``, ``queue`` or
             ``log`` (lines). CPH shows ``error_code``, ``error_msg`` and ``execute_msg`` once the job is over.
-        :raises ValueError: No steps, both sorts of them, or something that is no step.
+        :raises ValueError: No steps, both sorts of them, something that is no step, or an id that is none.
         """
         now = self._clock()
         script = new_script(steps, seconds, None if since_first_call else now, now)
         kind = KINDS[kind] if isinstance(kind, str) else kind
+        check_id(kind, job_id)
         request_id = request_id or self._jobs.request_of(job_id) or new_request_id()
         self._jobs.add(Job(kind, job_id, script, request_id, now, fields, listed_after))
 

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from airflow_provider_hwstatus.core.jobs import JobKind
+from airflow_provider_hwstatus.core.jobs import DLI_BATCH, JobKind
 from airflow_provider_hwstatus.testing.lists import BatchList, Row
 from airflow_provider_hwstatus.testing.replies import Refused, dli_error
 from airflow_provider_hwstatus.testing.script import Job, Jobs, State
@@ -37,8 +37,15 @@ _ORDERS = {
     "DURATION_ASC": ("duration", False),
 }
 
-#: The vendor's SDK lets hexadecimal digits pass only; ids of the fake's jobs can be words.
-_ONE_ID = re.compile(r"[A-Za-z0-9_-]*")
+#: The id of a batch, and of one that is looked for, as the API reference and the vendor's SDK have them.
+BATCH_ID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+ONE_ID = re.compile(r"[A-Fa-f0-9_-]*")
+
+
+def check_id(kind: JobKind, job_id: str) -> None:
+    """:raises ValueError: *kind* has no such ids: a batch's is a UUID."""
+    if kind.path == DLI_BATCH.path and not BATCH_ID.fullmatch(job_id):
+        raise ValueError(f"the id of a DLI batch is a UUID, such as str(uuid.uuid4()); {job_id!r} is none")
 
 
 class Dli:
@@ -95,6 +102,11 @@ class DliBatches(Dli):
         super().__init__(jobs, kind, missing)
         self._listing = listing
 
+    def _job(self, job_id: str) -> Job:
+        if not BATCH_ID.fullmatch(job_id):
+            raise Refused(dli_error(400, "DLI.0001", "batch_id must be a UUID"))
+        return super()._job(job_id)
+
     def list_batches(self, request: Incoming) -> Answer:
         """``GET /batches``. What it does not know, such as *job_id*, it overlooks."""
         snapshot = request.time - self._listing.stale
@@ -113,7 +125,7 @@ class DliBatches(Dli):
 
 def _select(request: Incoming, jobs: Sequence[Job], show: Callable[[Job], Row]) -> list[Job]:
     """Return those of *jobs*, oldest first, that *request* wants, in the order that it wants."""
-    if not _ONE_ID.fullmatch(request.parameters.get("job-id", "")):
+    if not ONE_ID.fullmatch(request.parameters.get("job-id", "")):
         raise Refused(dli_error(400, "DLI.0001", "job-id must be one id"))
     order = request.parameters.get("order", "CREATE_TIME_DESC")
     if order not in _ORDERS:

@@ -133,8 +133,12 @@ def _is_recent(date: str, now: float) -> bool:
 
 
 def _canonical(request: Incoming, names: list[str]) -> str:
-    """Return what should have been signed: headers sorted, in lower case, without those the gateway drops."""
-    kept = sorted({name.lower() for name in names if "_" not in name})
+    """
+    Return what should have been signed: headers sorted, in lower case, without those the gateway drops.
+
+    The host is one of them, whatever *names* says.
+    """
+    kept = sorted({"host", *(name.lower() for name in names if "_" not in name)})
     signed = {name: request.headers.get(name, "") for name in kept}
     query = f"?{request.query}" if request.query else ""
     wire = Request(request.method, f"http://fake{request.path}{query}", request.headers, request.body)

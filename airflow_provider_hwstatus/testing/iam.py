@@ -1,7 +1,8 @@
 """
-IAM: tokens and projects.
+IAM: tokens, projects and the account.
 
-Source: IAM API reference, https://support.huaweicloud.com/intl/en-us/api-iam/iam_30_0001.html.
+Sources: IAM API reference, https://support.huaweicloud.com/intl/en-us/api-iam/iam_30_0001.html; for the lock, the FAQ
+"Why Is My Account Locked?" and the user guide's "Login Authentication Policy", whose defaults these are.
 """
 
 from __future__ import annotations
@@ -14,9 +15,17 @@ from airflow_provider_hwstatus.testing.account import Account, Login
 from airflow_provider_hwstatus.testing.replies import Refused, iam_error
 from airflow_provider_hwstatus.testing.wire import Answer, Incoming, Reply
 
+MAX_FAILURES = 5
+FAILURE_SECONDS = 15 * 60
+LOCK_SECONDS = 15 * 60
+
 
 def _bad(text: str) -> Refused:
     return Refused(iam_error(400, text))
+
+
+def _wrong_login() -> Refused:
+    return Refused(iam_error(401, "The username or password is wrong."))
 
 
 class Iam:
@@ -29,28 +38,42 @@ class Iam:
     def __init__(self, account: Account) -> None:
         self._account = account
         self.logins = 0
+        self._failures: list[float] = []
+        self._locked_until = 0.0
 
     def create_token(self, request: Incoming) -> Answer:
         """``POST /v3/auth/tokens`` by password."""
         auth = _object(_json(request), "auth", {"auth"}, set())
         auth = _object(auth["auth"], "auth", {"identity"}, {"scope"})
-        self._check_user(auth["identity"])
+        self._check_user(auth["identity"], request.time)
         project = self._project(auth["scope"]) if "scope" in auth else None
         token, login = self._account.issue_token(project[1] if project else None, request.time)
         self.logins += 1
         body = {"token": self._describe(login, project, request)}
         return Answer(Reply(201, body, {"X-Subject-Token": token}))
 
-    def _check_user(self, identity: object) -> None:
+    def _check_user(self, identity: object, now: float) -> None:
         identity = _object(identity, "identity", {"methods", "password"}, set())
         if identity["methods"] != ["password"]:
             raise _bad("methods must be ['password']")
         password = _object(identity["password"], "password", {"user"}, set())
         user = _object(password["user"], "user", {"domain", "name", "password"}, set())
         domain = _object(user["domain"], "domain", {"name"}, set())
-        sent = (domain["name"], user["name"], user["password"])
-        if sent != (self._account.domain_name, self._account.user, self._account.password):
-            raise Refused(iam_error(401, "The username or password is wrong."))
+        if (domain["name"], user["name"]) != (self._account.domain_name, self._account.user):
+            raise _wrong_login()
+        self._check_password(user["password"], now)
+
+    def _check_password(self, password: object, now: float) -> None:
+        if now < self._locked_until:
+            raise Refused(iam_error(401, "The account is locked."))
+        if password == self._account.password:
+            self._failures.clear()
+            return
+        self._failures = [*(time for time in self._failures if time > now - FAILURE_SECONDS), now]
+        if len(self._failures) >= MAX_FAILURES:
+            self._failures.clear()
+            self._locked_until = now + LOCK_SECONDS
+        raise _wrong_login()
 
     def _project(self, scope: object) -> tuple[str, str] | None:
         """Return name and id of the project that a token is wanted for; None if for the whole account."""
@@ -81,16 +104,25 @@ class Iam:
         return token | {"project": {"id": project[1], "name": project[0], "domain": domain}}
 
     def list_projects(self, request: Incoming) -> Answer:
-        """``GET /v3/projects``, of one name or all."""
-        wanted = request.parameters.get("name")
+        """``GET /v3/projects``, of one name or all. Each of them is enabled."""
+        wanted, enabled = request.parameters.get("name"), request.parameters.get("enabled", "true")
+        if enabled not in ("true", "false"):
+            raise _bad("enabled must be true or false")
         projects = [
             {"id": project_id, "name": name, "domain_id": self._account.domain_id, "enabled": True}
             | {"parent_id": self._account.domain_id, "is_domain": False, "description": ""}
             for name, project_id in list(self._account.projects.items())
-            if wanted in (None, name)
+            if wanted in (None, name) and enabled == "true"
         ]
         links = {"self": request.path, "next": None, "previous": None}
         return Answer(Reply(body={"projects": projects, "links": links}))
+
+    def list_domains(self, request: Incoming) -> Answer:
+        """``GET /v3/auth/domains``: the account."""
+        domain = {"id": self._account.domain_id, "name": self._account.domain_name, "enabled": True}
+        links = {"self": f"/v3/domains/{self._account.domain_id}"}
+        body = {"domains": [domain | {"description": "", "links": links}], "links": {"self": request.path}}
+        return Answer(Reply(body=body))
 
 
 def _json(request: Incoming) -> object:

@@ -7,6 +7,7 @@ codes, as texts change; where no text is documented, ours only says what happene
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 
 from airflow_provider_hwstatus.testing.wire import Incoming, Reply
@@ -52,7 +53,7 @@ _GATEWAY_ERRORS = {
     414: ("APIGW.0201", "Request URI too large"),
     429: (
         "APIGW.0308",
-        "The throttling threshold has been reached: policy ip over ratelimit,limit:5,time:1 minute",
+        "The throttling threshold has been reached: policy ip over ratelimit,limit:5,time:1 second",
     ),
     502: ("APIGW.0202", "Backend unavailable"),
     503: ("APIGW.0613", "The IAM service is unavailable"),
@@ -66,11 +67,20 @@ _CPH_ERRORS = {400: ("CPS.0046", "The project_id is invalid."), 500: ("CPS.0003"
 
 
 def error(request: Incoming, status: int) -> Reply:
-    """Return the error that fits an HTTP status and the service that *request* went to."""
+    """
+    Return the error that fits an HTTP status and the service that *request* went to.
+
+    A 429 is for a second: a client that does as it is bidden must not cost a test a minute.
+    """
+    reply = _error(request, status)
+    return replace(reply, headers={"Retry-After": "1"}) if status == 429 else reply
+
+
+def _error(request: Incoming, status: int) -> Reply:
     if status < 300:
         return Reply(status)
     if request.segments[0] == "v3" and status == 429:
-        return Reply(status, {"error_code": "IAM.0012", "error_msg": "Threshold: 5 times per 60 seconds"})
+        return Reply(status, {"error_code": "IAM.0012", "error_msg": "Threshold: 5 times per 1 seconds"})
     if request.segments[0] == "v3":
         return iam_error(status, HTTPStatus(status).description or HTTPStatus(status).phrase)
     if "cloud-phone" in request.segments and status in _CPH_ERRORS:

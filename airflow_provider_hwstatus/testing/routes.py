@@ -76,6 +76,7 @@ def _routes(
     yield Route("PUT", "/meta-data/latest/api/token", metadata.create_token, open=True)
     yield Route("GET", "/openstack/latest/securitykey", metadata.show_security_key, open=True)
     yield Route("POST", "/v3/auth/tokens", iam.create_token, open=True)
+    yield Route("GET", "/v3/auth/domains", iam.list_domains)
     yield Route("GET", "/v3/projects", iam.list_projects)
     batches = DliBatches(jobs, DLI_BATCH, (400, "DLI.0002", "The batch {} does not exist."), batch_list)
     sessions = Dli(jobs, DLI_SESSION_READY, (404, "DLI.0023", "The session {} is not found."))

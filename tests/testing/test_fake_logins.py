@@ -66,6 +66,33 @@ def test_wrong_password_is_refused(cloud, client, wrong):
     assert (401, 0) == (reply.status_code, cloud.logins)
 
 
+def test_five_wrong_passwords_lock_the_user(cloud, client, clock):
+    """IAM's default policy: five failures within a quarter of an hour lock the user for another, good passwords too."""
+    wrong = [client.log_in(password="wrong").json()["error"]["message"] for _ in range(5)]
+    locked = client.log_in()
+    clock.now += 899
+    still = client.log_in()
+    clock.now += 2
+
+    assert ["The username or password is wrong."] * 5 == wrong
+    assert {"error": {"code": 401, "message": "The account is locked.", "title": "Unauthorized"}} == locked.json()
+    assert (401, 401, 201) == (locked.status_code, still.status_code, client.log_in().status_code)
+
+
+def test_wrong_passwords_now_and_then_lock_nobody(client, clock):
+    """A good password, or a quarter of an hour, is a new beginning; and nobody can lock a user who is not there."""
+    for _ in range(3):
+        for _ in range(4):
+            client.log_in(password="wrong")
+        assert 201 == client.log_in().status_code
+    for _ in range(6):
+        clock.now += 240
+        client.log_in(password="wrong")
+    for _ in range(6):
+        client.log_in(name="nobody")
+    assert 201 == client.log_in().status_code
+
+
 @pytest.mark.parametrize(
     "scope",
     [
@@ -149,6 +176,30 @@ def test_projects_are_found_by_name(cloud, client):
     assert [("eu-de", "0123456789abcdef0123456789abcdef")] == names("?name=eu-de")
     assert [] == names("?name=nowhere")
     assert 2 == len(names(""))
+
+
+@pytest.mark.parametrize(("query", "count"), [("?enabled=true", 1), ("?enabled=false", 0), ("", 1)])
+def test_projects_can_be_asked_for_by_whether_they_are_enabled(client, query, count):
+    """All of the account's are."""
+    assert count == len(client.get(f"/v3/projects{query}").json()["projects"])
+
+
+def test_enabled_is_true_or_false(client):
+    """What is no boolean is refused."""
+    assert 400 == client.get("/v3/projects?enabled=maybe").status_code
+
+
+@pytest.mark.parametrize("auth", ["key", "token"])
+def test_account_is_listed(cloud, client, auth):
+    """GET /v3/auth/domains says which account a key or token belongs to."""
+    token = cloud.connection("token")["password"]
+    reply = (
+        client.get("/v3/auth/domains") if auth == "key" else client.send("/v3/auth/domains", {"X-Auth-Token": token})
+    )
+    (domain,) = reply.json()["domains"]
+
+    assert (cloud.domain_name, True, 32) == (domain["name"], domain["enabled"], len(domain["id"]))
+    assert {"links", "domains"} == set(reply.json())
 
 
 def test_connection_signs_by_default(cloud):

@@ -19,6 +19,7 @@ from airflow_provider_hwstatus.testing import Fault
 from airflow_provider_hwstatus.testing.__main__ import parse_plan
 
 MODULE = "airflow_provider_hwstatus.testing"
+MINE = "5c1d8f02-7e64-4b8f-9d0e-8a4f6f1b2c3d"
 
 
 def ask(connection, path):
@@ -31,13 +32,13 @@ def ask(connection, path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_program_serves_until_it_is_told_to_stop(number, complaints):
     """The printed connection works, each answer is printed, and a signal ends it in peace."""
-    command = [sys.executable, "-m", MODULE, "--port", "0", "--job", "dli_batch:mine:starting,success"]
+    command = [sys.executable, "-m", MODULE, "--port", "0", "--job", f"dli_batch:{MINE}:starting,success"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         lines = []
         while "Ctrl-C" not in (lines or [""])[-1]:
             lines.append(program.stdout.readline())
         exported = re.search("export AIRFLOW_CONN_HWSTATUS_DEFAULT='(.*)'", "".join(lines)).group(1)
-        replies = [ask(json.loads(exported), "/v2.0/{}/batches/mine/state") for _ in range(2)]
+        replies = [ask(json.loads(exported), f"/v2.0/{{}}/batches/{MINE}/state") for _ in range(2)]
         ready = ask(json.loads(exported), "/v1/{}/cloud-phone/jobs/cph-good")
         program.send_signal(number)
         output, errors = program.communicate(timeout=10)

@@ -105,6 +105,14 @@ def test_http_status_has_a_fitting_body(cloud, client, status, path, code):
     assert (status, code) == (reply.status_code, reply.json()["error_code"])
 
 
+@pytest.mark.parametrize("path", [STATE, "{cph}/jobs/j1", "/v3/projects"])
+def test_plain_429_passes_in_a_second(cloud, client, path):
+    """A test that wants another pause says so; this one must not cost anybody a silent minute."""
+    cloud.break_with(429)
+
+    assert "1" == client.send(path).headers["Retry-After"]
+
+
 def test_iam_fails_in_keystone_style(cloud, client):
     """IAM has error bodies of its own."""
     cloud.break_with(503, path_contains="/v3/auth")

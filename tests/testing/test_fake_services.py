@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_hwstatus.testing import dli
+
 
 def error(reply):
     return reply.status_code, reply.json()["error_code"]
@@ -14,6 +16,47 @@ def test_batch_state_has_two_fields(cloud, client):
     cloud.job("dli_batch", "b1", "starting", name="etl")
 
     assert {"id": "b1", "state": "starting"} == client.get("{dli}/batches/b1/state").json()
+
+
+BATCH = "0a324461-d9d9-45da-a52a-3b3c7a3d809e"
+
+NO_UUIDS = ["b1", BATCH[:-1], f"{BATCH}0", f"batch-session-{BATCH}", BATCH.replace("-", ""), BATCH.replace("0", "g")]
+
+
+@pytest.fixture
+def strict(monkeypatch, batch_ids):
+    """Take ids as the fake does for its users."""
+    for name, pattern in zip(("BATCH_ID", "ONE_ID"), batch_ids, strict=True):
+        monkeypatch.setattr(dli, name, pattern)
+
+
+@pytest.mark.usefixtures("strict")
+@pytest.mark.parametrize("job_id", NO_UUIDS)
+def test_batch_has_a_uuid(cloud, client, job_id):
+    """A test that gives a batch another id is told so, and a request with one is refused as a wrong parameter."""
+    with pytest.raises(ValueError, match="the id of a DLI batch is a UUID"):
+        cloud.job("dli_batch", job_id, "running")
+    for path in ("{dli}/batches/%s/state", "{dli}/batches/%s", "{dli}/batches/%s/log"):
+        assert (400, "DLI.0001") == error(client.get(path % job_id))
+
+
+@pytest.mark.usefixtures("strict")
+@pytest.mark.parametrize("job_id", [BATCH, BATCH.upper()])
+def test_uuid_is_a_batchs_id(cloud, client, job_id):
+    """In either case of letters; another UUID is of no batch."""
+    cloud.job("dli_batch", job_id, "running")
+
+    assert "running" == client.get(f"{{dli}}/batches/{job_id}/state").json()["state"]
+    assert (400, "DLI.0002") == error(client.get("{dli}/batches/11111111-d9d9-45da-a52a-3b3c7a3d809e/state"))
+    assert 1 == len(client.get(f"{{dli}}/batches?job-id={job_id}").json()["sessions"])
+    assert (400, "DLI.0001") == error(client.get("{dli}/batches?job-id=nightly"))
+
+
+@pytest.mark.usefixtures("strict")
+def test_other_kinds_have_ids_of_any_form(cloud):
+    """Sessions' ids have no documented pattern, and CPH's are hexadecimal by custom only."""
+    cloud.job("dli_session_ready", "s1", "idle")
+    cloud.job("cph_job", "j1", 1)
 
 
 @pytest.mark.parametrize("collection", ["batches", "sessions"])

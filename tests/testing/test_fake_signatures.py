@@ -12,7 +12,14 @@ import pytest
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
 
-from airflow_provider_hwstatus.core.signing import AccessKey
+from airflow_provider_hwstatus.core.messages import Request
+from airflow_provider_hwstatus.core.signing import (
+    AccessKey,
+    canonical_headers,
+    canonical_request,
+    signature,
+    string_to_sign,
+)
 
 SHAPES = {
     "plain": {},
@@ -141,6 +148,23 @@ def test_unsigned_date_is_refused(cloud, clock):
     request.header_params["Authorization"] = text
 
     assert "signature expired" in send(cloud, request)[1]
+
+
+def test_unsigned_host_is_refused(cloud, clock):
+    """A signature that is good for any host is good for none."""
+    request = vendor_signed(cloud, clock)
+    headers = {"x-sdk-date": request.header_params["X-Sdk-Date"]}
+    canonical = canonical_request(
+        Request("GET", f"http://fake{request.uri}", request.header_params, b""), canonical_headers(headers)
+    )
+    proof = signature(cloud.secret_key, string_to_sign(canonical, headers["x-sdk-date"]))
+    request.header_params["Authorization"] = (
+        f"SDK-HMAC-SHA256 Access={cloud.access_key}, SignedHeaders=x-sdk-date, Signature={proof}"
+    )
+
+    status, body = send(cloud, request)
+    assert 401 == status
+    assert "verify aksk signature fail" in body
 
 
 def test_malformed_authorization_is_refused(client):

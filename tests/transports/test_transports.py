@@ -164,6 +164,14 @@ def test_nobody_listening_is_a_transport_error(ask, cloud):
     assert "success" == status.outcome
 
 
+def test_plain_429_of_the_fake_is_waited_out(ask, cloud):
+    """A user's test with a 429 among its steps goes on after a second."""
+    cloud.job(DLI_BATCH, "b1", 429, "success")
+
+    (status,) = ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"), tolerance=20.0)
+    assert "success" == status.outcome
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_redirect_is_followed(ask, cloud, status):
     """A signed request goes nowhere but where it was meant to."""
