@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from airflow_provider_hwstatus.core.cph_requests import Expected, rejected
 from airflow_provider_hwstatus.core.errors import ConfigurationError
 from airflow_provider_hwstatus.core.replies import clip
+from airflow_provider_hwstatus.core.settings import check_job_id, is_list, is_missing
 from airflow_provider_hwstatus.core.status import JobStatus
 
 #: Fields of an item that say which phone or server it is about: of older editions of the API, too.
@@ -16,19 +17,22 @@ _TARGETS = ("phone_id", "server_id", "encode_server_id", "node_id")
 
 def one_or_more(argument: str, value: object) -> str | list[str]:
     """
-    Return an id, or a list of ids; what cannot be one is refused where it is asked about.
+    Return an id, or a list of ids. All that is given as ids comes through here, before the first poll.
 
     :param value: As it was given, or made from a template or an ``XComArg``; lazy sequences of mapped tasks, too.
-    :raises ConfigurationError: A list that a template has turned into text.
+    :raises ConfigurationError: An id is missing or cannot be one, or a template has turned a list into text.
     """
-    if isinstance(value, str) and value.lstrip().startswith(("[", "(")):
-        raise ConfigurationError(
-            f"{argument} is a list as text: {value[:64]!r}. Give the task's output itself (XComArg, submit.output), or "
-            "set render_template_as_native_obj=True in the DAG"
-        )
-    if isinstance(value, str) or not isinstance(value, Iterable) or isinstance(value, Mapping | bytes):
-        return value  # type: ignore[return-value]  # what it is not is said where it is used
-    return list(value)
+    if not is_list(value):
+        return check_job_id(argument, value)
+    given = list(value)
+    missing = [one for one in given if is_missing(one)]  # counts before what else is wrong
+    return [check_job_id(argument, one) for one in missing or given]
+
+
+def all_of(argument: str, value: object) -> list[str]:
+    """Return :func:`one_or_more` as a list."""
+    found = one_or_more(argument, value)
+    return found if isinstance(found, list) else [found]
 
 
 def expected_from(value: object) -> Expected:

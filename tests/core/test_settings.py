@@ -148,12 +148,29 @@ def test_id_that_can_be_one(job_id):
     assert job_id == check_job_id("batch_id", job_id)
 
 
-@pytest.mark.parametrize(
-    "job_id", ["", ".", "..", "None", "x" * 129, "a/b", "a b", "a\n", "ä", "{{ x }}", None, 7, ["a"]]
-)
+@pytest.mark.parametrize("job_id", [".", "..", "x" * 129, "a/b", "a b", "a\n", " a", "ä", "{{ x }}"])
 def test_id_that_cannot_be_one_is_named(job_id):
-    """A missing XCom, a template that was not rendered and a path are no ids."""
+    """A template that was not rendered and a path are no ids."""
     with pytest.raises(ConfigurationError, match="batch_id must be 1 to 128"):
+        check_job_id("batch_id", job_id)
+
+
+@pytest.mark.parametrize("job_id", [["a"], {"id": "a"}, b"a", 1.5, True, -1, 10**128, object()])
+def test_what_is_neither_text_nor_a_number_of_digits_is_no_id(job_id):
+    """The message says what it is, and shows nothing of it."""
+    with pytest.raises(ConfigurationError, match=f"batch_id must be an id .* a {type(job_id).__name__}"):
+        check_job_id("batch_id", job_id)
+
+
+def test_integer_is_its_digits():
+    """Airflow's native rendering makes a number of an id that has only digits."""
+    assert ["0", "17"] == [check_job_id("job_id", number) for number in (0, 17)]
+
+
+@pytest.mark.parametrize("job_id", [None, "", " ", "None", "null", " None\n", [None], [["a"], ("None",)]])
+def test_missing_id_is_named(job_id):
+    """An XCom that does not exist is no id, however it arrives."""
+    with pytest.raises(ConfigurationError, match=r"^batch_id is missing: "):
         check_job_id("batch_id", job_id)
 
 
