@@ -13,8 +13,7 @@ from airflow_provider_hwstatus.core.messages import Flow
 from airflow_provider_hwstatus.core.pages import MOST_PAGES, PAGE, REQUESTS_PER_CALL, cph_jobs, endless_list
 from airflow_provider_hwstatus.core.plan import Plan
 from airflow_provider_hwstatus.core.questions import ask_together
-from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.settings import check_job_id
+from airflow_provider_hwstatus.core.settings import check_job_id, is_job_id
 from airflow_provider_hwstatus.core.status import JobStatus, status_of
 from airflow_provider_hwstatus.core.tally import Rule, Tally, ids
 
@@ -31,14 +30,19 @@ class Expected:
     jobs: int | None = None
     rejected: tuple[JobStatus, ...] = ()
 
+    def missing(self, listed: int) -> int:
+        """Return how many jobs are missing where so many are listed."""
+        return 0 if self.jobs is None else max(self.jobs - listed, 0)
+
 
 class CphRequests:
     """
     How the jobs of requests are.
 
-    The rows of the list do not say which request they are of, so they are told apart by job alone. The list may lag
-    behind and be incomplete; how many jobs there are is known from *expected*, or else taken from it once
-    ``not_found_grace`` is over and a second look at each request by itself has found no more.
+    The rows of the list do not say which request they are of, so they are told apart by job alone. Ids that differ in
+    letter case or spaces are one job. Where a row contradicts the end that another one shows, the job is asked about by
+    itself. The list may lag behind and be incomplete; how many jobs there are is known from *expected*, or else taken
+    from it once ``not_found_grace`` is over and a second look at each request by itself has found no more.
 
     :raises ConfigurationError: A request id cannot be one.
     """
@@ -51,7 +55,9 @@ class CphRequests:
         self._kind = kind
         self._rule = rule
         self._expected = expected
-        self._jobs: dict[str, JobStatus] = {}
+        self._jobs: dict[str, JobStatus] = {}  # by id in lower case, as in all of these
+        self._disputed = set[str]()  # their rows contradict each other
+        self._confirmed = set[str]()  # they were asked, and are over
         self.subject = title_of_requests(self._request_ids)
 
     def look(self, plan: Plan) -> Flow[Tally]:
@@ -79,6 +85,7 @@ class CphRequests:
         if not self._needs_another_look(tally) or not settled:
             return tally
         yield from self._list(1, plan.patience)
+        yield from self._find(set(), plan)
         return self._tally(gone=True)
 
     def _needs_another_look(self, tally: Tally) -> bool:
@@ -87,14 +94,13 @@ class CphRequests:
 
     def _tally(self, gone: bool) -> Tally:
         jobs = [self._jobs[job_id] for job_id in sorted(self._jobs)]
-        expected = self._expected.jobs
         return Tally(
             subject=self.subject,
             rule=self._rule,
             statuses=(*jobs, *self._expected.rejected),
-            missing=0 if expected is None else max(expected - len(jobs), 0),
+            missing=self._expected.missing(len(jobs)),
             gone=gone and all(job.over for job in jobs),
-            complete=gone or expected is not None,
+            complete=gone or self._expected.jobs is not None,
         )
 
     def _list(self, at_once: int, patience: Patience) -> Flow[set[str]]:
@@ -126,9 +132,7 @@ class CphRequests:
                 if not offset:
                     raise
                 return listed  # behind the last one
-            statuses = [self._read(row, page.request_id) for row in page.rows]
-            self._jobs |= {status.job_id: status for status in statuses}
-            new = {status.job_id for status in statuses} - listed
+            new = {self._note(self._read(row, page.request_id)) for row in page.rows} - listed
             if not offset and not new:
                 raise JobNotFoundError("the list of jobs has none of it", request_id=page.request_id)
             listed |= new
@@ -138,26 +142,42 @@ class CphRequests:
         raise endless_list()
 
     def _read(self, row: Mapping[str, object], request_id: str | None) -> JobStatus:
-        job_id = row.get(self._kind.id_field)
-        if not isinstance(job_id, str) or not job_id:
+        job_id, redact = row.get(self._kind.id_field), self.client.redact
+        job_id = redact(job_id).strip() if isinstance(job_id, str) else job_id
+        if not is_job_id(job_id):
             raise MalformedResponseError("a row of the list of jobs has no job_id", request_id=request_id)
-        redact = self.client.redact
-        return status_of(self._kind, clip(redact(job_id), 128), row, request_id, redact)
+        return status_of(self._kind, job_id, row, request_id, redact)
 
-    def _find(self, job_ids: set[str], plan: Plan) -> Flow[None]:
-        """
-        Ask about jobs that were listed once and are not any more, unless they are over.
+    def _note(self, status: JobStatus) -> str:
+        """Take note of a row, and return by what its job is known."""
+        key = status.job_id.lower()
+        known = self._jobs.get(key)
+        if known is None or not known.over:
+            self._jobs[key] = status
+        elif status.outcome is not known.outcome and key not in self._confirmed:
+            self._disputed.add(key)
+        return key
 
-        :raises HwStatusError: One of them is not known by itself, either.
+    def _find(self, unlisted: set[str], plan: Plan) -> Flow[None]:
         """
-        left = {one: Question(self.client, self._kind, one) for one in sorted(job_ids) if not self._jobs[one].over}
-        if left:
-            answers = dict[str, JobStatus | HwStatusError]()
-            yield from ask_together(left, plan, answers.__setitem__)
-            self._jobs |= {one: answer for one, answer in answers.items() if isinstance(answer, JobStatus)}
-            for answer in answers.values():
-                if isinstance(answer, HwStatusError):
-                    raise answer
+        Ask about jobs by themselves: those that rows contradict each other about, and *unlisted* ones that go on.
+
+        :raises HwStatusError: One of them could not be answered.
+        """
+        unclear = self._disputed | {one for one in unlisted if not self._jobs[one].over}
+        if not unclear:
+            return
+        questions = {one: Question(self.client, self._kind, self._jobs[one].job_id) for one in sorted(unclear)}
+        answers = dict[str, JobStatus | HwStatusError]()
+        yield from ask_together(questions, plan, answers.__setitem__)
+        for one, answer in answers.items():
+            if isinstance(answer, JobStatus):
+                self._jobs[one] = answer
+                self._disputed.discard(one)
+                self._confirmed |= {one} if answer.over else set()
+        for answer in answers.values():
+            if isinstance(answer, HwStatusError):
+                raise answer
 
 
 def rejected(phone_id: str, code: str | None, text: str | None) -> JobStatus:
