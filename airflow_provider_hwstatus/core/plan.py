@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import random
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,9 @@ from airflow_provider_hwstatus.core.replies import clip, utc
 
 #: Seconds that lie at least between two polls of a job, whatever the interval.
 SHORTEST_INTERVAL = 0.1
+
+#: Seconds that a row may name: more than any timedelta, and few enough to count with.
+_MOST = 1e14
 
 #: Part of the interval by which each is longer or shorter, so that waits that begin together do not stay together.
 _JITTER = 0.1
@@ -53,8 +55,8 @@ class Plan:
         optional = tuple(name for name in ("deadline", "max_wait") if getattr(self, name) is not None)
         for name in numbers + optional:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ConfigurationError(f"{name} must be a number; it is {clip(repr(value), 64)}")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST:
+                raise ConfigurationError(f"{name} must be a number from 0 to {_MOST:g}; it is {clip(repr(value), 64)}")
         if self.on_unknown_state not in UNKNOWN_STATE_POLICIES:
             raise ConfigurationError(f"on_unknown_state must be 'wait' or 'fail'; it is {self.on_unknown_state!r}")
 

@@ -185,7 +185,7 @@ def iso_time(value: object) -> str | None:
 
 def utc(seconds: float) -> str:
     """Return seconds since 1970 in ISO 8601, UTC."""
-    return iso_time(int(seconds * 1000)) or "the end of time"
+    return iso_time(int(min(seconds, 1e12) * 1000)) or "the end of time"
 
 
 def _iso(date: datetime) -> str:

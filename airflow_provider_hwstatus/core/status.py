@@ -15,6 +15,9 @@ from airflow_provider_hwstatus.core.replies import clip, iso_time, promised, req
 
 _LOG_LINES = 50
 
+#: Fields that every status has.
+_REQUIRED = {"kind", "job_id", "state", "outcome"}
+
 #: What a terminal or a browser would take for an order: a job's output is not ours.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -94,15 +97,16 @@ class JobStatus:
         """
         try:
             known = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name in fields}
-            log = known.get("log", ())
+            log = known.pop("log", ())
             if not isinstance(log, list | tuple):
                 raise TypeError("log is no list")
-            required = {name: known[name] for name in ("kind", "job_id", "state")}
-            if not all(isinstance(value, str) for value in required.values()):
-                raise TypeError("kind, job_id or state is no text")
+            for name, value in known.items():
+                if not isinstance(value, str) and (value is not None or name in _REQUIRED):
+                    raise TypeError(f"{name} is no text")
+            times = {name: iso_time(known.get(name)) for name in ("begin_time", "end_time")}
             typed = {"outcome": Outcome(str(known["outcome"])), "log": tuple(map(str, log))}
-            return cls(**(known | typed))  # type: ignore[arg-type]  # the checks above are what mypy asks for
-        except (KeyError, TypeError, ValueError) as error:
+            return cls(**(known | times | typed))  # type: ignore[arg-type]  # the checks above are what mypy asks for
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a job status: {error}") from error
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from airflow_provider_hwstatus.core.jobs import Outcome
+from airflow_provider_hwstatus.core.settings import one_of
 from airflow_provider_hwstatus.core.status import JobStatus
 
 #: Ids that a line shows at most.
@@ -23,10 +24,15 @@ class Rule:
 
     :param wait_for_all: Whether it ends well when all jobs have succeeded, or when the first has.
     :param fail_fast: Whether the first failure ends it badly, or all jobs are waited for.
+    :raises ValueError: One of them is no bool: ``None`` or ``"False"`` must not change when a wait succeeds.
     """
 
     wait_for_all: bool = True
     fail_fast: bool = True
+
+    def __post_init__(self) -> None:
+        for argument, value in vars(self).items():
+            one_of(argument, value, (True, False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,17 +148,19 @@ class Tally:
 
         :raises ValueError: *fields* is no such description.
         """
-        statuses, missing = fields.get("statuses"), fields.get("missing", 0)
+        statuses, missing, gone = fields.get("statuses"), fields.get("missing", 0), fields.get("gone", False)
         if not isinstance(statuses, list) or not all(isinstance(status, dict) for status in statuses):
             raise ValueError("not a tally: statuses is no list of objects")
-        if not isinstance(missing, int):
-            raise ValueError("not a tally: missing is no number")
+        if isinstance(missing, bool) or not isinstance(missing, int) or missing < 0:
+            raise ValueError("not a tally: missing is no number of jobs")
+        if not isinstance(gone, bool):
+            raise ValueError("not a tally: gone is no bool")
         return cls(
             subject=subject,
             rule=rule,
             statuses=tuple(map(JobStatus.from_dict, statuses)),
             missing=missing,
-            gone=fields.get("gone") is True,
+            gone=gone,
         )
 
 
