@@ -111,14 +111,3 @@ def title_of(kind: JobKind, job_ids: str | list[str]) -> str:
     if isinstance(job_ids, list) and len(job_ids) != 1:
         return f"{len(job_ids)} {kind.plural} ({ids(job_ids, 1)})"
     return f"{kind.title} {job_ids if isinstance(job_ids, str) else job_ids[0]}"
-
-
-def asking(client: Client, kind: JobKind, job_ids: str | list[str], rule: Rule) -> Question | Questions:
-    """
-    Return how a job is asked about, or several.
-
-    :raises ConfigurationError: An id cannot be one.
-    """
-    if isinstance(job_ids, list):
-        return Questions(client, kind, job_ids, rule)
-    return Question(client, kind, job_ids)

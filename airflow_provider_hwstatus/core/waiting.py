@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+from traceback import extract_tb
 from typing import Protocol
 
 from airflow_provider_hwstatus.core.client import Client
@@ -15,6 +19,8 @@ from airflow_provider_hwstatus.core.errors import (
 from airflow_provider_hwstatus.core.messages import Flow, Sleep
 from airflow_provider_hwstatus.core.plan import Plan
 from airflow_provider_hwstatus.core.tally import Found
+
+_log = logging.getLogger(__name__)
 
 
 class Subject(Protocol):
@@ -52,6 +58,33 @@ def poll(subject: Subject, plan: Plan) -> Flow[Found]:
             request_id=found.request_id,
         )
     return found
+
+
+@contextmanager
+def error_boundary(subject: str, *passing: type[Exception]) -> Iterator[None]:
+    """
+    Make any exception that nobody expects in a poll one of this package, so that flags and deadlines hold for it.
+
+    Its own text is left to the cause: nobody knows whether that holds a secret.
+
+    :param subject: What the poll is about, as messages call it.
+    :param passing: Exceptions that are left as they are.
+    :raises HwStatusError: There was such an exception.
+    """
+    try:
+        yield
+    except HwStatusError:
+        raise
+    except passing:
+        raise
+    except Exception as error:
+        _log.debug("%s: an unexpected exception", subject, exc_info=True)
+        place = extract_tb(error.__traceback__)[-1]
+        raise HwStatusError(
+            f"{subject}: an unexpected {type(error).__name__} in {place.name}, {PurePath(place.filename).name} line "
+            f"{place.lineno}; next: look at it in the log, in a triggerer's at level DEBUG, and report it if it comes "
+            "from airflow_provider_hwstatus"
+        ) from error
 
 
 def overlook(error: HwStatusError, plan: Plan, now: float) -> None:

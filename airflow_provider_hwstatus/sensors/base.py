@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -20,6 +20,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_hwstatus.core.asked import Asked, asked_jobs
 from airflow_provider_hwstatus.core.errors import (
     ConfigurationError,
     CredentialsRefusedError,
@@ -32,24 +33,23 @@ from airflow_provider_hwstatus.core.observing import Observer, duration
 from airflow_provider_hwstatus.core.plan import UNKNOWN_STATE_POLICIES, Plan
 from airflow_provider_hwstatus.core.replies import clip
 from airflow_provider_hwstatus.core.settings import one_of, seconds
-from airflow_provider_hwstatus.core.submissions import one_or_more
 from airflow_provider_hwstatus.core.tally import Found, Rule
-from airflow_provider_hwstatus.core.waiting import overlook, poll
+from airflow_provider_hwstatus.core.waiting import error_boundary, overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import waited_in_worker
 from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text
-from airflow_provider_hwstatus.sensors.asked import Asked, ListOfJobs, OneJob
 from airflow_provider_hwstatus.sensors.explaining import why_failed
 from airflow_provider_hwstatus.sensors.links import ConsoleLink, offer
 from airflow_provider_hwstatus.sensors.rescheduling import first_poke_at
 from airflow_provider_hwstatus.sensors.resuming import first_began, resumes
 from airflow_provider_hwstatus.sensors.starting import StartsInTriggerer, starts_in_triggerer
-from airflow_provider_hwstatus.sensors.verdict import Stop, flags, unanswered
+from airflow_provider_hwstatus.sensors.verdict import VERDICTS, Stop, flags, unanswered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_hwstatus.core.waiting import Subject
+    from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
 #: Seconds by which Airflow's own time-out of a deferral lies behind the trigger's: when it fires, no trigger runs.
 BACKSTOP = 300.0
@@ -60,6 +60,9 @@ _LONGEST_DEFERRAL = timedelta(days=3650)
 # What Airflow calls instead of execute_complete when a trigger did not end by an event, and its words for a time-out.
 _TRIGGER_FAILED = "__fail__"
 _TRIGGER_TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
+
+#: Ten a second for three years.
+_MOST_POLLS = 1e9
 
 
 class JobStatusSensor(BaseSensorOperator):
@@ -126,21 +129,26 @@ class JobStatusSensor(BaseSensorOperator):
         self.not_found_grace = seconds("not_found_grace", not_found_grace)
         self.wait_for_all = wait_for_all
         self.fail_fast = fail_fast
+        self._rule = Rule(wait_for_all=wait_for_all, fail_fast=fail_fast)
         self.on_empty = one_of("on_empty", on_empty, EMPTY_LIST_POLICIES)
         self._began: float | None = None
         self._deadline: float | None = None
         self.resume_deadline = resumes(resume_deadline, start_from_trigger)
         self.start_from_trigger = starts_in_triggerer(start_from_trigger, deferrable)
 
+    @property
+    def id_argument(self) -> str:
+        """The name of the argument that has the ids."""
+        return self.kind.id_name
+
     @cached_property
     def _asked(self) -> Asked:
-        """What to wait for, once templates are rendered."""
-        given = one_or_more(self.kind.id_name, getattr(self, self.kind.id_name))
-        return ListOfJobs(self.kind, given, self._rule) if isinstance(given, list) else OneJob(self.kind, given)
+        """
+        What to wait for, once templates are rendered.
 
-    @property
-    def _rule(self) -> Rule:
-        return Rule(wait_for_all=self.wait_for_all, fail_fast=self.fail_fast)
+        :raises ConfigurationError: An id is missing, or cannot be one.
+        """
+        return asked_jobs(self.kind, getattr(self, self.id_argument, None), self._rule)
 
     @cached_property
     def hook(self) -> HwStatusHook:
@@ -195,11 +203,12 @@ class JobStatusSensor(BaseSensorOperator):
         """
         plan = self._plan()
         try:
-            found = self.hook.get_conn().run(poll(self._question, plan))
+            with error_boundary(self._subject, *VERDICTS):
+                found = self.hook.get_conn().run(poll(self._question, plan))
+                self._observer.saw(found)
+                return self._settle(found)
         except HwStatusError as error:
             return self._poke_failed(error, plan)
-        self._observer.saw(found)
-        return self._settle(found)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Resume after the trigger's event. Returns what :meth:`execute` does."""
@@ -207,15 +216,21 @@ class JobStatusSensor(BaseSensorOperator):
             if self._asked.first is None:  # found out by a trigger that began without a worker
                 return self._nothing()
             self._resumed(event)
-            found = self._settle(self._asked.found_in(event))
+            found = self._settle(self._found_in(event))
             if not found:
                 raise TriggerError(f"{self._subject}: the trigger ended before the job did: {clip(repr(event), 200)}")
             return found.xcom_value
 
+    def _found_in(self, event: object) -> Found:
+        try:
+            return self._asked.found_in(event)
+        except HwStatusError as error:
+            unanswered(error)
+
     def _resumed(self, event: object) -> None:
-        """Say how long the trigger waited, as its event tells; one of another release may not."""
+        """Log how long the trigger waited, if its event says so; one of another release may not."""
         seconds, polls = (event.get(name) if isinstance(event, dict) else None for name in ("waited", "polls"))
-        if isinstance(seconds, int | float) and isinstance(polls, int):
+        if _is_number(seconds, time.time()) and _is_number(polls, _MOST_POLLS):
             self.log.info("%s: resumed after %s and %d polls by the trigger", self._subject, duration(seconds), polls)
             self._began = time.time() - seconds
 
@@ -240,7 +255,7 @@ class JobStatusSensor(BaseSensorOperator):
         """
         if self.on_empty == "fail":
             raise ConfigurationError(
-                f"{self.template_fields[0]} is an empty list; on_empty='succeed' would take that for a success"
+                f"{self.id_argument} is an empty list; on_empty='succeed' would take that for a success"
             )
         return []
 
@@ -293,9 +308,14 @@ class JobStatusSensor(BaseSensorOperator):
         plan = self._plan()
         left = (plan.deadline or 0.0) - time.time()
         backstop = timedelta(seconds=min(left + BACKSTOP, _LONGEST_DEFERRAL.total_seconds()))
-        trigger = self._asked.trigger(**self.trigger_arguments())
+        trigger = self._trigger(**self._asked.row, **self.trigger_arguments())
         self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop)
         raise AssertionError("defer() returned")
+
+    def _trigger(self, **arguments: Any) -> JobStatusTrigger:
+        from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
+
+        return JobStatusTrigger(**arguments)
 
     def started_window(self) -> tuple[float, float]:
         """Return the seconds of a wait that begins in the triggerer: its own, and those after which Airflow ends it."""
@@ -339,3 +359,8 @@ class JobStatusSensor(BaseSensorOperator):
                 raise
             seconds = (self._deadline or 0.0) - (self._began or 0.0)
             raise AirflowSensorTimeout(f"{self._subject}: timed out after {seconds:g} s") from error
+
+
+def _is_number(value: object, most: float) -> TypeGuard[float]:
+    """Return whether *value* is a number from 0 to *most*, as JSON has it."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_hwstatus.core.cph_requests import CphRequests, title_of_requests
+from airflow_provider_hwstatus.core.asked import Requests, asked_requests
 from airflow_provider_hwstatus.core.jobs import CPH_JOB
-from airflow_provider_hwstatus.core.submissions import expected_from, one_or_more
+from airflow_provider_hwstatus.core.submissions import expected_from
 from airflow_provider_hwstatus.sensors.base import JobStatusSensor
-from airflow_provider_hwstatus.sensors.verdict import tally_of
 
 if TYPE_CHECKING:
-    from airflow_provider_hwstatus.core.client import Client
-    from airflow_provider_hwstatus.core.cph_requests import Expected
-    from airflow_provider_hwstatus.core.jobs import JobKind
-    from airflow_provider_hwstatus.core.tally import Found, Rule, Tally
     from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
 
 
@@ -64,43 +58,15 @@ class CphRequestSensor(JobStatusSensor):
         self.request_id = request_id
         self.expected_jobs = expected_jobs
 
+    @property
+    def id_argument(self) -> str:
+        return "request_id"
+
     @cached_property
     def _asked(self) -> Requests:
-        given = one_or_more("request_id", self.request_id)
-        request_ids = given if isinstance(given, list) else [given]
-        return Requests(self.kind, request_ids, self._rule, expected_from(self.expected_jobs))
+        return asked_requests(self.kind, self.request_id, self._rule, expected_from(self.expected_jobs))
 
-
-@dataclass(frozen=True)
-class Requests:
-    """All jobs of submissions."""
-
-    kind: JobKind
-    request_ids: list[str]
-    rule: Rule
-    expected: Expected
-
-    @property
-    def subject(self) -> str:
-        return title_of_requests(self.request_ids)
-
-    @property
-    def first(self) -> str | None:
-        return next(iter(self.request_ids), None)
-
-    def ask_with(self, client: Client) -> CphRequests:
-        return CphRequests(client, self.request_ids, self.rule, self.expected, self.kind)
-
-    def trigger(self, **arguments: Any) -> CphRequestTrigger:
+    def _trigger(self, **arguments: Any) -> CphRequestTrigger:
         from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
 
-        rejected = [status.to_dict() for status in self.expected.rejected]
-        return CphRequestTrigger(
-            request_id=self.request_ids, expected_jobs=self.expected.jobs, rejected=rejected, **arguments
-        )
-
-    def found_in(self, event: object) -> Tally:
-        return tally_of(event, self.subject, self.rule)
-
-    def value(self, found: Found) -> object:
-        return [status.to_dict() for status in found.bounded().statuses]  # type: ignore[union-attr]  # of several jobs
+        return CphRequestTrigger(**arguments)

@@ -35,10 +35,9 @@ class ConsoleLink(BaseOperatorLink):
 
 def offer(hook: HwStatusHook, kind: JobKind, job_id: str, ti: Any, log: Log) -> None:
     """Leave the page of a job for the button before the wait begins, if it is known. Nothing depends on that."""
-    url = hook.console_url(kind, job_id)
-    if url is None or ti is None:  # as in a test of somebody's DAG
-        return
     try:
-        ti.xcom_push(key=ConsoleLink().xcom_key, value=url)
+        url = hook.console_url(kind, job_id)
+        if url is not None and ti is not None:  # it is None in a test of somebody's DAG
+            ti.xcom_push(key=ConsoleLink().xcom_key, value=url)
     except Exception as error:  # noqa: BLE001  # a wait must not end for want of a button
         log.warning("The link to the console could not be stored: %s", type(error).__name__)

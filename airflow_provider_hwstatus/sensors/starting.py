@@ -59,6 +59,7 @@ class StartsInTriggerer:
         arguments = sensor.trigger_arguments()
         row: dict[str, Any] = {"wait": {name: value for name, value in arguments.items() if name not in _NOT_IN_ROW}}
         row |= {"limit": limit, "window": window, "ends": self._ends(sensor), "returns": bool(sensor.do_xcom_push)}
+        row["id_argument"] = sensor.id_argument
         fields = [name for name in sensor.template_fields if name in FIELDS]
         return StartTriggerArgs(
             trigger_cls=f"{StartedTrigger.__module__}.{StartedTrigger.__qualname__}",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -13,19 +13,10 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
 )
 
-from airflow_provider_hwstatus.core.errors import (
-    CredentialsRefusedError,
-    DeadlineError,
-    HwStatusError,
-    TriggerError,
-    error_from_dict,
-)
-from airflow_provider_hwstatus.core.jobs import JobKind
-from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.status import JobStatus
-from airflow_provider_hwstatus.core.tally import Rule, Tally
+from airflow_provider_hwstatus.core.errors import CredentialsRefusedError, DeadlineError, HwStatusError
 
-T = TypeVar("T")
+#: Exceptions by which a poke ends a task.
+VERDICTS = (AirflowFailException, AirflowSensorTimeout, AirflowSkipException)
 
 
 class Stop(BaseException):
@@ -46,43 +37,6 @@ def unanswered(error: HwStatusError) -> NoReturn:
     if isinstance(error, DeadlineError):
         raise AirflowSensorTimeout(str(error)) from error
     raise error
-
-
-def status_of(event: object, subject: str, kind: JobKind, job_id: str) -> JobStatus:
-    """
-    Return the status that a trigger's event holds, or raise the error that it holds.
-
-    :param subject: What the wait is for, as messages call it.
-    :raises TriggerError: It is not one of our events, or not about this job.
-    """
-    status = _read(event, subject, "status", JobStatus.from_dict)
-    if (status.kind, status.job_id) != (kind.name, job_id):
-        raise TriggerError(f"{subject}: the trigger's event is about {status.kind} {status.job_id}")
-    return status
-
-
-def tally_of(event: object, subject: str, rule: Rule, job_ids: Collection[str] | None = None) -> Tally:
-    """
-    Return where several jobs stand, as a trigger's event tells, or raise the error that it holds.
-
-    :param job_ids: Which jobs it can be about; None for any.
-    :raises TriggerError: It is not one of our events, or not about these jobs.
-    """
-    tally = _read(event, subject, "tally", lambda fields: Tally.from_dict(fields, subject, rule))
-    for status in tally.statuses:
-        if job_ids is not None and status.job_id not in job_ids:
-            raise TriggerError(f"{subject}: the trigger's event is about {status.kind} {status.job_id}")
-    return tally
-
-
-def _read(event: object, subject: str, name: str, read: Callable[[dict[str, object]], T]) -> T:
-    if isinstance(event, dict) and isinstance(event.get("error"), dict):
-        unanswered(error_from_dict(event["error"]))
-    try:
-        return read(event[name])  # type: ignore[index]  # what it is not is caught
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        shown = clip(repr(event), 200)
-        raise TriggerError(f"{subject}: the trigger's event is not one of ours: {shown}") from error
 
 
 @contextmanager

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_hwstatus.core.cph_requests import CphRequests, Expected
-from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.core.asked import Asked, asked_requests
+from airflow_provider_hwstatus.core.jobs import CPH_JOB, Outcome
 from airflow_provider_hwstatus.core.status import JobStatus
+from airflow_provider_hwstatus.core.submissions import expected_from
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_hwstatus.core.client import Client
     from airflow_provider_hwstatus.core.jobs import JobKind
+    from airflow_provider_hwstatus.core.tally import Rule
 
 
 class CphRequestTrigger(JobStatusTrigger):
@@ -43,9 +45,13 @@ class CphRequestTrigger(JobStatusTrigger):
         own = {"request_id": self.request_id, "expected_jobs": self.expected_jobs, "rejected": self.rejected}
         return path, own | arguments
 
-    def _ask_with(self, client: Client, kind: JobKind) -> CphRequests:
-        try:
-            rejected = tuple(map(JobStatus.from_dict, self.rejected or ()))
-        except (AttributeError, TypeError, ValueError) as error:
-            raise ConfigurationError(f"rejected must be a list of statuses: {error}") from error
-        return CphRequests(client, self.request_id, self._rule(), Expected(self.expected_jobs, rejected), kind)
+    def _asked(self, kind: JobKind, rule: Rule) -> Asked:
+        expected = replace(expected_from(self.expected_jobs), rejected=tuple(map(_rejected, self.rejected or ())))
+        return asked_requests(kind, self.request_id, rule, expected)
+
+
+def _rejected(fields: Any) -> JobStatus:
+    status = JobStatus.from_dict(fields)
+    if status.kind != CPH_JOB.name or status.outcome is not Outcome.FAILURE:
+        raise ValueError("rejected must be a list of statuses of items that CPH rejected")
+    return status

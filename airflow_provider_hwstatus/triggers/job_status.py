@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -11,21 +12,19 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_hwstatus.core.asked import Asked, asked_jobs
 from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
 from airflow_provider_hwstatus.core.observing import Observer
 from airflow_provider_hwstatus.core.plan import Plan
-from airflow_provider_hwstatus.core.questions import asking
 from airflow_provider_hwstatus.core.status import JobStatus
 from airflow_provider_hwstatus.core.tally import Found, Rule
-from airflow_provider_hwstatus.core.waiting import overlook, wait
+from airflow_provider_hwstatus.core.waiting import error_boundary, overlook, wait
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook, kind_of
 
 if TYPE_CHECKING:
-    from airflow_provider_hwstatus.core.client import Client
     from airflow_provider_hwstatus.core.jobs import JobKind
     from airflow_provider_hwstatus.core.messages import Flow
-    from airflow_provider_hwstatus.core.waiting import Subject
     from airflow_provider_hwstatus.transports.sharing import AsyncConnection
 
 # Not the trigger's own: binding one takes as long as a poll, for each trigger.
@@ -46,7 +45,7 @@ class JobStatusTrigger(BaseTrigger):
 
     All arguments are stored in Airflow's database as JSON; none is a secret. Keywords of other releases are ignored.
 
-    :param kind: Name of a :class:`~airflow_provider_hwstatus.core.jobs.JobKind`.
+    :param kind: Name of the kind of job, such as ``dli_batch``.
     :param job_id: The job, or a list of jobs.
     :param hwstatus_conn_id: The Airflow connection.
     :param region: Wins over the connection's.
@@ -142,48 +141,58 @@ class JobStatusTrigger(BaseTrigger):
 
     async def _report(self) -> dict[str, object]:
         try:
-            plan = self._plan()
-        except ConfigurationError as error:
+            with error_boundary("the trigger's row"):
+                asked, plan = self.asked(), self._plan()
+                if asked.first is None:
+                    raise ConfigurationError("the trigger's row has an empty list of ids")
+        except HwStatusError as error:  # no flag is about that
             return {"error": error.to_dict()}
         observer = Observer(_log, time.time, plan.began, plan.until)
         try:
-            found = await self._wait(plan, observer)
+            found = await self._wait(asked, plan, observer)
         except HwStatusError as error:
             told: dict[str, object] = {"error": error.to_dict()}
         else:
             told = {"status" if isinstance(found, JobStatus) else "tally": found.to_dict()}
         return told | {"waited": round(time.time() - plan.began, 3), "polls": observer.polls}
 
-    async def _wait(self, plan: Plan, observer: Observer) -> Found:
-        kind = self._kind()
+    async def _wait(self, asked: Asked, plan: Plan, observer: Observer) -> Found:
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
-        give_up = time.time() + (0.0 if self.began is None else LOOKUP_TOLERANCE)
+        tolerated = time.time() + (0.0 if self.began is None else LOOKUP_TOLERANCE)
+        give_up = tolerated if plan.deadline is None else min(tolerated, plan.deadline)
         while True:
+            longest = math.inf
             try:
-                async with hook.get_async_conn() as connection:
-                    return await connection.run(self._flow(connection, kind, plan, observer))
-            except ConfigurationError as error:
-                if not isinstance(error.__cause__, AirflowNotFoundException) or time.time() >= give_up:
+                with error_boundary(asked.subject):
+                    async with hook.get_async_conn() as connection:
+                        return await connection.run(self._flow(connection, asked, plan, observer))
+            except HwStatusError as error:
+                if isinstance(error.__cause__, AirflowNotFoundException) and time.time() < give_up:
+                    longest = LOOKUP_PAUSE
+                else:
                     overlook(error, plan, time.time())
                 observer.saw(error)
-            await asyncio.sleep(min(plan.interval(time.time()), LOOKUP_PAUSE))
+            await asyncio.sleep(min(plan.interval(time.time()), longest))
 
-    def _flow(self, connection: AsyncConnection, kind: JobKind, plan: Plan, observer: Observer) -> Flow[Found]:
+    def _flow(self, connection: AsyncConnection, asked: Asked, plan: Plan, observer: Observer) -> Flow[Found]:
         # Waits that begin together spread over one interval: each asks a golden section after the one before.
         first_after = (connection.joined - 1) * _GOLDEN_RATIO % 1 * plan.poke_interval
-        return wait(self._ask_with(connection.client, kind), plan, observer.saw, first_after)
+        return wait(asked.ask_with(connection.client), plan, observer.saw, first_after)
 
-    def _ask_with(self, client: Client, kind: JobKind) -> Subject:
-        return asking(client, kind, self.job_id, self._rule())
+    def asked(self) -> Asked:
+        """
+        Return what is waited for.
 
-    def _rule(self) -> Rule:
-        return Rule(wait_for_all=self.wait_for_all, fail_fast=self.fail_fast)
-
-    def _kind(self) -> JobKind:
+        :raises ConfigurationError: An argument cannot be one.
+        """
         try:
-            return kind_of(self.kind).with_states(self.success_states, self.failure_states)
+            kind = kind_of(self.kind).with_states(self.success_states, self.failure_states)
+            return self._asked(kind, Rule(wait_for_all=self.wait_for_all, fail_fast=self.fail_fast))
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
+
+    def _asked(self, kind: JobKind, rule: Rule) -> Asked:
+        return asked_jobs(kind, self.job_id, rule)
 
     def _plan(self) -> Plan:
         return Plan(

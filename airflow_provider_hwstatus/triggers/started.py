@@ -12,10 +12,9 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.core.jobs import Outcome
-from airflow_provider_hwstatus.core.status import JobStatus
-from airflow_provider_hwstatus.core.submissions import expected_from, one_or_more
-from airflow_provider_hwstatus.core.tally import Rule, Tally
-from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook, kind_of
+from airflow_provider_hwstatus.core.submissions import expected_from
+from airflow_provider_hwstatus.core.waiting import error_boundary
+from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import waited_in_triggerer
 from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
@@ -23,20 +22,14 @@ from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from airflow_provider_hwstatus.core.asked import Asked
+
 #: What stands for a task's output: a template that makes JSON, which leaves a list a list.
 OUTPUT = "output_as_json"
 
 #: What Airflow may render: what sensors call their ids, and what they have in common.
-FIELDS = (
-    "batch_id",
-    "session_id",
-    "job_id",
-    "request_id",
-    "expected_jobs",
-    "hwstatus_conn_id",
-    "region",
-    "project_id",
-)
+_WHERE = ("hwstatus_conn_id", "region", "project_id")
+FIELDS = ("batch_id", "session_id", "job_id", "request_id", "expected_jobs", *_WHERE)
 
 
 class StartedTrigger(BaseTrigger):
@@ -51,6 +44,7 @@ class StartedTrigger(BaseTrigger):
     :param window: Seconds from its begin until Airflow's own time-out.
     :param ends: Whether a success ends the task here; it resumes on a worker where there is more to do.
     :param returns: Whether the task's return value is stored.
+    :param id_argument: Which of the arguments below has the ids.
     """
 
     def __init__(
@@ -60,6 +54,7 @@ class StartedTrigger(BaseTrigger):
         window: float,
         ends: bool = True,
         returns: bool = True,
+        id_argument: str = "job_id",
         batch_id: Any = None,
         session_id: Any = None,
         job_id: Any = None,
@@ -76,6 +71,7 @@ class StartedTrigger(BaseTrigger):
         self.window = window
         self.ends = ends
         self.returns = returns
+        self.id_argument = id_argument
         self.batch_id = batch_id
         self.session_id = session_id
         self.job_id = job_id
@@ -88,7 +84,7 @@ class StartedTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
-        names = ("wait", "limit", "window", "ends", "returns", *FIELDS)
+        names = ("wait", "limit", "window", "ends", "returns", "id_argument", *FIELDS)
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     def get_template_env(self, dag: Any = None) -> Environment:
@@ -108,38 +104,46 @@ class StartedTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: the end of the task, or what the sensor's trigger yields."""
         try:
-            trigger = self._trigger()
+            with error_boundary("the trigger's row"):
+                trigger = self._trigger()
+                asked = trigger.asked()
         except HwStatusError as error:
             yield TriggerEvent({"error": error.to_dict()})
             return
-        if trigger is None:
+        if asked.first is None:  # what that means is said on a worker
             yield TriggerEvent({"tally": {"statuses": []}})
             return
         async for event in trigger.run():
-            value = self._value(event.payload) if self.ends else None
-            if value is not None and await self._returned(value):
-                waited_in_triggerer(self.wait["kind"], event.payload["waited"])
-                yield TaskSuccessEvent()
-            else:
-                yield event
+            yield TaskSuccessEvent() if await self._ended(asked, event.payload) else event
 
-    def _trigger(self) -> JobStatusTrigger | None:
+    async def _ended(self, asked: Asked, event: Mapping[str, Any]) -> bool:
+        """Return whether nothing is left to do on a worker, because the jobs succeeded and the result is stored."""
+        try:
+            with error_boundary(asked.subject):
+                found = asked.found_in(event)
+                ends = self.ends and found.outcome is Outcome.SUCCESS
+                if not ends or not await self._returned(asked.value(found)):
+                    return False
+                waited_in_triggerer(self.wait["kind"], event["waited"])
+                return True
+        except HwStatusError:  # a worker says it
+            return False
+
+    def _trigger(self) -> JobStatusTrigger:
         """
-        Return what waits; None if there is nothing to wait for.
+        Return what waits.
 
         :raises ConfigurationError: What was rendered cannot be waited for.
         """
         began = self._began()
-        common = {"hwstatus_conn_id": self._given("hwstatus_conn_id"), "region": self._given("region")}
-        common |= {"project_id": self._given("project_id"), "began": began, "deadline": began + self.limit}
-        arguments: dict[str, Any] = self.wait | common
-        if self.request_id is None:
-            job_id = self._ids()
-            return JobStatusTrigger(job_id=job_id, **arguments) if job_id != [] else None
-        request_ids, expected = self._request_ids(), expected_from(self._given("expected_jobs"))
+        arguments: dict[str, Any] = self.wait | {name: self._given(name) for name in _WHERE}
+        arguments |= {"began": began, "deadline": began + self.limit}
+        if self.id_argument != "request_id":
+            return JobStatusTrigger(job_id=self._given(self.id_argument), **arguments)
+        expected = expected_from(self._given("expected_jobs"))
         rejected = [status.to_dict() for status in expected.rejected]
-        own: dict[str, Any] = {"request_id": request_ids, "expected_jobs": expected.jobs, "rejected": rejected}
-        return CphRequestTrigger(**own, **arguments) if request_ids else None
+        own: dict[str, Any] = {"request_id": self._given("request_id"), "expected_jobs": expected.jobs}
+        return CphRequestTrigger(**own, rejected=rejected, **arguments)
 
     def _began(self) -> float:
         """Return when the wait began: Airflow keeps when it has to end, also while no triggerer runs."""
@@ -148,31 +152,8 @@ class StartedTrigger(BaseTrigger):
         ends = self.timeout_after if self.timeout_after.tzinfo else self.timeout_after.replace(tzinfo=UTC)
         return ends.timestamp() - self.window
 
-    def _ids(self) -> str | list[str]:
-        name = kind_of(self.wait["kind"]).id_name
-        return one_or_more(name, self._given(name))
-
-    def _request_ids(self) -> list[str]:
-        given = one_or_more("request_id", self._given("request_id"))
-        return given if isinstance(given, list) else [given]
-
     def _given(self, name: str) -> Any:
         return _decoded(name, getattr(self, name))
-
-    def _value(self, found: Mapping[str, Any]) -> object:
-        """Return what the task returns, if an event tells of a success."""
-        if "status" in found:
-            status = JobStatus.from_dict(found["status"])
-            return status.to_dict() if status.outcome is Outcome.SUCCESS else None
-        if "tally" not in found:
-            return None
-        rule = Rule(wait_for_all=self.wait["wait_for_all"], fail_fast=self.wait["fail_fast"])
-        tally = Tally.from_dict(found["tally"], "", rule)
-        if tally.outcome is not Outcome.SUCCESS:
-            return None
-        if self.request_id is None:
-            return tally.in_order(self._ids(), self.wait["kind"])
-        return [status.to_dict() for status in tally.statuses]
 
     async def _returned(self, value: object) -> bool:
         """

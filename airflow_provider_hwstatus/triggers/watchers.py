@@ -15,7 +15,7 @@ from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusEr
 from airflow_provider_hwstatus.core.pages import PAGE, REQUESTS_PER_CALL
 from airflow_provider_hwstatus.core.request_ends import RequestEnd, look_each
 from airflow_provider_hwstatus.core.settings import one_of
-from airflow_provider_hwstatus.core.submissions import expected_from
+from airflow_provider_hwstatus.core.submissions import all_of, expected_from
 from airflow_provider_hwstatus.triggers.reading import Tick
 from airflow_provider_hwstatus.triggers.watching import Watch, Watcher
 
@@ -119,7 +119,7 @@ class CphRequestWatcher(Watcher):
         **where: Any,
     ) -> None:
         super().__init__(**where)
-        self.request_id = [request_id] if isinstance(request_id, str) else list(request_id)
+        self.request_id = all_of("request_id", request_id)
         self.expected_jobs = dict(expected_jobs or {})
         self.ends = one_of("ends", ends, _ENDS)
         if unwatched := self.expected_jobs.keys() - set(self.request_id):

@@ -166,7 +166,7 @@ def test_list_that_a_template_made_text(run_sensor, mode, huaweicloud, text):
     assert "render_template_as_native_obj" in str(end.error)
 
 
-@pytest.mark.parametrize("ids", [["b1", None], ["b1", "None"], ["b1", "../b2"], None, 7, {"a": "b"}])
+@pytest.mark.parametrize("ids", [["b1", None], ["b1", "None"], ["b1", "../b2"], None, -7, {"a": "b"}])
 def test_list_with_what_is_no_id(run_sensor, mode, huaweicloud, ids):
     """It is refused before anything is asked."""
     end = run_sensor(DliBatchSensor, mode, batch_id=ids, **FAST)

@@ -195,6 +195,29 @@ def test_what_templates_made_is_checked(huaweicloud: Any) -> None:
         assert "ConfigurationError" == event_of(started(sensor)).payload["error"]["type"]
 
 
+@only_3_3
+@pytest.mark.parametrize("wait_for_all", [True, False])
+@pytest.mark.parametrize(
+    ("statuses", "missing"), [(["b1"], 0), (["b1", "b1"], 0), (["b1", "b3"], 0), (["b1"], -1), (["b1", "b2", "b3"], 0)]
+)
+def test_event_that_does_not_cover_all_jobs_ends_no_task(
+    huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, statuses: list[str], missing: int, wait_for_all: bool
+) -> None:
+    """It is left to a worker, which takes it for an error."""
+    ended = {"kind": "dli_batch", "state": "success", "outcome": "success"}
+    event = {"tally": {"statuses": [ended | {"job_id": one} for one in statuses], "missing": missing}, "waited": 1.0}
+
+    async def report(self: Any) -> Any:
+        return event
+
+    monkeypatch.setattr("airflow_provider_hwstatus.triggers.job_status.JobStatusTrigger._report", report)
+    how = HOW | {"do_xcom_push": False, "wait_for_all": wait_for_all}
+    trigger = started(DliBatchSensor(task_id="t", batch_id=["b1", "b2"], **how))
+    trigger._task_instance = SimpleNamespace(task=SimpleNamespace(iter_mapped_dependants=lambda: iter(())))
+
+    assert ("TriggerEvent", event) == (type(told := event_of(trigger)).__name__, told.payload)
+
+
 def test_row_of_another_release_is_tolerated() -> None:
     """Keywords that this release does not know do not keep it from running."""
     trigger = StartedTrigger(wait={}, limit=1.0, window=2.0, from_the_future=1)

@@ -79,7 +79,7 @@ def test_one_event(huaweicloud):
         {"kind": "dli_batch", "job_id": "b1", "hwstatus_conn_id": "no_such"},
         {"kind": "dli_batch", "job_id": "b1", "success_states": ["dead"]},
         {"kind": ["dli_batch"], "job_id": "b1"},
-        {"kind": "dli_batch", "job_id": 7},
+        {"kind": "dli_batch", "job_id": -7},
         {"kind": "dli_batch", "job_id": "b1", "poke_interval": "1"},
         {"kind": "dli_batch", "job_id": "b1", "deadline": "x"},
         {"kind": "dli_batch", "job_id": "b1", "region": 4},
