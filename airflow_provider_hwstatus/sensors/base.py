@@ -301,8 +301,20 @@ class JobStatusSensor(BaseSensorOperator):
         return min(self.timeout, self.execution_timeout.total_seconds())
 
     def _get_next_poke_interval(self, started_at: Any, run_duration: Any, poke_count: int) -> float:
-        """Replace Airflow's, so that the interval is the same in every mode and the last poll is at the deadline."""
-        return self._plan().interval(time.time())
+        """
+        Replace Airflow's, so that the interval is the same in every mode and the last poll is at the deadline.
+
+        :raises AirflowSensorTimeout: The deadline has passed, and the poke has not said so: with ``silent_fail``,
+            Airflow goes on after whatever a subclass's own poke raises.
+        """
+        now = time.time()
+        if self._deadline is not None and now >= self._deadline:
+            raise self._timed_out()
+        return self._plan().interval(now)
+
+    def _timed_out(self) -> AirflowSensorTimeout:
+        seconds = (self._deadline or 0.0) - (self._began or 0.0)
+        return AirflowSensorTimeout(f"{self._subject}: timed out after {seconds:g} s")
 
     def _defer(self) -> NoReturn:
         plan = self._plan()
@@ -357,8 +369,7 @@ class JobStatusSensor(BaseSensorOperator):
         except AirflowTaskTimeout as error:
             if self.reschedule and not self.deferrable:
                 raise
-            seconds = (self._deadline or 0.0) - (self._began or 0.0)
-            raise AirflowSensorTimeout(f"{self._subject}: timed out after {seconds:g} s") from error
+            raise self._timed_out() from error
 
 
 def _is_number(value: object, most: float) -> TypeGuard[float]:

@@ -45,6 +45,7 @@ with DAG("begins", start_date=datetime(2026, 1, 1), schedule=None, params={"batc
     DliBatchSensor(task_id="dead", batch_id="b9")
     DliBatchSensor(task_id="undefined", batch_id="{{ parms.batch }}")
     DliBatchSensor(task_id="nothing", batch_id=submit_request.output["nothing"])
+    DliBatchSensor(task_id="missing", batch_id=submit_request.output["no_such_key"], on_empty="succeed")
     DliBatchSensor(task_id="outlet", batch_id="b1", outlets=[Asset("a")])
     DliBatchSensor.partial(task_id="mapped").expand(batch_id=["b1"])
     DliBatchSensor(task_id="late", batch_id="b8", timeout=60)
@@ -153,6 +154,7 @@ def test_waits_begin_and_end_in_the_triggerer(huaweicloud, airflow, airflow_db):
     assert {"scheduled"} == {tasks[name]["state"] for name in set(tasks) - well if not name.startswith("submit")}
     assert ("dead", "success") == (event["dead"]["status"]["state"], event["outlet"]["status"]["outcome"])
     assert {"statuses": []} == event["nothing"]["tally"]
+    assert "batch_id is missing" in event["missing"]["error"]["message"]
     assert "'parms' is undefined" in "".join(tasks["undefined"]["kwargs"]["traceback"])
     assert (None, None) == (tasks["mapped"]["method"], tasks["mapped"]["value"])
     assert "timed out after 60 s" in event["late"]["error"]["message"]

@@ -97,6 +97,23 @@ def test_silent_fail_asks_on_at_the_interval_until_the_deadline(run_sensor: Any,
     assert 2 <= broken.calls <= TIMEOUT / INTERVAL / 0.9 + 2
 
 
+@pytest.mark.parametrize("how", ["poke", "reschedule"])
+def test_deadline_holds_for_a_subclass_whose_poke_raises(huaweicloud: Any, run_sensor: Any, how: str) -> None:
+    """Airflow's own time-out is off, and with silent_fail Airflow goes on after any exception."""
+    calls: list[int] = []
+
+    class Own(DliBatchSensor):
+        def poke(self, context: Any) -> Any:
+            calls.append(1)
+            raise LookupError
+
+    end = run_sensor(Own, how, batch_id="b1", poke_interval=INTERVAL, timeout=TIMEOUT, silent_fail=True)
+    assert "AirflowSensorTimeout" == end.verdict
+    assert "DLI batch b1: timed out after 1 s" == str(end.error)
+    assert 2 <= len(calls) <= TIMEOUT / INTERVAL / 0.9 + 2
+    assert "LookupError" == run_sensor(Own, how, batch_id="b1", timeout=TIMEOUT).verdict
+
+
 def test_trigger_reports_it(broken: Broken) -> None:
     """In one event, without its text."""
     event = event_of()
