@@ -86,14 +86,13 @@ def states() -> str:
 REFERENCE = {
     "sensors.dli": ("DliBatchSensor", "DliSessionSensor"),
     "sensors.cph": ("CphJobSensor", "CphRequestSensor"),
-    "sensors.base": ("JobStatusSensor",),
     "triggers.job_status": ("JobStatusTrigger",),
     "triggers.cph_request": ("CphRequestTrigger",),
     "triggers.watchers": ("DliBatchWatcher", "CphRequestWatcher"),
     "hooks.hwstatus": ("HwStatusHook",),
     "core.status": ("JobStatus",),
     "core.explaining": ("Explanation",),
-    "core.jobs": ("Outcome", "JobKind"),
+    "core.jobs": ("Outcome",),
     "core.errors": ("HwStatusError",),
     "testing": ("FakeHuaweiCloud", "Reply", "Fault"),
 }
@@ -101,7 +100,12 @@ REFERENCE = {
 
 def reference() -> str:
     """Return the page that is made from docstrings."""
-    parts = ["# Reference", _NOTE, "Below `airflow_provider_hwstatus`, by module. Made from the docstrings."]
+    parts = [
+        "# Reference",
+        _NOTE,
+        "Below `airflow_provider_hwstatus`, by module. Made from the docstrings. What all sensors have in common is in "
+        "[How a wait behaves](waiting.md#arguments) and [Many jobs](many-jobs.md).",
+    ]
     for name, members in REFERENCE.items():
         module = import_module(f"airflow_provider_hwstatus.{name}")
         parts.append(f"## `{name}`")

@@ -28,7 +28,7 @@ from airflow_provider_hwstatus.core.errors import (
     TriggerError,
 )
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
-from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
+from airflow_provider_hwstatus.core.jobs import KINDS, JobKind, Outcome
 from airflow_provider_hwstatus.core.observing import Observer, duration
 from airflow_provider_hwstatus.core.plan import UNKNOWN_STATE_POLICIES, Plan
 from airflow_provider_hwstatus.core.replies import clip
@@ -69,7 +69,7 @@ class JobStatusSensor(BaseSensorOperator):
     """
     Waits until a job is over, or several. A job's failure fails the task at once, whatever its ``retries``.
 
-    :param kind: What to wait for.
+    :param kind: What to wait for: one of :data:`~airflow_provider_hwstatus.core.jobs.KINDS`.
     :param hwstatus_conn_id: The Airflow connection.
     :param region: Wins over the connection's.
     :param project_id: Wins over the connection's.
@@ -117,6 +117,8 @@ class JobStatusSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if kind not in KINDS.values():
+            raise ValueError(f"kind must be one of KINDS ({', '.join(KINDS)}); other kinds cannot be waited for")
         self.hwstatus_conn_id = hwstatus_conn_id
         self.region = region
         self.project_id = project_id

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 
 from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.core.jobs import DLI_BATCH
 from airflow_provider_hwstatus.sensors.base import BACKSTOP, JobStatusSensor
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
@@ -36,6 +38,23 @@ def test_wrong_argument_is_refused_when_the_dag_is_parsed(arguments, message):
     """The DAG does not load, and says which argument and what is allowed."""
     with pytest.raises(ValueError, match=message):
         DliBatchSensor(task_id="t", batch_id="b1", **arguments)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        replace(DLI_BATCH, name="my_batch"),
+        replace(DLI_BATCH, path="/v3/{project_id}/batches/{job_id}"),
+        DLI_BATCH.with_states(["running"]),
+        "dli_batch",
+        None,
+    ],
+    ids=["name", "path", "states", "text", "None"],
+)
+def test_kind_that_is_not_in_the_table_is_refused_when_the_dag_is_parsed(kind):
+    """Everything that a wait does is for the kinds in the table; another one would end in a KeyError at night."""
+    with pytest.raises(ValueError, match=r"kind must be one of KINDS \(dli_batch, .*cph_job\)"):
+        JobStatusSensor(task_id="t", kind=kind)
 
 
 def test_wait_for_is_ready_or_stopped():
