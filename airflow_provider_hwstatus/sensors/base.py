@@ -64,6 +64,9 @@ _TRIGGER_TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
 #: Ten a second for three years.
 _MOST_POLLS = 1e9
 
+#: Seconds after the deadline in which a poke says itself that it has passed, and how the job stands.
+_OVERTIME = 1.0
+
 
 class JobStatusSensor(BaseSensorOperator):
     """
@@ -310,7 +313,7 @@ class JobStatusSensor(BaseSensorOperator):
             Airflow goes on after whatever a subclass's own poke raises.
         """
         now = time.time()
-        if self._deadline is not None and now >= self._deadline:
+        if self._deadline is not None and now >= self._deadline + _OVERTIME:
             raise self._timed_out()
         return self._plan().interval(now)
 
