@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH, JobKind
 from airflow_provider_hwstatus.testing.lists import BatchList, Row
@@ -83,10 +83,10 @@ class Dli:
         if request.parameters.get("type", "driver") != "driver":
             raise Refused(dli_error(400, "DLI.0001", "type must be driver"))
         # "index" chooses the log of a repeated attempt; there is only the first.
-        if _number(request, "index", 0) > 0:
+        if _number(request.parameters, "index", 0) > 0:
             lines = []
-        first = _number(request, "from", max(len(lines) - DEFAULT_LOG_LINES, 0))
-        size = _number(request, "size", DEFAULT_LOG_LINES)
+        first = _number(request.parameters, "from", max(len(lines) - DEFAULT_LOG_LINES, 0))
+        size = _number(request.parameters, "size", DEFAULT_LOG_LINES)
         page = lines[first : first + size]
         return Answer(Reply(body={"id": job_id, "from": first, "total": len(lines), "log": page}))
 
@@ -114,26 +114,30 @@ class DliBatches(Dli):
         def show(job: Job, state: State, since: float) -> Row:
             return _item(job, state, since, snapshot)
 
+        asked = {name: value for name, value in request.parameters.items() if name not in self._listing.ignores}
         known = self._listing.known(self._jobs.of(self._kind), request.time)
-        found = _select(request, known, lambda job: show(job, *self._listing.state(job, request.time)))
-        first, size = _number(request, "from", 0), _number(request, "size", DEFAULT_PAGE)
+        found = _select(asked, known, lambda job: show(job, *self._listing.state(job, request.time)))
+        first, size = _number(asked, "from", 0), _number(asked, "size", DEFAULT_PAGE)
         total = len(found) + self._listing.moved(first, size) if self._listing.total is None else self._listing.total
-        page = self._listing.rows(found, first, size, request.time, show)
+        page = [self._without(row) for row in self._listing.rows(found, first, size, request.time, show)]
         body = {"from": first, "total": total, "sessions": page, "create_time": _milliseconds(request.time)}
-        return Answer(Reply(body=body))
+        return Answer(Reply(body=self._without(body)))
+
+    def _without(self, fields: Row) -> Row:
+        return {name: value for name, value in fields.items() if name not in self._listing.omits}
 
 
-def _select(request: Incoming, jobs: Sequence[Job], show: Callable[[Job], Row]) -> list[Job]:
-    """Return those of *jobs*, oldest first, that *request* wants, in the order that it wants."""
-    if not ONE_ID.fullmatch(request.parameters.get("job-id", "")):
+def _select(asked: Mapping[str, str], jobs: Sequence[Job], show: Callable[[Job], Row]) -> list[Job]:
+    """Return those of *jobs*, oldest first, that the query *asked* wants, in the order that it wants."""
+    if not ONE_ID.fullmatch(asked.get("job-id", "")):
         raise Refused(dli_error(400, "DLI.0001", "job-id must be one id"))
-    order = request.parameters.get("order", "CREATE_TIME_DESC")
+    order = asked.get("order", "CREATE_TIME_DESC")
     if order not in _ORDERS:
         raise Refused(dli_error(400, "DLI.0001", f"order must be one of {', '.join(_ORDERS)}"))
     by, descending = _ORDERS[order]
-    begin, end = _number(request, "start", 0), _number(request, "end", sys.maxsize)
+    begin, end = _number(asked, "start", 0), _number(asked, "end", sys.maxsize)
     found = [job for job in jobs if begin <= _created(job) <= end]
-    wanted = {name: value for parameter, name in _FILTERS.items() if (value := request.parameters.get(parameter))}
+    wanted = {name: value for parameter, name in _FILTERS.items() if (value := asked.get(parameter))}
     if wanted:
         rows = [(job, show(job)) for job in found]
         found = [job for job, row in rows if all(row.get(name) == value for name, value in wanted.items())]
@@ -178,8 +182,8 @@ def _log(job: Job) -> list[str]:
     return [str(line) for line in lines] if isinstance(lines, list | tuple) else [str(lines)]
 
 
-def _number(request: Incoming, name: str, default: int) -> int:
-    text = request.parameters.get(name, str(default))
+def _number(asked: Mapping[str, str], name: str, default: int) -> int:
+    text = asked.get(name, str(default))
     if not (text.isascii() and text.isdigit()):
         raise Refused(dli_error(400, "DLI.0001", f"{name} must be a number from 0 on"))
     return int(text)

@@ -89,10 +89,17 @@ class BatchList(JobList):
     """
     DLI's list of batches.
 
+    With ``ignores={"start", "end", "order"}`` it plays a cloud that does not document these parameters, and with
+    ``backwards=True``, too, one that lists the oldest job first.
+
     :param total: How many jobs it says there are; None for the truth.
+    :param ignores: Parameters of the query that it does not know.
+    :param omits: Fields of the reply (``total``) and of its rows (``create_time``) that it leaves out.
     """
 
     total: int | None = None
+    ignores: set[str] = field(default_factory=set)
+    omits: set[str] = field(default_factory=set)
 
 
 @dataclass

@@ -139,6 +139,24 @@ def test_at_most_twenty_requests_at_once(cloud, client, count, code):
     ]
 
 
+def test_undocumented_parameters_can_be_ignored(cloud, client, clock):
+    """A cloud that documents no window and no order gives its own; one that has no total gives none."""
+    for number in range(3):
+        cloud.job("dli_batch", f"b{number}", "running")
+        clock.now += 60
+    query = f"start={int(clock.now * 1000)}&order=CREATE_TIME_ASC"
+    assert [] == batch_ids(client, query)
+
+    cloud.batch_list.ignores = {"start", "end", "order"}
+    assert ["b2", "b1", "b0"] == batch_ids(client, query)
+    cloud.batch_list.backwards = True
+    assert ["b0", "b1"] == batch_ids(client, query + "&size=2")
+    cloud.batch_list.omits = {"total", "create_time"}
+    body = client.get("{dli}/batches").json()
+    assert "total" not in body
+    assert all("create_time" not in row and row["state"] for row in body["sessions"])
+
+
 def test_empty_request_id_is_refused(cloud, client):
     """A comma too many is an empty request id."""
     cloud.job("cph_job", "j1", 1, request_id="r1")
