@@ -72,7 +72,7 @@ def dli_batches(client: Client, state: str, first: int, patience: Patience) -> F
 
 def dli_batches_since(client: Client, since: float, first: int, patience: Patience) -> Flow[Page]:
     """
-    Ask DLI for batches that were submitted since a time, the newest first.
+    Ask DLI for batches that were submitted since a time, the newest first. It may ignore both wishes.
 
     :param since: Seconds since 1970.
     :param first: From which on, counted from 0.
@@ -80,7 +80,7 @@ def dli_batches_since(client: Client, since: float, first: int, patience: Patien
 
     Source: https://support.huaweicloud.com/intl/en-us/api-dli/dli_02_0125.html (ListSparkJobs).
     """
-    query = f"start={int(since * 1000)}&order=CREATE_TIME_DESC&from={first}&size={PAGE}"
+    query = f"start={max(int(since * 1000), 0)}&order=CREATE_TIME_DESC&from={first}&size={PAGE}"
     return (yield from _page(client, "dli", "/v2.0/{}/batches?" + query, "sessions", patience))
 
 

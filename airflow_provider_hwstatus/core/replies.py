@@ -109,6 +109,11 @@ def error_of(
     )
 
 
+def is_unknown_to_service(error: HwStatusError) -> bool:
+    """Return whether the service itself says, by its own code, that there is no such job. A proxy's 404 has no code."""
+    return isinstance(error, JobNotFoundError) and MEANINGS.get(normalised(error.code or "")) is JobNotFoundError
+
+
 def request_id_of(response: Response, body: Mapping[str, object], redact: Redactor) -> str | None:
     """Return the reply's request id: the header's, else the body's."""
     found = response.headers.get("x-request-id") or body.get("request_id")

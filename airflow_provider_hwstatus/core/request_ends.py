@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_provider_hwstatus.core.cph_requests import CphRequests, Expected
+from airflow_provider_hwstatus.core.checkpoint import Checkpoint
+from airflow_provider_hwstatus.core.cph_requests import CphRequests, Expected, title_of_requests
 from airflow_provider_hwstatus.core.errors import HwStatusError, JobNotFoundError, RetryableError
 from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import CPH_JOB, Outcome
@@ -38,24 +39,28 @@ class RequestEnd:
         self.told = False
         #: Ids of its jobs that went on when it was looked at.
         self.going: frozenset[str] = frozenset()
-        self._began = 0.0
+        #: When it was first watched, in seconds since 1970.
+        self.began = 0.0
         self._expected = expected
         self._jobs: CphRequests | None = None
 
     def remember(self, fields: object, now: float) -> None:
         """
-        Go on where :meth:`to_dict` says, or begin.
+        Go on where :meth:`to_dict` says, or begin. What is corrupt is logged, and begins anew.
 
+        :param fields: None if nothing is stored.
         :param now: Seconds since 1970.
         """
-        known = fields if isinstance(fields, dict) else {}
-        began = known.get("began")
-        self._began = float(began) if isinstance(began, int | float) else now
-        self.told = known.get("told") is True
+        self.began, self.told = now, False
+        if fields is not None:
+            stored = Checkpoint(f"the watcher of {title_of_requests([self.request_id])}", fields, now)
+            began, told = stored.time("began"), stored.flag("told")
+            self.began, self.told = now if began is None else began, told is True
+            stored.log_what_is_corrupt()
 
     def to_dict(self) -> dict[str, object]:
         """Return JSON for :meth:`remember`."""
-        return {"began": self._began, "told": self.told}
+        return {"began": self.began, "told": self.told}
 
     def look(self, client: Client) -> Flow[Tally | None]:
         """
@@ -67,11 +72,11 @@ class RequestEnd:
         if self._jobs is None:
             self._jobs = CphRequests(client, [self.request_id], _ALL, self._expected)
         self._jobs.client = client
-        plan = Plan(poke_interval=GRACE, began=self._began, outage_tolerance=0.0, not_found_grace=GRACE)
+        plan = Plan(poke_interval=GRACE, began=self.began, outage_tolerance=0.0, not_found_grace=GRACE)
         try:
             tally = yield from self._jobs.look(plan)
         except JobNotFoundError:
-            if client.clock() < self._began + GRACE:
+            if client.clock() < self.began + GRACE:
                 return None
             raise
         self.going = frozenset(status.job_id for status in tally.going)

@@ -33,7 +33,9 @@ class Ticks(SharedStreamProducer):
             tick.stale = True
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
-        """Store the marks, unless an event may have got lost: the next tick's are of all before it, too."""
+        """Store the marks of each tick whose events are all stored."""
         for item in batch:
-            if not item.outcome.failed:
+            if item.outcome.failed:
+                item.broker_payload.fail()
+            else:
                 await item.broker_payload.save()

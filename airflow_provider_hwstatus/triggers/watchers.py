@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from airflow_provider_hwstatus.core.ends import Ends, Matches
-from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, JobNotFoundError, ThrottledError
+from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, ThrottledError
 from airflow_provider_hwstatus.core.pages import PAGE, REQUESTS_PER_CALL
+from airflow_provider_hwstatus.core.replies import is_unknown_to_service
 from airflow_provider_hwstatus.core.request_ends import RequestEnd, look_each
 from airflow_provider_hwstatus.core.settings import one_of
 from airflow_provider_hwstatus.core.submissions import all_of, expected_from
-from airflow_provider_hwstatus.triggers.reading import Tick
-from airflow_provider_hwstatus.triggers.watching import Watch, Watcher
+from airflow_provider_hwstatus.triggers.reading import Tick, Watch
+from airflow_provider_hwstatus.triggers.watching import Watcher
 
 _ENDS = ("any", "success", "failure")
 
@@ -58,39 +59,61 @@ class DliBatchWatcher(Watcher):
         return {"name": self.name, "queue": self.queue, "owner": self.owner, "ends": self.ends}
 
     async def _watch(self) -> Watch:
-        """Begin, or go on where the mark says."""
-        arguments = json.dumps(self._watched() | self._place(), sort_keys=True)
-        mark = f"hwstatus_{hashlib.sha256(arguments.encode()).hexdigest()[:16]}"
-        seen = Ends.from_dict(await self._kept(mark), time.time())
-        return _Batches(mark, seen, self._matches, self.ends)
+        """Begin; what was seen is read once the project is known."""
+        return _Batches(self._kept, self._watched() | self._place(), self._matches, self.ends)
 
 
-class _Batches:
-    def __init__(self, mark: str, seen: Ends, matches: Matches, ends: str) -> None:
-        self._mark = mark
-        self._seen = seen
+class _Batches(Watch):
+    """
+    The batches of one watcher, by project: a connection may name another one for a while.
+
+    :param kept: Returns the mark that is stored under a name.
+    :param arguments: The watcher's, which with the project make up the mark's name.
+    """
+
+    def __init__(
+        self,
+        kept: Callable[[str], Awaitable[object]],
+        arguments: Mapping[str, object],
+        matches: Matches,
+        ends: str,
+    ) -> None:
+        super().__init__()
+        self._kept = kept
+        self._arguments = arguments
         self._matches = matches
         self._ends = ends
+        self._seen: dict[str, Ends] = {}
 
     async def look(self, tick: Tick) -> AsyncIterator[dict[str, object]]:
-        job_ids = self._seen.take(await tick.rows(self._seen.since), self._matches, time.time())
-        errors = list[HwStatusError]()
+        seen = await self._seen_in(await tick.project_id())
+        errors, answered, gone = list[HwStatusError](), list[str](), list[str]()
+        job_ids = seen.take(await tick.rows(seen.since), self._matches, time.time())
         for first in range(0, len(job_ids), PAGE):
             for job_id, answer in (await tick.ask(job_ids[first : first + PAGE])).items():
                 if isinstance(answer, HwStatusError):
                     errors.append(answer)
-                    if isinstance(answer, JobNotFoundError) and job_id not in self._seen.listed:  # it was deleted
-                        self._seen.settle(job_id)
-                elif answer.over:
-                    told = self._seen.settle(job_id)
+                    gone += [job_id] if is_unknown_to_service(answer) else []
+                    continue
+                answered.append(job_id)
+                if answer.over:
+                    job = seen.settle(job_id)
                     if self._ends in {"any", answer.outcome.value}:
-                        status = replace(answer, name=told["name"] or None, queue=told["queue"] or None)
-                        yield {"status": status.to_dict(), "owner": told["owner"]}
+                        status = replace(answer, name=job.name or answer.name, queue=job.queue or answer.queue)
+                        yield {"status": status.to_dict(), "owner": job.owner} | self.first_after(seen.saved)
+        seen.give_up(answered, gone, time.time())
         if errors:
             raise _gravest(errors)
 
-    def marks(self) -> Mapping[str, object]:
-        return {self._mark: self._seen.to_dict()}
+    async def _seen_in(self, project_id: str) -> Ends:
+        name = json.dumps([self._arguments, project_id], sort_keys=True)
+        mark = f"hwstatus_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+        if mark not in self._seen:
+            self._seen[mark] = Ends.from_dict(await self._kept(mark), time.time())
+        return self._seen[mark]
+
+    def marks(self) -> Mapping[str, dict[str, object]]:
+        return {mark: seen.to_dict() for mark, seen in self._seen.items() if seen.begun}
 
 
 class CphRequestWatcher(Watcher):
@@ -143,8 +166,9 @@ class CphRequestWatcher(Watcher):
         return [RequestEnd(one, expected_from(self.expected_jobs.get(one))) for one in dict.fromkeys(self.request_id)]
 
 
-class _Requests:
+class _Requests(Watch):
     def __init__(self, requests: list[RequestEnd], ends: str) -> None:
+        super().__init__()
         self._requests = requests
         self._ends = ends
 
@@ -162,11 +186,12 @@ class _Requests:
                 elif tally and tally.over:
                     request.told = True
                     if self._ends in {"any", tally.outcome.value}:
-                        yield {"request_id": request.request_id, "outcome": tally.outcome.value} | tally.to_dict()
+                        end = {"request_id": request.request_id, "outcome": tally.outcome.value}
+                        yield end | tally.to_dict() | self.first_after(request.began)
         if errors:
             raise _gravest(errors)
 
-    def marks(self) -> Mapping[str, object]:
+    def marks(self) -> Mapping[str, dict[str, object]]:
         return {_mark_of(request, self._ends): request.to_dict() for request in self._requests}
 
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Hashable, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
@@ -19,7 +19,7 @@ from airflow_provider_hwstatus.core.backoff import Backoff
 from airflow_provider_hwstatus.core.errors import ThrottledError
 from airflow_provider_hwstatus.core.settings import seconds
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
-from airflow_provider_hwstatus.triggers.reading import Tick
+from airflow_provider_hwstatus.triggers.reading import Tick, Watch
 
 if TYPE_CHECKING:
     from airflow.triggers.shared_stream import SharedStreamProducer
@@ -33,23 +33,9 @@ except ImportError as error:
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two readings at least, and until what was told is stored where Airflow does not say when it is.
+#: Seconds between two readings at least, and before what was seen is asked for again where it could not be read.
 SHORTEST_INTERVAL = 1.0
-SETTLING = 5.0
-
-
-class Watch(Protocol):
-    """What one watcher has seen."""
-
-    def look(self, tick: Tick) -> AsyncIterator[dict[str, object]]:
-        """
-        Yield what to tell of each end.
-
-        :raises HwStatusError: Not all could be answered; what was, is told before.
-        """
-
-    def marks(self) -> Mapping[str, object]:
-        """Return what has been seen, as JSON by the name under which it is kept."""
+RETRY_PAUSE = 5.0
 
 
 class Watcher(BaseEventTrigger):
@@ -109,37 +95,37 @@ class Watcher(BaseEventTrigger):
         from airflow_provider_hwstatus.triggers.ticks import Ticks
 
         watcher = cls(**kwargs)
-        backoffs = watcher._backoffs()
-        return Ticks(lambda: Tick(watcher._hook(), backoffs), watcher._interval())
+        backoffs, said = watcher._backoffs(), set[str]()
+        return Ticks(lambda: Tick(watcher._hook(), backoffs, said), watcher._interval())
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for each end that is of interest; go on alone if the shared reading breaks down."""
+        """
+        Yield an event for each end that is of interest.
+
+        It returns where the shared stream ends, or where Airflow takes this watcher out of it because its events were
+        not stored in time. Airflow then starts the watcher again, from the stored marks, and ends that may not have
+        been stored are reported once more. A watcher that read alone would never hear which of its events are stored.
+        """
         watch = await self._begin()
         try:
             async for tick in shared_stream:
+                if watch.unstored:
+                    break
                 if tick.stale:  # this watcher was held up: there is a later one
                     continue
                 async for event in self._look(watch, tick):
                     yield event
-        except Exception as error:  # noqa: BLE001  # a watcher that ends watches no more
-            _log.warning("The shared reading ended (%s); this watcher goes on alone", type(error).__name__)
-        async for event in self._alone(watch):
-            yield event
+        except Exception as error:  # noqa: BLE001  # whatever ended it
+            _log.warning("The shared reading ended: %s", str(error) or type(error).__name__)
+        _log.warning("This watcher ends, and Airflow starts it again: some ends may be reported again")
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for each end that is of interest, without an end; for Airflow before 3.3."""
-        async for event in self._alone(await self._begin()):
-            yield event
-
-    async def _alone(self, watch: Watch) -> AsyncIterator[TriggerEvent]:
-        backoffs = self._backoffs()
+        """Yield an event for each end that is of interest, for ever; for Airflow before 3.3, which stores no marks."""
+        watch, backoffs, said = await self._begin(), self._backoffs(), set[str]()
         while True:
-            tick = Tick(self._hook(), backoffs)
-            async for event in self._look(watch, tick):
+            async for event in self._look(watch, Tick(self._hook(), backoffs, said)):
                 yield event
-            await asyncio.sleep(min(self._interval(), SETTLING))
-            await tick.save()
-            await asyncio.sleep(max(self._interval() - SETTLING, 0.0))
+            await asyncio.sleep(self._interval())
 
     async def _look(self, watch: Watch, tick: Tick) -> AsyncIterator[TriggerEvent]:
         backoff, asked_at = tick.backoffs[type(self)], time.monotonic()
@@ -147,6 +133,7 @@ class Watcher(BaseEventTrigger):
             return
         try:
             async for payload in watch.look(tick):
+                tick.told.add(watch)
                 yield TriggerEvent(payload)
             self._say(None)
         except Exception as error:  # noqa: BLE001  # there is another reading
@@ -154,7 +141,7 @@ class Watcher(BaseEventTrigger):
             if isinstance(error, ThrottledError) and error.http_status is not None:  # else another wait was told so
                 backoff.failed(asked_at, time.monotonic(), error.retry_after)
         marks = {name: json.loads(json.dumps(mark)) for name, mark in watch.marks().items()}
-        tick.saves.append(partial(self._keep, marks))
+        tick.saves[watch] = partial(self._keep, watch, marks, time.time())
 
     def _backoffs(self) -> Mapping[type, Backoff]:
         """Return, for each kind of watcher, how soon it reads again after a 429."""
@@ -176,7 +163,7 @@ class Watcher(BaseEventTrigger):
                 return await self._watch()
             except Exception as error:  # noqa: BLE001  # an API server that is away comes back
                 _log.warning("What this watcher has seen could not be read: %s", str(error) or type(error).__name__)
-            await asyncio.sleep(SETTLING)
+            await asyncio.sleep(RETRY_PAUSE)
 
     async def _kept(self, name: str) -> object:
         """Return the mark that was stored under a name; None if there is none, or no place for it."""
@@ -185,12 +172,18 @@ class Watcher(BaseEventTrigger):
                 return mark
         return None
 
-    async def _keep(self, marks: Mapping[str, object]) -> None:
+    async def _keep(self, watch: Watch, marks: Mapping[str, dict[str, object]], taken_at: float) -> None:
+        """
+        Store the marks that have changed.
+
+        :param taken_at: Seconds since 1970.
+        """
         for name, mark in marks.items():
             if mark != self._stored.get(name):
                 for store in self._stores():
-                    await store.aset(name, mark)
+                    await store.aset(name, mark | {"saved": taken_at})
                 self._stored[name] = mark
+        watch.saved_at = taken_at
 
     def _stores(self) -> list[Any]:
         """Return the state store of each asset that has this watcher: they get the same events, and may come and go."""

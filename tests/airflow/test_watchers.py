@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import math
 import time
 from datetime import timedelta
 from itertools import pairwise
@@ -15,6 +16,7 @@ import pytest
 
 from airflow_provider_hwstatus.core.errors import HwStatusError, ThrottledError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 from airflow_provider_hwstatus.testing.wire import Reply
 
 HAS_WATCHERS = hasattr(__import__("airflow.triggers.base", fromlist=["x"]), "BaseEventTrigger")
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.skipif(not HAS_WATCHERS, reason="Airflow 2 has no asset
 if HAS_WATCHERS:
     from airflow_provider_hwstatus.core import backoff, request_ends
     from airflow_provider_hwstatus.core import ends as core_ends
+    from airflow_provider_hwstatus.hooks import lookups
     from airflow_provider_hwstatus.triggers import reading, watching
     from airflow_provider_hwstatus.triggers.watchers import CphRequestWatcher, DliBatchWatcher
 
@@ -47,10 +50,13 @@ class Store:
         self.values[key] = json.loads(json.dumps(value))
 
 
+needs_store = pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first state store")
+
+
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "SHORTEST_INTERVAL", 0.1)
-    monkeypatch.setattr(watching, "SETTLING", 0.05)
+    monkeypatch.setattr(watching, "RETRY_PAUSE", 0.05)
 
 
 def watch(
@@ -62,34 +68,55 @@ def watch(
     events = []
 
     async def run() -> None:
-        async for event in watcher.run():
+        async for event in stored_at_once(watcher) if SHARED else watcher.run():
             events.extend([json.loads(json.dumps(event.payload))])
 
-    async def main(saved: Saved) -> None:
+    async def main(over: Readings) -> None:
         task = asyncio.create_task(run())
         for step in (lambda: None, *between):
             step()
-            await saved.more(readings)
+            await asyncio.wait_for(over.more(readings), 60.0)
         assert not task.done()
         task.cancel()
+        await asyncio.wait([task])
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        asyncio.run(main(Saved(monkeypatch)))
+        asyncio.run(main(Readings(monkeypatch)))
     return events
 
 
-class Saved:
-    """Counts the readings that are over, as all end with their marks being stored."""
+async def stored_at_once(watcher: Any) -> Any:
+    """Yield a watcher's events as Airflow's triggerer takes them, and say that they are stored."""
+    from airflow.triggers.shared_stream import SharedStreamManager
+
+    manager, key = SharedStreamManager(), watcher.shared_stream_key()
+    try:
+        stream = manager.subscribe(trigger_id=1, trigger=watcher, key=key)
+        async for event in watcher.filter_shared_stream(stream):
+            seq = manager.bind_pending_event(trigger_id=1, key=key)
+            yield event
+            manager.confirm_persisted([seq])
+    finally:
+        await manager.unsubscribe(1, key)
+
+
+class Readings:
+    """Counts the readings that are over: their marks are stored then, where there is a place for them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._count = asyncio.Semaphore(0)
-        save = reading.Tick.save
+        cls, name = (reading.Tick, "save") if SHARED else (watching.Watcher, "_interval")
+        original = getattr(cls, name)
 
-        async def counted(tick: Any) -> None:
-            await save(tick)
+        async def saved(tick: Any) -> None:
+            await original(tick)
             self._count.release()
 
-        monkeypatch.setattr(reading.Tick, "save", counted)
+        def waited(watcher: Any) -> float:
+            self._count.release()
+            return original(watcher)
+
+        monkeypatch.setattr(cls, name, saved if SHARED else waited)
 
     async def more(self, readings: int) -> None:
         """Pause until there are so many more."""
@@ -209,18 +236,153 @@ def test_429_counts_among_other_errors(huaweicloud: Any) -> None:
     assert sum("/b1/" in record.path for record in huaweicloud.requests) == 1
 
 
-def test_deleted_job_is_forgotten(huaweicloud: Any) -> None:
-    """A job that neither the list nor its own endpoint knows any more is not asked about for ever."""
+@needs_store
+def test_deleted_job_is_given_up(huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    """A job that neither the list nor its own endpoint knows any more is not polled for ever."""
+    monkeypatch.setattr(core_ends, "GONE_SECONDS", 0.0)
     store = Store()
-    huaweicloud.job("dli_batch", "b1", "running")
+    for job_id in ("b1", "b2"):
+        huaweicloud.job("dli_batch", job_id, "running")
 
     def delete() -> None:
         huaweicloud.batch_list.hidden.add("b1")
         huaweicloud.job("dli_batch", "b1", UNKNOWN)
 
-    assert [] == watch(huaweicloud, delete, store=store)
+    assert [] == watch(huaweicloud, delete, store=store, readings=6)
     (mark,) = store.values.values()
-    assert ({}, ["b1"]) == (mark["going"], list(mark["ended"]))
+    assert ["b2"] == list(mark["going"])
+    assert 1 == sum("b1 is given up" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("answer", [Reply(404, "<html>not found</html>"), UNKNOWN])
+def test_jobs_that_are_unknown_for_a_while_are_not_lost(
+    huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    """A proxy's 404 says nothing about a job, and neither does a service that knows none of them."""
+    monkeypatch.setattr(core_ends, "GONE_SECONDS", 0.0)
+    names = [f"b{number}" for number in range(5)]
+    for name in names:
+        huaweicloud.job("dli_batch", name, "running")
+
+    def unknown() -> None:
+        huaweicloud.batch_list.hidden |= set(names)
+        for name in names:
+            huaweicloud.job("dli_batch", name, answer)
+
+    assert names == told(watch(huaweicloud, unknown, ends(huaweicloud, *names), readings=6))
+
+
+def test_proxy_that_says_404_loses_no_job(huaweicloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also not if it says so about one job of many, again and again."""
+    monkeypatch.setattr(core_ends, "GONE_SECONDS", 0.0)
+    for name in ("b1", "b2", "b3"):
+        huaweicloud.job("dli_batch", name, "running")
+
+    def away() -> None:
+        huaweicloud.batch_list.hidden.add("b1")
+        huaweicloud.job("dli_batch", "b1", Reply(404, "<html>not found</html>"))
+
+    assert ["b1"] == told(watch(huaweicloud, away, ends(huaweicloud, "b1"), readings=6))
+
+
+@pytest.fixture
+def other_project(huaweicloud: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what has the connection name another project, and its own again, and that project's cloud."""
+    monkeypatch.setattr(lookups, "MEMORY", 0.0)
+    with FakeHuaweiCloud() as other:
+        other.projects[other.region] = "f" * 32
+
+        def name(cloud: Any) -> None:
+            fields = cloud.connection(project_id=cloud.projects[cloud.region])
+            monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(fields))
+
+        yield SimpleNamespace(cloud=other, begin=lambda: name(other), end=lambda: name(huaweicloud))
+
+
+@pytest.mark.parametrize("restart", [pytest.param(True, marks=needs_store), False])
+def test_other_project_for_a_while_loses_no_end(huaweicloud: Any, other_project: Any, restart: bool) -> None:
+    """Nothing of what the watcher knows of one project is lost in another, which is watched from its own begin on."""
+    names = [f"b{number:02d}" for number in range(21)]
+    for name in names:
+        huaweicloud.job("dli_batch", name, "running")
+    other_project.cloud.job("dli_batch", "old", "success")
+    other_project.cloud.job("dli_batch", "x1", "running")
+
+    def away() -> None:
+        other_project.begin()
+        ends(huaweicloud, *names)()
+
+    store = Store()
+    how: Any = {"store": store} if restart else {}
+    steps = [away, ends(other_project.cloud, "x1"), other_project.end]
+    if restart:
+        events = [event for step in steps for event in watch(huaweicloud, step, **how)]
+    else:
+        events = watch(huaweicloud, *steps)
+    assert [*names, "x1"] == told(events)
+
+
+@pytest.mark.parametrize("restart", [pytest.param(True, marks=needs_store), False])
+def test_request_of_another_project_is_not_lost(huaweicloud: Any, other_project: Any, restart: bool) -> None:
+    """That a request is unknown for a while says nothing about it."""
+    store = Store()
+    cph(huaweicloud, "r1", 1, 1)
+    how: Any = {"kind": CphRequestWatcher, "request_id": "r1", "expected_jobs": {"r1": 2}, "store": store}
+    steps = [other_project.begin, lambda: cph(huaweicloud, "r1", 2, 2), other_project.end]
+
+    if restart:
+        events = [event for step in steps for event in watch(huaweicloud, step, **how)]
+    else:
+        events = watch(huaweicloud, *steps, **how)
+    assert [("r1", "success", 2)] == requests(events)
+
+
+@needs_store
+@pytest.mark.parametrize(("field", "value"), [("since", math.nan), ("since", 1e308), ("going", "x"), ("ended", None)])
+def test_corrupt_checkpoint_silences_no_watcher(huaweicloud: Any, field: str, value: Any, caplog: Any) -> None:
+    """What is wrong is said, and what ends is told."""
+    store = Store()
+    huaweicloud.job("dli_batch", "b1", "running")
+    watch(huaweicloud, store=store)
+    (mark,) = store.values.values()
+    mark[field] = value
+
+    assert ["b1"] == told(watch(huaweicloud, ends(huaweicloud, "b1"), store=store))
+    assert f"corrupt ({field})" in caplog.text
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["newest first", "oldest first"])
+def test_list_of_all_batches_hides_no_new_one(huaweicloud: Any, backwards: bool, caplog: Any) -> None:
+    """Where the list ignores the time and the order it is asked for, readings cost little, and find what is new."""
+    huaweicloud.batch_list.ignores = {"start", "end", "order"}
+    huaweicloud.batch_list.backwards = backwards
+    for day in range(2, 14):
+        huaweicloud.foreign_jobs("dli_batch", 1000, "success", age=86_400.0 * day)
+    huaweicloud.job("dli_batch", "b1", "running")
+    lists: list[int] = []
+
+    def end() -> None:
+        lists.append(huaweicloud.batch_list.calls)
+        ends(huaweicloud, "b1", "b2")()
+
+    assert ["b1", "b2"] == told(watch(huaweicloud, end))
+    assert lists[0] <= 4 * 5
+    assert "not watched" not in caplog.text
+
+
+@pytest.mark.parametrize("without", ["order", "time"])
+def test_list_in_no_order_is_said_to_be(huaweicloud: Any, without: str, caplog: Any) -> None:
+    """What a cloud does not show cannot be found; the log says so, once."""
+    huaweicloud.batch_list.ignores = {"start", "end", "order"}
+    if without == "order":
+        huaweicloud.batch_list.shuffled = True
+    else:
+        huaweicloud.batch_list.omits = {"create_time"}
+    for day in range(2, 14):
+        huaweicloud.foreign_jobs("dli_batch", 100, "success", age=86_400.0 * day)
+
+    watch(huaweicloud)
+    assert 1 == sum("in no order by time" in message for message in caplog.messages)
 
 
 def test_list_that_repeats_itself_has_an_end(huaweicloud: Any) -> None:
@@ -331,51 +493,6 @@ def test_ends_beyond_a_short_page(huaweicloud: Any, total: int | None) -> None:
         huaweicloud.job("dli_batch", name, "running")
 
     assert names == told(watch(huaweicloud, ends(huaweicloud, *names)))
-
-
-def take(seen: core_ends.Ends, *rows: dict[str, Any], now: float = 10_000.0) -> list[str]:
-    """Have a reading taken note of, and settle what it shows; return what that is."""
-    job_ids = seen.take(rows, core_ends.Matches(), now)
-    for job_id in job_ids:
-        seen.settle(job_id)
-    return job_ids
-
-
-def row(job_id: str, **fields: Any) -> dict[str, Any]:
-    """Return what a list shows of a job that is over."""
-    return {"id": job_id, "state": "success", **fields}
-
-
-def test_remembers_all_that_a_reading_can_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ended jobs are forgotten only when no reading can show them."""
-    monkeypatch.setattr(core_ends, "_MOST_PAGES", 2)
-    seen = core_ends.Ends(0.0, begun=True)
-    rows = [row(f"b{number}", create_time=number * 1000) for number in range(150)]
-
-    assert 150 == len(take(seen, *rows)) == len(seen.ended)
-    assert [] == take(seen, *rows)
-    assert [] == take(core_ends.Ends.from_dict(json.loads(json.dumps(seen.to_dict())), 10_000.0), *rows)
-
-
-def test_job_without_a_time_is_told_once() -> None:
-    """No field of the list but the id is sure to be there."""
-    seen = core_ends.Ends(0.0, begun=True)
-
-    assert ["x"] == take(seen, row("x"))
-    for hour in range(2, 6):
-        assert [f"b{hour}"] == take(seen, row(f"b{hour}", create_time=hour * 3600_000), row("x"), now=hour * 3600 + 9.0)
-
-
-@pytest.mark.parametrize("create_time", [2_000_000_000_000, 9e14, 1e400, 10**400, -1, True, "2026"])
-def test_time_that_cannot_be_hides_no_later_job(create_time: Any) -> None:
-    """A job of the future, or one in microseconds, is told once, and so is what comes after it."""
-    seen = core_ends.Ends(0.0, begun=True)
-
-    assert ["x"] == take(seen, row("x", create_time=create_time))
-    assert seen.since <= 10_000.0
-    later = [row("x", create_time=create_time), row("y", create_time=20_000_000)]
-    assert ["y"] == take(seen, *later, now=20_001.0)
-    assert [] == take(core_ends.Ends.from_dict(json.loads(json.dumps(seen.to_dict())), 20_001.0), *later, now=20_002.0)
 
 
 def requests(events: list[Any]) -> list[tuple[str, str, int]]:
@@ -557,6 +674,34 @@ def follow(watchers: list[Any], until: Any, ack_timeout: float = 300.0) -> list[
 
     asyncio.run(asyncio.wait_for(main(), 100.0))
     return events
+
+
+@needs_store
+def test_end_that_airflow_has_not_stored_is_told_again(huaweicloud: Any, caplog: Any) -> None:
+    """A watcher that Airflow shuts out, for its event was not stored in time, ends; the next one tells it again."""
+    from airflow.triggers.shared_stream import SharedStreamManager
+
+    store = Store()
+    huaweicloud.job("dli_batch", "b1", "running")
+    watch(huaweicloud, store=store)
+    ends(huaweicloud, "b1")()
+
+    async def unstored() -> list[Any]:
+        manager, watcher = SharedStreamManager(ack_timeout=0.5), DliBatchWatcher(poke_interval=0.1)
+        watcher.asset_state_store = store  # type: ignore[assignment]
+        key = watcher.shared_stream_key()
+        stream = manager.subscribe(trigger_id=1, trigger=watcher, key=key)
+        events = []
+        async for event in watcher.filter_shared_stream(stream):
+            manager.bind_pending_event(trigger_id=1, key=key)
+            events.append(event.payload)
+        await manager.unsubscribe(1, key)
+        return events
+
+    assert ["b1"] == told(asyncio.run(asyncio.wait_for(unstored(), 20.0)))
+    assert "Airflow starts it again" in caplog.text
+    assert ["b1"] == told(watch(huaweicloud, store=store))
+    assert [] == watch(huaweicloud, store=store)
 
 
 @pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")

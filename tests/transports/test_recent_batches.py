@@ -1,0 +1,233 @@
+"""The list of batches on clouds that ignore the window and the order that they are asked for."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+
+import pytest
+
+from airflow_provider_hwstatus.core.client import Client
+from airflow_provider_hwstatus.core.recent_batches import MOST_PAGES, read_recent
+from airflow_provider_hwstatus.core.settings import settings_from
+from airflow_provider_hwstatus.testing import FakeHuaweiCloud
+from airflow_provider_hwstatus.transports.drivers import Turns, drive
+from airflow_provider_hwstatus.transports.sync import SyncTransport
+
+NOW = 1_700_000_000.0
+HOUR = 3600.0
+
+
+class Cloud:
+    """A fake whose time stands still, and a client of it."""
+
+    def __enter__(self):
+        self.fake = FakeHuaweiCloud(clock=lambda: NOW)
+        self.fake.start()
+        fields = self.fake.connection()
+        self.client = Client(settings_from(fields["login"], fields["password"], fields["extra"]), lambda: NOW)
+        self.transport = SyncTransport(self.client)
+        return self
+
+    def __exit__(self, *_):
+        self.transport.close()
+        self.fake.stop()
+
+    def add(self, count, youngest, oldest):
+        """Add batches of these ages in seconds, and return the ids, the youngest first."""
+        step = (oldest - youngest) / max(count - 1, 1)
+        return [self.fake.foreign_jobs("dli_batch", 1, "running", age=youngest + n * step)[0] for n in range(count)]
+
+    def read(self, since=NOW - HOUR):
+        """Return the ids that a reading finds, the number of its calls, and its remark."""
+        before = self.fake.batch_list.calls
+        found = drive(read_recent(self.client, since), self.transport.send, Turns(threading.Lock), lambda text: None)
+        return {row["id"] for row in found.rows}, self.fake.batch_list.calls - before, found.remark
+
+
+@pytest.fixture
+def cloud():
+    with Cloud() as cloud:
+        yield cloud
+
+
+ORDERS = pytest.mark.parametrize("backwards", [False, True], ids=["newest first", "oldest first"])
+
+
+@ORDERS
+@pytest.mark.parametrize("ignores", [{"start"}, {"start", "end", "order"}])
+@pytest.mark.parametrize("old", [900, 12_000])
+def test_old_batches_cost_nothing(cloud, old, ignores, backwards):
+    """What is recent is found with three calls at most, however many older batches there are."""
+    cloud.fake.batch_list.ignores = ignores
+    cloud.fake.batch_list.backwards = backwards
+    cloud.add(old, 2 * HOUR, 1000 * HOUR)
+    recent = cloud.add(30, 0.0, 0.9 * HOUR)
+
+    found, calls, remark = cloud.read()
+    assert set(recent) <= found
+    assert calls <= 3
+    assert remark is None
+
+
+@ORDERS
+@pytest.mark.parametrize("recent", [1, 99, 100, 101, 250])
+@pytest.mark.parametrize("old", [0, 1, 99, 100, 101, 350])
+def test_no_recent_batch_is_missed(cloud, recent, old, backwards):
+    """All recent batches are found, with a page more than they take, one to see the order and one to see the end."""
+    cloud.fake.batch_list.ignores = {"start", "end", "order"}
+    cloud.fake.batch_list.backwards = backwards
+    cloud.add(old, 2 * HOUR, 1000 * HOUR)
+    ids = cloud.add(recent, 0.0, 0.9 * HOUR)
+
+    found, calls, remark = cloud.read()
+    assert set(ids) <= found
+    assert calls <= recent // 100 + 3
+    assert remark is None
+
+
+def test_documented_list_costs_what_it_shows(cloud):
+    """Where the window is honoured, nothing older is read, and no page twice."""
+    cloud.add(500, 2 * HOUR, 10 * HOUR)
+    recent = cloud.add(130, 0.0, 0.9 * HOUR)
+
+    assert (set(recent), 2, None) == cloud.read()
+
+
+@ORDERS
+def test_batches_of_one_moment_show_no_order(cloud, backwards):
+    """Two hundred batches that were submitted at once do not tell what comes behind them."""
+    cloud.fake.batch_list.ignores = {"start", "end", "order"}
+    cloud.fake.batch_list.backwards = backwards
+    cloud.add(200, 100 * HOUR, 100 * HOUR)
+    cloud.add(200, 2 * HOUR, 2 * HOUR)
+    recent = cloud.add(200, 0.0, 0.0)
+
+    found, calls, remark = cloud.read()
+    assert set(recent) <= found
+    assert calls <= 6
+    assert remark is None
+
+
+@pytest.mark.parametrize("width", [7, 50])
+@ORDERS
+def test_pages_may_be_shorter_than_they_could_be(cloud, width, backwards):
+    """A cloud that gives fewer rows than it is asked for hides nothing."""
+    cloud.fake.batch_list.ignores = {"start", "end", "order"}
+    cloud.fake.batch_list.backwards = backwards
+    cloud.fake.batch_list.max_rows = width
+    cloud.add(300, 2 * HOUR, 1000 * HOUR)
+    recent = cloud.add(40, 0.0, 0.9 * HOUR)
+
+    found, calls, _ = cloud.read()
+    assert set(recent) <= found
+    assert calls <= 99 // width + 40 // width + 4
+
+
+@pytest.mark.parametrize("total", [None, 0, 50, 399, 401, 5000, "missing"])
+@ORDERS
+def test_total_is_not_trusted(cloud, total, backwards):
+    """A wrong or missing total costs calls, and no batch."""
+    listing = cloud.fake.batch_list
+    listing.ignores, listing.backwards = {"start", "end", "order"}, backwards
+    listing.omits, listing.total = ({"total"}, None) if total == "missing" else (set(), total)
+    cloud.add(370, 2 * HOUR, 1000 * HOUR)
+    recent = cloud.add(30, 0.0, 0.9 * HOUR)
+
+    found, calls, _ = cloud.read()
+    assert set(recent) <= found
+    assert calls <= 7
+
+
+@pytest.mark.parametrize("change", ["more", "fewer"])
+def test_list_that_moves_while_it_is_read(cloud, change):
+    """Batches that come or go between two pages hide none that was there before."""
+    cloud.fake.batch_list.ignores = {"start", "end", "order"}
+    cloud.fake.batch_list.backwards = True
+    old = cloud.add(500, 2 * HOUR, 1000 * HOUR)
+    recent = cloud.add(250, 0.0, 0.9 * HOUR)
+
+    def move(rows):
+        if change == "more":
+            cloud.add(60, 0.0, 0.0)
+        else:
+            cloud.fake.batch_list.hidden |= {old.pop() for _ in range(7)}
+        return rows
+
+    cloud.fake.batch_list.edit = move
+    found, calls, _ = cloud.read()
+    assert set(recent) <= found
+    assert calls <= 20
+
+
+def test_list_without_end_is_left(cloud):
+    """A list that has another page for ever is read to the cap, and the remark says so."""
+    cloud.fake.batch_list.ignores = {"start", "end", "order"}
+    numbers = itertools.count()
+    cloud.fake.batch_list.edit = lambda rows: [
+        {"id": f"b{next(numbers)}", "state": "running", "create_time": 10**9 * (next(numbers) * 617 % 1000)}
+        for _ in range(100)
+    ]
+
+    found, calls, remark = cloud.read()
+    assert (100 * MOST_PAGES, MOST_PAGES) == (len(found), calls)
+    assert "a batch that is not among them is not watched" in remark
+
+
+@pytest.mark.parametrize("without", ["create_time", "order"])
+def test_list_in_no_order_is_read_whole(cloud, without):
+    """Without times, or without an order, each reading reads all; a remark says what that costs."""
+    listing = cloud.fake.batch_list
+    listing.ignores = {"start", "end", "order"}
+    ages = [(n * 617 % 1150) * 0.01 * HOUR for n in range(1150)] if without == "order" else [0.0] * 1150
+    if without == "order":
+        newest_last = iter(ages)
+        listing.edit = lambda rows: [row | {"create_time": int((NOW - next(newest_last)) * 1000)} for row in rows]
+    else:
+        listing.omits = {"create_time"}
+    ids = cloud.add(1150, 0.0, 1000 * HOUR)
+
+    found, calls, remark = cloud.read()
+    assert set(ids) == found
+    assert calls == 12
+    assert "each poll reads all of it" in remark
+
+
+def test_few_rows_without_a_time_do_not_matter(cloud):
+    """A row without a time is taken to be as old as those around it."""
+    cloud.fake.batch_list.ignores = {"start", "end", "order"}
+    cloud.fake.batch_list.edit = lambda rows: [
+        {**row, "create_time": None} if n % 10 == 0 else row for n, row in enumerate(rows)
+    ]
+    cloud.add(900, 2 * HOUR, 1000 * HOUR)
+    recent = cloud.add(30, 0.0, 0.9 * HOUR)
+
+    found, calls, remark = cloud.read()
+    assert set(recent) <= found
+    assert (2, None) == (calls, remark)
+
+
+def test_small_disorder_is_none(cloud):
+    """The service's machines need not agree on the time to the second."""
+    cloud.fake.batch_list.ignores = {"start", "end", "order"}
+    dice = random.Random(7)  # noqa: S311  # the same in every run
+    cloud.fake.batch_list.edit = lambda rows: [
+        row | {"create_time": row["create_time"] + dice.randrange(-20_000, 20_000)} for row in rows
+    ]
+    cloud.add(900, 2 * HOUR, 1000 * HOUR)
+    recent = cloud.add(130, 0.0, 0.9 * HOUR)
+
+    found, calls, remark = cloud.read()
+    assert set(recent) <= found
+    assert (3, None) == (calls, remark)
+
+
+def test_more_recent_batches_than_are_read(cloud):
+    """Ten thousand are read, the newest ones; the remark says so."""
+    recent = cloud.add(100 * MOST_PAGES + 50, 0.0, 0.9 * HOUR)
+
+    found, calls, remark = cloud.read()
+    assert set(recent[: 100 * MOST_PAGES]) == found
+    assert MOST_PAGES == calls
+    assert "older ones are not watched" in remark
