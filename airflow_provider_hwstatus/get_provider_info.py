@@ -93,6 +93,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [_modules("hooks.hwstatus")],
         "sensors": [_modules("sensors.dli", "sensors.cph")],
+        "operators": [_modules("operators.ends")],
         "triggers": [_modules("triggers.job_status", "triggers.cph_request", "triggers.started", "triggers.watchers")],
         "extra-links": ["airflow_provider_hwstatus.sensors.links.ConsoleLink"],
         "cli": ["airflow_provider_hwstatus.cli.definition.get_commands"],  # since Airflow 3.2

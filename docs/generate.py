@@ -89,6 +89,7 @@ REFERENCE = {
     "triggers.job_status": ("JobStatusTrigger",),
     "triggers.cph_request": ("CphRequestTrigger",),
     "triggers.watchers": ("DliBatchWatcher", "CphRequestWatcher"),
+    "operators.ends": ("NewEndsOperator",),
     "hooks.hwstatus": ("HwStatusHook",),
     "core.status": ("JobStatus",),
     "core.explaining": ("Explanation",),

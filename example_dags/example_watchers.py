@@ -1,17 +1,17 @@
 """
-Two DAGs that a job's end starts, so that no task waits for it. For Airflow 3.3; Airflow 2 cannot load this file.
+Two DAGs that a job's end starts, so that no task waits for it. For Airflow 3; Airflow 2 cannot load this file.
 
 Whoever submits a batch whose name begins with ``nightly_``: when it ends, ``example_batch_ended`` runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Asset, AssetWatcher, dag, task
 
+from airflow_provider_hwstatus.operators.ends import NewEndsOperator
 from airflow_provider_hwstatus.triggers.watchers import CphRequestWatcher, DliBatchWatcher
 
 # [START howto_watcher_dli_batch]
@@ -32,39 +32,47 @@ restarts = Asset(
 # [END howto_watcher_cph_request]
 
 
-def told(events: Any) -> Iterator[dict[str, Any]]:
-    """Yield what watchers told; one run can be started by several ends."""
-    for of_asset in events.values():
-        for event in of_asset:
-            yield event.extra["payload"]
-
-
-@dag(schedule=[nightly], start_date=datetime(2025, 1, 1, tzinfo=UTC), tags=["example", "hwstatus"], doc_md=__doc__)
+@dag(
+    schedule=[nightly],
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
+    max_active_runs=1,
+    tags=["example", "hwstatus"],
+    doc_md=__doc__,
+)
 def example_batch_ended() -> None:
     """Run when a batch has ended, well or badly."""
 
     # [START howto_watcher_events]
-    @task
-    def say(triggering_asset_events: Any = None) -> list[str]:
-        """Use what has ended."""
-        statuses = [payload["status"] for payload in told(triggering_asset_events)]
-        return [f"{status['name']} ({status['job_id']}): {status['outcome']}" for status in statuses]
+    ends = NewEndsOperator(task_id="new_ends", inlets=[nightly])
 
+    @task
+    def say(end: dict[str, Any]) -> str:
+        """Use what has ended."""
+        status = end["status"]
+        return f"{status['name']} ({status['job_id']}): {status['outcome']}"
+
+    say.expand(end=ends.output)
     # [END howto_watcher_events]
 
-    say()
 
-
-@dag(schedule=[restarts], start_date=datetime(2025, 1, 1, tzinfo=UTC), tags=["example", "hwstatus"], doc_md=__doc__)
+@dag(
+    schedule=[restarts],
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
+    max_active_runs=1,
+    tags=["example", "hwstatus"],
+    doc_md=__doc__,
+)
 def example_request_ended() -> None:
     """Run when all phones of a request are done."""
 
-    @task
-    def count(triggering_asset_events: Any = None) -> list[dict[str, int]]:
-        """Return how many phones did what."""
-        return [payload["counts"] for payload in told(triggering_asset_events)]
+    ends = NewEndsOperator(task_id="new_ends", inlets=[restarts])
 
-    count()
+    @task
+    def count(end: dict[str, Any]) -> str:
+        """Return how many phones did what."""
+        return f"{end['request_id']}: {end['counts']}"
+
+    count.expand(end=ends.output)
 
 
 example_batch_ended()
