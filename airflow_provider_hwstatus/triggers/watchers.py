@@ -22,6 +22,9 @@ from airflow_provider_hwstatus.triggers.watching import Watcher
 
 _ENDS = ("any", "success", "failure")
 
+#: Ends that one reading reports, or a few more: Airflow stores events one by one, and those of a reading within 300 s.
+MOST_ENDS = 500
+
 
 class DliBatchWatcher(Watcher):
     """
@@ -87,9 +90,11 @@ class _Batches(Watch):
 
     async def look(self, tick: Tick) -> AsyncIterator[dict[str, object]]:
         seen = await self._seen_in(await tick.project_id())
-        errors, answered, gone = list[HwStatusError](), list[str](), list[str]()
+        errors, answered, gone, reported = list[HwStatusError](), list[str](), list[str](), 0
         job_ids = seen.take(await tick.rows(seen.since), self._matches, time.time())
         for first in range(0, len(job_ids), PAGE):
+            if reported >= MOST_ENDS:  # the next reading goes on
+                break
             for job_id, answer in (await tick.ask(job_ids[first : first + PAGE])).items():
                 if isinstance(answer, HwStatusError):
                     errors.append(answer)
@@ -98,6 +103,7 @@ class _Batches(Watch):
                 answered.append(job_id)
                 if answer.over:
                     job = seen.settle(job_id)
+                    reported += 1
                     if self._ends in {"any", answer.outcome.value}:
                         status = replace(answer, name=job.name or answer.name, queue=job.queue or answer.queue)
                         yield {"status": status.to_dict(), "owner": job.owner} | self.first_after(seen.saved)

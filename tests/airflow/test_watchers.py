@@ -26,7 +26,7 @@ if HAS_WATCHERS:
     from airflow_provider_hwstatus.core import backoff, request_ends
     from airflow_provider_hwstatus.core import ends as core_ends
     from airflow_provider_hwstatus.hooks import lookups
-    from airflow_provider_hwstatus.triggers import reading, watching
+    from airflow_provider_hwstatus.triggers import reading, watchers, watching
     from airflow_provider_hwstatus.triggers.watchers import CphRequestWatcher, DliBatchWatcher
 
 SHARED = importlib.util.find_spec("airflow.triggers.shared_stream") is not None
@@ -637,8 +637,6 @@ def test_requests_of_several_watchers_are_read_together(huaweicloud: Any) -> Non
 )
 def test_wrong_arguments_are_refused_in_the_dag_file(kind: str, arguments: Any, error: str) -> None:
     """What can be no end is an error where the DAG is parsed."""
-    from airflow_provider_hwstatus.triggers import watchers
-
     with pytest.raises((TypeError, ValueError, HwStatusError), match=error):
         getattr(watchers, kind)(**arguments)
 
@@ -674,6 +672,24 @@ def follow(watchers: list[Any], until: Any, ack_timeout: float = 300.0) -> list[
 
     asyncio.run(asyncio.wait_for(main(), 100.0))
     return events
+
+
+def test_ends_that_are_too_many_for_a_reading_are_left_to_the_next(
+    huaweicloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow stores events one by one, and starts a watcher again whose events it has not stored in time."""
+    monkeypatch.setattr(watchers, "MOST_ENDS", 50)
+    names = [f"b{number:03d}" for number in range(250)]
+    asked: list[int] = []
+
+    def end() -> None:
+        asked.append(len(huaweicloud.requests))
+        ends(huaweicloud, *names)()
+
+    assert names == told(watch(huaweicloud, end, readings=6))
+    polls = [record.path for record in list(huaweicloud.requests)[asked[0] :]]
+    lists = [number for number, path in enumerate(polls) if path.endswith("/batches")]
+    assert max(later - earlier for earlier, later in pairwise(lists)) <= 100 + 5
 
 
 @needs_store
@@ -730,8 +746,6 @@ def test_throttled_readings_come_later_and_later(
     huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, shared: bool, name: str, arguments: Any, path: str
 ) -> None:
     """Each 429 holds back all waits of the connection: a watcher must not make that a lasting state."""
-    from airflow_provider_hwstatus.triggers import watchers
-
     kind = getattr(watchers, name)
     monkeypatch.setattr(backoff, "FIRST_PAUSE", 1.0)
     # A reading may take longer than an interval.
