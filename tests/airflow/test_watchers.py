@@ -674,6 +674,40 @@ def follow(watchers: list[Any], until: Any, ack_timeout: float = 300.0) -> list[
     return events
 
 
+@needs_store
+def test_watcher_that_told_nothing_goes_on_beside_one_that_is_shut_out(huaweicloud: Any) -> None:
+    """Only those begin anew whose events may not be stored."""
+    from airflow.triggers.shared_stream import SharedStreamManager
+
+    huaweicloud.job("dli_batch", "b1", "running")
+    stores = [Store(), Store()]
+
+    async def one(manager: Any, number: int) -> None:
+        watcher = DliBatchWatcher(name=("*", "other")[number], poke_interval=0.1)
+        watcher.asset_state_store = stores[number]  # type: ignore[assignment]
+        key = watcher.shared_stream_key()
+        async for _ in watcher.filter_shared_stream(manager.subscribe(trigger_id=number, trigger=watcher, key=key)):
+            manager.bind_pending_event(trigger_id=number, key=key)
+
+    async def main() -> None:
+        manager = SharedStreamManager(ack_timeout=3.0)
+        shut_out, other = (asyncio.create_task(one(manager, number)) for number in (0, 1))
+        while not all(store.values for store in stores):  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.05)
+        ends(huaweicloud, "b1")()
+        await asyncio.wait_for(shut_out, 20.0)
+        huaweicloud.job("dli_batch", "b2", "running", name="other")
+        while "b2" not in str(stores[1].values):  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.05)
+        assert not other.done()
+        other.cancel()
+        await manager.stop_all()
+
+    asyncio.run(asyncio.wait_for(main(), 60.0))
+    (mark,) = stores[0].values.values()
+    assert (["b1"], {}) == (list(mark["going"]), mark["ended"])
+
+
 def test_ends_that_are_too_many_for_a_reading_are_left_to_the_next(
     huaweicloud: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -703,7 +737,7 @@ def test_end_that_airflow_has_not_stored_is_told_again(huaweicloud: Any, caplog:
     ends(huaweicloud, "b1")()
 
     async def unstored() -> list[Any]:
-        manager, watcher = SharedStreamManager(ack_timeout=0.5), DliBatchWatcher(poke_interval=0.1)
+        manager, watcher = SharedStreamManager(ack_timeout=3.0), DliBatchWatcher(poke_interval=0.1)
         watcher.asset_state_store = store  # type: ignore[assignment]
         key = watcher.shared_stream_key()
         stream = manager.subscribe(trigger_id=1, trigger=watcher, key=key)
