@@ -16,8 +16,8 @@ from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusEr
 from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH, Outcome
 from airflow_provider_hwstatus.core.messages import Flow, Together
-from airflow_provider_hwstatus.core.pages import PAGE
-from airflow_provider_hwstatus.core.recent_batches import MOST_PAGES, RecentBatches, Row, created_at, read_recent
+from airflow_provider_hwstatus.core.pages import MOST_PAGES, PAGE
+from airflow_provider_hwstatus.core.recent_batches import RecentBatches, Row, created_at, read_recent
 from airflow_provider_hwstatus.core.replies import clip
 from airflow_provider_hwstatus.core.settings import is_job_id
 from airflow_provider_hwstatus.core.status import JobStatus

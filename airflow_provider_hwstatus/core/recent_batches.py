@@ -19,13 +19,10 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.messages import Flow
-from airflow_provider_hwstatus.core.pages import PAGE, Page, dli_batches_since
+from airflow_provider_hwstatus.core.pages import MOST_PAGES, PAGE, Page, dli_batches_since
 
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.core.client import Client
-
-#: Pages of one reading at most: ten thousand batches.
-MOST_PAGES = 100
 
 #: Pages from which on a list in no order is worth a remark.
 _FEW_PAGES = 10

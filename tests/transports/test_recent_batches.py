@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from airflow_provider_hwstatus.core.client import Client
-from airflow_provider_hwstatus.core.recent_batches import MOST_PAGES, read_recent
+from airflow_provider_hwstatus.core.pages import MOST_PAGES
+from airflow_provider_hwstatus.core.recent_batches import read_recent
 from airflow_provider_hwstatus.core.settings import settings_from
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 from airflow_provider_hwstatus.transports.drivers import Turns, drive
