@@ -56,22 +56,22 @@ class Checkpoint:
         return self._checked(name, value if isinstance(value, bool) else None)
 
     def jobs(
-        self, name: str, read: Callable[[object], _Value | None], unreadable: _Value | None = None
+        self, name: str, read: Callable[[object], _Value | None], unreadable: Callable[[], _Value | None]
     ) -> dict[str, _Value] | None:
         """
         Return a field that is an object by job id; None if it is corrupt.
 
         :param read: Returns what an entry means; None if it is corrupt.
-        :param unreadable: What such an entry becomes; None leaves it out.
+        :param unreadable: Returns what such an entry becomes; None leaves it out.
         """
         entries = self._fields.get(name)
         if not isinstance(entries, dict):
             return self._checked(name, None)
         values = {job_id: read(entry) for job_id, entry in islice(entries.items(), _MOST) if is_job_id(job_id)}
-        readable = sum(value is not None for value in values.values())
-        self._checked(f"{len(entries) - readable} of {name}", None if readable < len(entries) else True)
-        every = {job_id: unreadable if value is None else value for job_id, value in values.items()}
-        return {job_id: value for job_id, value in every.items() if value is not None}
+        corrupt = len(entries) - sum(value is not None for value in values.values())
+        self._checked(f"{corrupt} of {name}", None if corrupt else True)
+        found = {job_id: unreadable() if value is None else value for job_id, value in values.items()}
+        return {job_id: value for job_id, value in found.items() if value is not None}
 
     def _checked(self, name: str, value: _Value | None) -> _Value | None:
         if value is None:

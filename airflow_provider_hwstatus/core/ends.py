@@ -186,8 +186,8 @@ class Ends:
         if fields is None:
             return cls.begin(now)
         stored = Checkpoint("a watcher of DLI batches", fields, now)
-        going = stored.jobs("going", partial(_going_from, now=now), unreadable=Going(now))
-        ended = stored.jobs("ended", partial(time_of, now=now)) or {}
+        going = stored.jobs("going", partial(_going_from, now=now), unreadable=lambda: Going(now))
+        ended = stored.jobs("ended", partial(time_of, now=now), unreadable=lambda: None) or {}
         since, saved = stored.time("since"), stored.time("saved")
         corrupt = stored.log_what_is_corrupt()
         known = [*ended.values(), *(job.created for job in (going or {}).values())]

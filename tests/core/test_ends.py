@@ -248,6 +248,16 @@ def test_missing_field_silences_no_watcher(name, caplog):
     assert f"corrupt ({name})" in caplog.text
 
 
+def test_corrupt_jobs_are_told_apart():
+    """What becomes of one is not what becomes of another."""
+    ends = Ends.from_dict(CHECKPOINT | {"going": {"g1": None, "g2": None, "g3": vars(Going(NOW))}}, NOW)
+
+    for poll in range(GONE_POLLS):
+        ends.take([row("g3", "running")], Matches(), NOW + poll * GONE_SECONDS)
+        ends.give_up(["g2"], ["g1"], NOW + poll * GONE_SECONDS)
+    assert {"g2", "g3"} == ends.going.keys()
+
+
 def test_lost_start_is_found_again():
     """Without it, what is known shows where to go on: ends that were reported are not reported again."""
     ends = Ends.from_dict(CHECKPOINT | {"since": None}, NOW)
