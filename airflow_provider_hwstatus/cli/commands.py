@@ -138,15 +138,13 @@ def wait(arguments: Namespace) -> NoReturn:
 
 
 def _wait(hook: HwStatusHook, kind: JobKind, jobs: Sequence[Job], plan: Plan) -> None:
-    connection = hook.get_conn()
-    questions = {job.job_id: Question(connection.client, kind, job.job_id) for job in jobs}
     progress = Progress(plan.began)
     while True:
         for job in jobs:
             if job.over:
                 continue
             try:
-                job.status = cast(JobStatus, connection.run(poll(questions[job.job_id], plan)))  # of one job
+                job.status = _poll(hook, kind, job.job_id, plan)
             except HwStatusError as error:
                 job.error = error
             progress.saw(job.job_id, job.shown)
@@ -155,6 +153,10 @@ def _wait(hook: HwStatusHook, kind: JobKind, jobs: Sequence[Job], plan: Plan) ->
             progress.end()
             return
         progress.pause(plan.interval(time.time()), f"{left} of {len(jobs)} not over")
+
+
+def _poll(hook: HwStatusHook, kind: JobKind, job_id: str, plan: Plan) -> JobStatus:
+    return cast(JobStatus, hook.run(lambda client: poll(Question(client, kind, job_id), plan)))  # of one job
 
 
 def _hook(arguments: Namespace) -> HwStatusHook:

@@ -11,7 +11,7 @@ from airflow_provider_hwstatus.core.flow import Clock
 from airflow_provider_hwstatus.core.keys import mask
 from airflow_provider_hwstatus.core.messages import Flow, Mask, Request, Response
 from airflow_provider_hwstatus.core.redaction import Redactor
-from airflow_provider_hwstatus.core.renewal import Fetched, Renewable, useful_life
+from airflow_provider_hwstatus.core.renewal import Fetched, Renewable, Standings, useful_life
 from airflow_provider_hwstatus.core.replies import error_of, promised
 from airflow_provider_hwstatus.core.settings import Settings
 from airflow_provider_hwstatus.core.signing import AccessKey, sign
@@ -35,7 +35,7 @@ class Agency:
 
     needs: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None:
+    def __init__(self, settings: Settings, clock: Clock, redact: Redactor, standings: Standings) -> None:
         self.project_id: str | None = None
         self._endpoint = settings.metadata_endpoint or METADATA_ENDPOINT
         self._clock = clock

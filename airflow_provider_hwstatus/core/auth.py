@@ -16,6 +16,7 @@ from airflow_provider_hwstatus.core.flow import Clock
 from airflow_provider_hwstatus.core.keys import AkSk, Environment
 from airflow_provider_hwstatus.core.messages import Flow, Request, Response
 from airflow_provider_hwstatus.core.redaction import Redactor
+from airflow_provider_hwstatus.core.renewal import Standings
 from airflow_provider_hwstatus.core.settings import Settings
 from airflow_provider_hwstatus.core.tokens import Password, Token
 
@@ -29,7 +30,7 @@ class Login(Protocol):
     #: The project that it is logged in to, once known.
     project_id: str | None
 
-    def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None: ...
+    def __init__(self, settings: Settings, clock: Clock, redact: Redactor, standings: Standings) -> None: ...
 
     @property
     def who(self) -> str:
@@ -55,10 +56,11 @@ LOGINS: dict[str, type[Login]] = {
 }
 
 
-def login_for(settings: Settings, clock: Clock, redact: Redactor) -> Login:
+def login_for(settings: Settings, clock: Clock, redact: Redactor, standings: Standings | None = None) -> Login:
     """
     Return the login that *settings* describe.
 
+    :param standings: What this process knows of keys and passwords.
     :raises ConfigurationError: ``auth`` is none of :data:`LOGINS`, or a field that it needs is missing.
     """
     cls = LOGINS.get(settings.auth)
@@ -67,4 +69,4 @@ def login_for(settings: Settings, clock: Clock, redact: Redactor) -> Login:
     for name, meaning in cls.needs.items():
         if not getattr(settings, name):
             raise ConfigurationError(f"{name} is not set: with auth={settings.auth} it is {meaning}")
-    return cls(settings, clock, redact)
+    return cls(settings, clock, redact, standings or Standings(clock))

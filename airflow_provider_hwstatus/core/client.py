@@ -18,6 +18,7 @@ from airflow_provider_hwstatus.core.jobs import JobKind, Outcome
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response, T, encode
 from airflow_provider_hwstatus.core.plan import Plan
 from airflow_provider_hwstatus.core.redaction import Redactor
+from airflow_provider_hwstatus.core.renewal import Standings
 from airflow_provider_hwstatus.core.replies import promised
 from airflow_provider_hwstatus.core.settings import Settings, check_job_id, check_project_id
 from airflow_provider_hwstatus.core.status import JobStatus, read_status, status_request
@@ -33,10 +34,17 @@ class Client:
     :param settings: The connection.
     :param clock: Returns seconds since 1970.
     :param monotonic: Returns seconds by a clock that is never set, for what is measured in this process alone.
+    :param standings: What this process knows of keys and passwords.
     :raises ConfigurationError: A field that the way to log in needs is missing.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, monotonic: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        monotonic: Clock | None = None,
+        standings: Standings | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.monotonic = monotonic or clock
@@ -46,7 +54,7 @@ class Client:
         self.hints = Hints(self) if settings.coalesce else None
         #: Told of each attempt: what was asked about, and what kept it from an answer, if anything did.
         self.count: Callable[[str, HwStatusError | None], object] = lambda kind, error: None
-        self._login = login_for(settings, clock, self.redact)
+        self._login = login_for(settings, clock, self.redact, standings)
         self._project_id = settings.project_id
 
     def get_status(self, kind: JobKind, job_id: str, patience: Patience) -> Flow[JobStatus]:

@@ -101,6 +101,11 @@ class AuthenticationError(ApiError):
     """Not logged in (401) or not allowed (403)."""
 
 
+def is_refused_login(error: HwStatusError) -> bool:
+    """Return whether the key, token or password was refused: another one may help."""
+    return isinstance(error, AuthenticationError) and error.http_status != 403
+
+
 class CredentialsRefusedError(AuthenticationError):
     """A permanent key or a password was refused: a few repeats lock it, so it is not tried again."""
 

@@ -13,7 +13,7 @@ from airflow_provider_hwstatus.core.flow import Clock
 from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Mask, Request, Response
 from airflow_provider_hwstatus.core.profile import DEFAULT_PROFILE, Profile, read_profile
 from airflow_provider_hwstatus.core.redaction import Redactor
-from airflow_provider_hwstatus.core.renewal import Refusal
+from airflow_provider_hwstatus.core.renewal import Standings
 from airflow_provider_hwstatus.core.replies import error_of
 from airflow_provider_hwstatus.core.settings import Settings
 from airflow_provider_hwstatus.core.signing import AccessKey, sign
@@ -25,17 +25,18 @@ class AkSk:
     """
     An access key signs each request; with a security token it is a temporary one.
 
-    A permanent key is locked for five minutes after five refusals in a row. So the first request is sent while the
-    others wait for what it finds, and nothing is sent for five minutes after a refusal. (Requests that are under way
-    when a good key is revoked are refused together.)
+    A permanent key is locked for five minutes after five refusals in a row; see
+    :class:`~airflow_provider_hwstatus.core.renewal.Standing`. (Requests that are under way when a good key is revoked
+    are refused together.)
     """
 
     needs: ClassVar[Mapping[str, str]] = {"login": "the access key (AK)", "password": "the secret key (SK)"}
 
-    def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None:
+    def __init__(self, settings: Settings, clock: Clock, redact: Redactor, standings: Standings) -> None:
         self.project_id: str | None = None
         self._clock = clock
         self._redact = redact
+        self._standings = standings
         self._use(settings)
 
     @property
@@ -47,15 +48,14 @@ class AkSk:
         if key == getattr(self, "_key", None):
             return
         self._key = key
-        self._refusal = Refusal(self._clock)
-        self._proven = False
+        self._standing = self._standings.of(settings)
         for secret in (settings.login, settings.password, settings.security_token):
             self._redact.add(secret)
 
     def exchange(self, request: Request) -> Flow[Response]:
         response: Response | None = None
-        if not self._proven and not self._key.security_token:
-            response = yield Exclusive("login", lambda: self._first(request))
+        if not self._standing.proven and not self._key.security_token:
+            response = yield Exclusive(self._standing.turn, lambda: self._first(request))
         if response is None:
             response = yield from self._send(request)
         return response
@@ -64,21 +64,21 @@ class AkSk:
         yield from ()
 
     def _first(self, request: Request) -> Flow[Response | None]:
-        if self._proven:
+        if self._standing.proven:
             return None
         response = yield from self._send(request)
-        if not self._proven:  # raised, so that those who queued share it and do not each ask in turn
+        if not self._standing.proven:  # raised, so that those who queued share it and do not each ask in turn
             raise error_of(response, self._redact, self._clock())
         return response
 
     def _send(self, request: Request) -> Flow[Response]:
-        self._refusal.check()
+        if not self._key.security_token:
+            self._standing.check()
         response: Response = yield sign(request, self._key, datetime.fromtimestamp(self._clock(), UTC))
         if response.status == 401 and not self._key.security_token:
-            self._proven = False
-            error = error_of(response, self._redact, self._clock(), CredentialsRefusedError)
-            raise self._refusal.remember(error)
-        self._proven = self._proven or response.status < 300 or response.status in _KEY_WAS_READ
+            raise self._standing.refused(error_of(response, self._redact, self._clock(), CredentialsRefusedError))
+        if response.status < 300 or response.status in _KEY_WAS_READ:
+            self._standing.proven = True
         return response
 
 
@@ -91,11 +91,11 @@ class Environment(AkSk):
 
     needs: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None:
+    def __init__(self, settings: Settings, clock: Clock, redact: Redactor, standings: Standings) -> None:
         self._settings = settings
         profile = read_profile(os.environ, settings.profile or DEFAULT_PROFILE)
         self._masked: AccessKey | None = None
-        super().__init__(self._with(profile), clock, redact)
+        super().__init__(self._with(profile), clock, redact, standings)
         self.project_id = profile.project_id
 
     def exchange(self, request: Request) -> Flow[Response]:

@@ -69,9 +69,17 @@ class Sleep:
 
 
 @dataclass(frozen=True)
+class ProcessWide:
+    """A name for :class:`Exclusive` that all connections, threads and event loops of a process share."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Exclusive:
     """
-    Run a flow while no other wait on this connection runs one of the same *name*.
+    Run a flow while no other wait on this connection runs one of the same *name*; in this process, if it is
+    :class:`ProcessWide`.
 
     Those who waited their turn find out inside whether what they came for has been done meanwhile: one login, one
     renewal and one look-up serve them all. A flow run like this may use ``Exclusive`` only with other names.
@@ -80,7 +88,7 @@ class Exclusive:
     :param patience: Seconds to wait for the turn; then a :class:`DeadlineError` is raised.
     """
 
-    name: str
+    name: str | ProcessWide
     flow: Callable[[], Generator[Any, Any, Any]]
     patience: float = math.inf
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from airflow_provider_hwstatus.core.errors import CredentialsRefusedError, HwStatusError
 from airflow_provider_hwstatus.core.flow import Clock
-from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Response
+from airflow_provider_hwstatus.core.messages import Exclusive, Flow, ProcessWide, Request, Response
+from airflow_provider_hwstatus.core.settings import Settings
 
 C = TypeVar("C")
 
@@ -17,16 +19,28 @@ C = TypeVar("C")
 REFUSAL_MEMORY = 300.0
 
 
-class Refusal:
-    """Remembers that something was refused, so that other waits do not try it again."""
+class Standing:
+    """
+    What is known of a permanent key or a password: whether it was accepted, and whether it was refused.
 
-    def __init__(self, clock: Clock) -> None:
+    A few refusals in a row lock it at the vendor. So its first request is sent alone, and it is not sent again for
+    :data:`REFUSAL_MEMORY` after a refusal, by any connection of the process.
+
+    :param name: Stands for the secret, without showing it.
+    :param clock: Returns seconds by a clock that is never set.
+    """
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        #: For :class:`~airflow_provider_hwstatus.core.messages.Exclusive`: the first request is sent alone.
+        self.turn = ProcessWide(name)
+        self.proven = False
         self._clock = clock
         self._error: HwStatusError | None = None
         self._until = 0.0
 
-    def remember(self, error: HwStatusError) -> HwStatusError:
+    def refused(self, error: HwStatusError) -> HwStatusError:
         """Let nobody try again for :data:`REFUSAL_MEMORY`; return *error*."""
+        self.proven = False
         self._error, self._until = copy.copy(error), self._clock() + REFUSAL_MEMORY
         return error
 
@@ -39,6 +53,24 @@ class Refusal:
                 code=self._error.code,
                 request_id=self._error.request_id,
             )
+
+
+class Standings:
+    """
+    The standing of each permanent key and password that a process uses.
+
+    :param clock: Returns seconds by a clock that is never set.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._standings: dict[str, Standing] = {}
+
+    def of(self, settings: Settings) -> Standing:
+        """Return that of the login and password of *settings*: one for all regions and projects of a cloud."""
+        parts = (settings.cloud, settings.domain_name, settings.login, settings.password)
+        name = hashlib.sha256(repr(parts).encode()).hexdigest()
+        return self._standings.get(name) or self._standings.setdefault(name, Standing(name, self._clock))
 
 
 @dataclass(frozen=True, repr=False)

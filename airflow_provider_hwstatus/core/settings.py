@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TypeGuard, TypeVar
 from urllib.parse import urlsplit
 
-from airflow_provider_hwstatus.core.endpoints import endpoint_of
+from airflow_provider_hwstatus.core.endpoints import DOMAINS, endpoint_of
 from airflow_provider_hwstatus.core.errors import ConfigurationError, MalformedResponseError
 
 T = TypeVar("T")
@@ -78,6 +78,14 @@ class Settings:
         if not self.region:
             raise ConfigurationError(f"region is not set: set it, or {service}_endpoint")
         return endpoint_of(service, self.region)
+
+    @property
+    def cloud(self) -> str:
+        """What judges a key or password: a cloud's domain, or the host and port of an endpoint that is given."""
+        given = self.iam_endpoint or self.dli_endpoint or self.cph_endpoint
+        url = given if given or not self.region else self.endpoint("iam")
+        host = urlsplit(url or "").netloc
+        return next((domain for _, domain in DOMAINS if host.endswith(f".{domain}")), host)
 
 
 def settings_from(

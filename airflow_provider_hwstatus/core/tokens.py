@@ -16,9 +16,9 @@ from airflow_provider_hwstatus.core.errors import (
     TransportError,
 )
 from airflow_provider_hwstatus.core.flow import Clock
-from airflow_provider_hwstatus.core.messages import Flow, Mask, Request, Response
+from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Mask, Request, Response
 from airflow_provider_hwstatus.core.redaction import Redactor
-from airflow_provider_hwstatus.core.renewal import Fetched, Refusal, Renewable, useful_life
+from airflow_provider_hwstatus.core.renewal import Fetched, Renewable, Standings, useful_life
 from airflow_provider_hwstatus.core.replies import error_of, json_object, promised
 from airflow_provider_hwstatus.core.settings import Settings, check_project_id
 
@@ -34,7 +34,7 @@ class Token:
 
     needs: ClassVar[Mapping[str, str]] = {"password": "the token"}
 
-    def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None:
+    def __init__(self, settings: Settings, clock: Clock, redact: Redactor, standings: Standings) -> None:
         self.project_id: str | None = None
         self._token = settings.password or ""
         redact.add(settings.password)
@@ -64,12 +64,12 @@ class Password:
         "domain_name": "the account's name",
     }
 
-    def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None:
+    def __init__(self, settings: Settings, clock: Clock, redact: Redactor, standings: Standings) -> None:
         self.project_id: str | None = None
         self._settings = settings
         self._clock = clock
         self._redact = redact
-        self._refusal = Refusal(clock)
+        self._standing = standings.of(settings)
         self._token = Renewable(self._fetch, clock)
         redact.add(settings.password)
         if not (settings.project_id or settings.region):
@@ -86,14 +86,23 @@ class Password:
         return self._token.ensure()
 
     def _fetch(self) -> Flow[Fetched[str]]:
-        self._refusal.check()
+        fetched: Fetched[str] | None = None
+        if not self._standing.proven:
+            fetched = yield Exclusive(self._standing.turn, self._first)
+        return fetched or (yield from self._log_in())
+
+    def _first(self) -> Flow[Fetched[str] | None]:
+        return None if self._standing.proven else (yield from self._log_in())
+
+    def _log_in(self) -> Flow[Fetched[str]]:
+        self._standing.check()
         began = self._clock()
         try:
             response: Response = yield self._login_request()
         except TransportError as error:
             raise error.about("IAM cannot be reached to log in")  # noqa: B904  # the same error, with its subject
         if response.status == 401:
-            raise self._refusal.remember(
+            raise self._standing.refused(
                 error_of(response, self._redact, began, CredentialsRefusedError, _LOGIN_ADVICE)
             )
         reply = promised(response, self._redact, began).get("token")
@@ -105,6 +114,7 @@ class Password:
         project = reply.get("project")
         if isinstance(project, dict):
             self.project_id = check_project_id(project.get("id"))
+        self._standing.proven = True
         return Fetched(token, began + _useful_life(reply))
 
     def _login_request(self) -> Request:

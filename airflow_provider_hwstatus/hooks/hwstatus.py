@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
@@ -16,7 +16,7 @@ from airflow_provider_hwstatus.core.check import check
 from airflow_provider_hwstatus.core.checkup import Checkup, Step
 from airflow_provider_hwstatus.core.console import console_url
 from airflow_provider_hwstatus.core.endpoints import is_known
-from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, without_frames
+from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, is_refused_login, without_frames
 from airflow_provider_hwstatus.core.explaining import BUDGET, Explanation, explain
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
 from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
@@ -31,7 +31,11 @@ from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncCo
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
+    from airflow_provider_hwstatus.core.client import Client
+    from airflow_provider_hwstatus.core.messages import Flow
     from airflow_provider_hwstatus.core.status import JobStatus
+
+T = TypeVar("T")
 
 #: Seconds for all that a test of the connection asks, and for each request of it.
 _TEST_TIMEOUT = 14.0
@@ -84,10 +88,49 @@ class HwStatusHook(BaseHook):
 
         :raises ConfigurationError: As :meth:`get_conn`.
         """
-        name = (self.hwstatus_conn_id, self.region, self.project_id)
-        settings = await lookups().get(name, self._asettings)
+        settings = await lookups().get(self._name, self._asettings)
         async with joined(settings, _amask_secret, count_in_triggerer) as connection:
             yield connection
+
+    def run(self, flow_with: Callable[[Client], Flow[T]]) -> T:
+        """
+        Run a flow over the connection. If its login is refused and the Airflow connection has changed since it was
+        read, run it again with the new login.
+
+        :param flow_with: Makes the flow.
+        :raises HwStatusError: The flow did.
+        """
+        while True:
+            connection = self.get_conn()
+            try:
+                return connection.run(flow_with(connection.client))
+            except HwStatusError as error:
+                if not is_refused_login(error) or not self._has_changed(connection.client.settings):
+                    raise
+            self.close()
+
+    async def arun(self, flow_with: Callable[[AsyncConnection], Flow[T]]) -> T:
+        """Do as :meth:`run` does, without blocking the event loop."""
+        while True:
+            async with self.get_async_conn() as connection:
+                try:
+                    return await connection.run(flow_with(connection))
+                except HwStatusError as error:
+                    if not is_refused_login(error) or not await self._ahas_changed(connection.client.settings):
+                        raise
+
+    def _has_changed(self, used: Settings) -> bool:
+        """Whether the Airflow connection is another one than when it was read; not if it cannot be read now."""
+        try:
+            return self._settings() != used
+        except (AirflowNotFoundException, ConfigurationError):
+            return False
+
+    async def _ahas_changed(self, used: Settings) -> bool:
+        try:
+            return await lookups().get_changed(self._name, self._asettings, used) is not None
+        except ConfigurationError:
+            return False
 
     def get_status(
         self, kind: JobKind | str, job_id: str, outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
@@ -99,17 +142,14 @@ class HwStatusHook(BaseHook):
         :param outage_tolerance: Seconds to go on without an answer; 0 to ask only once.
         :raises HwStatusError: The question could not be answered.
         """
-        connection = self.get_conn()
-        flow = connection.client.get_status(kind_of(kind), job_id, Patience(outage_tolerance))
-        return connection.run(flow)
+        return self.run(lambda client: client.get_status(kind_of(kind), job_id, Patience(outage_tolerance)))
 
     async def aget_status(
         self, kind: JobKind | str, job_id: str, outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
     ) -> JobStatus:
         """Ask as :meth:`get_status` does, without blocking the event loop."""
-        async with self.get_async_conn() as connection:
-            flow = connection.client.get_status(kind_of(kind), job_id, Patience(outage_tolerance))
-            return await connection.run(flow)
+        patience = Patience(outage_tolerance)
+        return await self.arun(lambda connection: connection.client.get_status(kind_of(kind), job_id, patience))
 
     def get_dli_batch_status(self, batch_id: str) -> JobStatus:
         """Ask for the state of a DLI batch."""
@@ -192,6 +232,10 @@ class HwStatusHook(BaseHook):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @property
+    def _name(self) -> tuple[str | None, ...]:
+        return self.hwstatus_conn_id, self.region, self.project_id
 
     def _settings(self) -> Settings:
         return self._settings_of(self.get_connection(self.hwstatus_conn_id))

@@ -48,6 +48,8 @@ from airflow_provider_hwstatus.sensors.verdict import VERDICTS, Stop, flags, una
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_hwstatus.core.client import Client
+    from airflow_provider_hwstatus.core.messages import Flow
     from airflow_provider_hwstatus.core.waiting import Subject
     from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
@@ -138,6 +140,7 @@ class JobStatusSensor(BaseSensorOperator):
         self.on_empty = one_of("on_empty", on_empty, EMPTY_LIST_POLICIES)
         self._began: float | None = None
         self._deadline: float | None = None
+        self._question: Subject | None = None
         self.resume_deadline = resumes(resume_deadline, start_from_trigger)
         self.start_from_trigger = starts_in_triggerer(start_from_trigger, deferrable)
 
@@ -165,9 +168,10 @@ class JobStatusSensor(BaseSensorOperator):
         plan = self._plan()
         return Observer(self.log, time.time, plan.began, plan.until)
 
-    @cached_property
-    def _question(self) -> Subject:
-        return self._asked.ask_with(self.hook.get_conn().client)
+    def _poll(self, client: Client) -> Flow[Found]:
+        if self._question is None or self._question.client is not client:
+            self._question = self._asked.ask_with(client)
+        return poll(self._question, self._plan())
 
     def execute(self, context: Context) -> Any:
         """
@@ -209,7 +213,7 @@ class JobStatusSensor(BaseSensorOperator):
         plan = self._plan()
         try:
             with error_boundary(self._subject, *VERDICTS):
-                found = self.hook.get_conn().run(poll(self._question, plan))
+                found = self.hook.run(self._poll)
                 self._observer.saw(found)
                 return self._settle(found)
         except HwStatusError as error:

@@ -105,14 +105,18 @@ def _copy(error: Exception) -> Exception:
 
 
 class Turns(Generic[Lock]):
-    """The turns of one connection, by name."""
+    """
+    The turns of one connection, by name.
 
-    def __init__(self, lock: Callable[[], Lock]) -> None:
+    :param lock: Returns the lock for a name.
+    """
+
+    def __init__(self, lock: Callable[[Hashable], Lock]) -> None:
         self._lock = lock
         self._turns: dict[Hashable, Turn[Lock]] = {}
 
     def __getitem__(self, name: Hashable) -> Turn[Lock]:
-        return self._turns.get(name) or self._turns.setdefault(name, Turn(self._lock()))
+        return self._turns.get(name) or self._turns.setdefault(name, Turn(self._lock(name)))
 
     def forget(self, name: Hashable) -> None:
         """Have no turn of that name any more, except for those who queue for it."""

@@ -7,15 +7,16 @@ import math
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary, WeakSet
 
 from airflow_provider_hwstatus.core.client import Client
 from airflow_provider_hwstatus.core.errors import HwStatusError, without_frames
-from airflow_provider_hwstatus.core.messages import Flow, T
+from airflow_provider_hwstatus.core.messages import Flow, ProcessWide, T
+from airflow_provider_hwstatus.core.renewal import Standings
 from airflow_provider_hwstatus.core.settings import Settings
 from airflow_provider_hwstatus.transports.drivers import Turns, adrive, drive
 from airflow_provider_hwstatus.transports.slots import Slots
@@ -95,7 +96,7 @@ class AsyncConnection:
         self._mask = mask
         self.waits = 0  # how many share it now
         self.joined = 0  # how many have, since it was opened
-        self._turns = Turns(asyncio.Lock)
+        self._turns = Turns(_async_lock)
         self._slots = Slots(settings.max_concurrent_requests)
         self._opening = asyncio.Lock()
         self._transport: AioTransport | None = None
@@ -148,6 +149,41 @@ def _aio_transport() -> type[AioTransport]:
 
 _in_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, AsyncConnection]] = WeakKeyDictionary()
 _creating = threading.Lock()
+_standings = Standings(time.monotonic)
+
+#: The locks of the names that connections, threads and event loops share.
+_process_wide: dict[Hashable, threading.Lock] = {}
+
+
+def _thread_lock(name: Hashable) -> threading.Lock:
+    return _process_wide.setdefault(name, threading.Lock()) if isinstance(name, ProcessWide) else threading.Lock()
+
+
+def _async_lock(name: Hashable) -> asyncio.Lock:
+    return _ProcessWideLock(_thread_lock(name)) if isinstance(name, ProcessWide) else asyncio.Lock()
+
+
+class _ProcessWideLock(asyncio.Lock):
+    """A lock of this event loop that also keeps out other loops and threads; the first in the queue tries for all."""
+
+    def __init__(self, everywhere: threading.Lock) -> None:
+        super().__init__()
+        self._everywhere = everywhere
+
+    async def acquire(self) -> Literal[True]:
+        await super().acquire()
+        try:
+            while not self._everywhere.acquire(blocking=False):  # noqa: ASYNC110  # a thread cannot set an Event
+                await asyncio.sleep(_TICK)
+        except BaseException:
+            super().release()
+            raise
+        return True
+
+    def release(self) -> None:
+        self._everywhere.release()
+        super().release()
+
 
 _made: WeakSet[SyncConnection | AsyncConnection] = WeakSet()
 _inherited: list[object] = []
@@ -160,6 +196,7 @@ def _leave_to_parent() -> None:
     The parent's sockets are kept as they are: closing them would end the TLS sessions that the parent goes on using.
     """
     _creating.release()
+    _process_wide.clear()
     _turns.cache_clear()
     _inherited.extend([connection.leave_to_parent() for connection in list(_made)])
 
@@ -203,9 +240,9 @@ def client_for(settings: Settings) -> Client:
 
 @lru_cache(maxsize=64)
 def _client(settings: Settings) -> Client:
-    return Client(settings, time.time, time.monotonic)
+    return Client(settings, time.time, time.monotonic, _standings)
 
 
 @lru_cache(maxsize=64)
 def _turns(settings: Settings) -> Turns[threading.Lock]:
-    return Turns(threading.Lock)
+    return Turns(_thread_lock)

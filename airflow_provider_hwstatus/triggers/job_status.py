@@ -164,8 +164,7 @@ class JobStatusTrigger(BaseTrigger):
             longest = math.inf
             try:
                 with error_boundary(asked.subject):
-                    async with hook.get_async_conn() as connection:
-                        return await connection.run(self._flow(connection, asked, plan, observer))
+                    return await hook.arun(lambda connection: self._flow(connection, asked, plan, observer))
             except HwStatusError as error:
                 if isinstance(error.__cause__, AirflowNotFoundException) and time.time() < give_up:
                     longest = LOOKUP_PAUSE

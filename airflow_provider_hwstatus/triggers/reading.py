@@ -101,8 +101,8 @@ class Tick:
         :raises HwStatusError: It could not be answered, or not soon enough.
         """
         try:
-            async with asyncio.timeout(self._until - time.monotonic()), self._hook.get_async_conn() as connection:
-                return await connection.run(flow_with(connection.client))
+            async with asyncio.timeout(self._until - time.monotonic()):
+                return await self._hook.arun(lambda connection: flow_with(connection.client))
         except TimeoutError as error:
             raise DeadlineError(f"not answered within {LONGEST_READING:g} s; it is asked again") from error
 

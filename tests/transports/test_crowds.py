@@ -51,7 +51,7 @@ class Crowd:
         question = Question(self.client, DLI_BATCH, f"b{number}")
         flow = wait(question, plan, lambda seen: None, number * GOLDEN_RATIO % 1 * plan.poke_interval)
         try:
-            await adrive(flow, self.send, Turns(asyncio.Lock), self.slots, None)
+            await adrive(flow, self.send, Turns(lambda name: asyncio.Lock()), self.slots, None)
         except HwStatusError as error:
             self.failures.append(error)
 

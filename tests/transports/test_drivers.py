@@ -35,7 +35,7 @@ class Once:
 
 
 def all_sync(make, count):
-    turns, results = Turns(threading.Lock), []
+    turns, results = Turns(lambda name: threading.Lock()), []
 
     def run():
         try:
@@ -53,7 +53,7 @@ def all_sync(make, count):
 
 def all_async(make, count):
     async def run():
-        turns = Turns(asyncio.Lock)
+        turns = Turns(lambda name: asyncio.Lock())
         return await asyncio.gather(
             *(adrive(make(), None, turns, Slots(20), None) for _ in range(count)), return_exceptions=True
         )
@@ -115,7 +115,7 @@ def test_cancelled_turn_lets_the_next_one_in():
     once = Once()
 
     async def run():
-        turns = Turns(asyncio.Lock)
+        turns = Turns(lambda name: asyncio.Lock())
         first = asyncio.create_task(adrive(once.need(), None, turns, Slots(20), None))
         second = asyncio.create_task(adrive(once.need(), None, turns, Slots(20), None))
         await asyncio.sleep(0.05)

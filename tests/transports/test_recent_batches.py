@@ -43,7 +43,12 @@ class Cloud:
     def read(self, since=NOW - HOUR):
         """Return the ids that a reading finds, the number of its calls, and its remark."""
         before = self.fake.batch_list.calls
-        found = drive(read_recent(self.client, since), self.transport.send, Turns(threading.Lock), lambda text: None)
+        found = drive(
+            read_recent(self.client, since),
+            self.transport.send,
+            Turns(lambda name: threading.Lock()),
+            lambda text: None,
+        )
         return {row["id"] for row in found.rows}, self.fake.batch_list.calls - before, found.remark
 
 

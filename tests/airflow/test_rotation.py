@@ -1,0 +1,131 @@
+"""A wait picks up new credentials of its Airflow connection when the old ones are refused."""
+
+import asyncio
+import json
+
+import pytest
+
+from airflow_provider_hwstatus.core.errors import AuthenticationError, CredentialsRefusedError
+from airflow_provider_hwstatus.hooks import lookups
+from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.sensors.cph import CphRequestSensor
+from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
+
+NAME = "AIRFLOW_CONN_HWSTATUS_DEFAULT"
+
+
+@pytest.fixture(autouse=True)
+def _no_crowd(monkeypatch):
+    """Let a look-up be shared by nobody: the connection changes within milliseconds here."""
+    monkeypatch.setattr(lookups, "CROWD", 0.0)
+
+
+class Rotation:
+    """Replaces the connection's credentials, and has the old ones refused, at the first poll of a job."""
+
+    def __init__(self, monkeypatch, cloud, auth):
+        self.monkeypatch, self.cloud, self.auth = monkeypatch, cloud, auth
+        self.polls = 0
+        monkeypatch.setenv(NAME, json.dumps(cloud.connection(auth)))
+        cloud.listeners.append(self.saw)
+
+    def saw(self, record):
+        if "/batches/" in record.path or record.path.endswith("/jobs"):
+            self.polls += 1
+            if self.polls == 1:
+                self.rotate()
+
+    def rotate(self):
+        account = self.cloud._account
+        if self.auth == "aksk":
+            account.secret_key = "another-secret-key-0123456789abcdefghijk"
+            self.cloud.secret_key = account.secret_key
+        elif self.auth == "password":
+            account.password = self.cloud.password = "Another-Password-2"
+            self.cloud.expire_tokens()
+        else:
+            self.cloud.expire_tokens()
+        self.monkeypatch.setenv(NAME, json.dumps(self.connection()))
+
+    def connection(self):
+        return self.cloud.connection(self.auth)
+
+
+@pytest.mark.parametrize("auth", ["aksk", "password", "token"])
+def test_wait_goes_on_with_the_new_key(monkeypatch, huaweicloud, run_sensor, mode, auth):
+    """A key, password or token that is replaced and revoked in the middle of a wait does not end it."""
+    huaweicloud.job("dli_batch", "b1", "running", "running", "success")
+    rotation = Rotation(monkeypatch, huaweicloud, auth)
+
+    end = run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, timeout=60)
+
+    assert "success" == end.verdict, end.error
+    assert rotation.polls >= 3
+
+
+def test_wait_for_a_list_goes_on_with_the_new_key(monkeypatch, huaweicloud, run_sensor, mode):
+    """So does a wait that reads a list of jobs."""
+    huaweicloud.job("cph_job", "j1", seconds={0: 1, 0.5: 2}, request_id="r1")
+    Rotation(monkeypatch, huaweicloud, "aksk")
+
+    end = run_sensor(CphRequestSensor, mode, request_id="r1", expected_jobs=1, poke_interval=0.2, timeout=60)
+
+    assert "success" == end.verdict, end.error
+
+
+def test_key_that_was_not_replaced_ends_the_wait(monkeypatch, huaweicloud, run_sensor, mode):
+    """A refusal is final where the connection is still the same: the key is sent once more by nobody."""
+    huaweicloud.job("dli_batch", "b1", "running")
+    rotation = Rotation(monkeypatch, huaweicloud, "aksk")
+    monkeypatch.setattr(rotation, "connection", lambda: json.loads(before))
+    before = json.dumps(huaweicloud.connection("aksk"))
+
+    end = run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, timeout=60)
+
+    assert isinstance(end.error, CredentialsRefusedError)
+    assert 1 == [record.status for record in huaweicloud.requests].count(401)
+
+
+def test_new_key_that_is_refused_too_ends_the_wait(monkeypatch, huaweicloud, run_sensor, mode):
+    """Each key is sent once, and no loop begins. A worker or trigger that starts anew never sends the old one."""
+    huaweicloud.job("dli_batch", "b1", "running")
+    rotation = Rotation(monkeypatch, huaweicloud, "aksk")
+    monkeypatch.setattr(rotation, "connection", lambda: huaweicloud.connection("aksk") | {"password": "wrong"})
+
+    end = run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, timeout=60)
+
+    assert isinstance(end.error, CredentialsRefusedError)
+    refused = [record.status for record in huaweicloud.requests].count(401)
+    assert {"poke": 2}.get(mode, 1) == refused
+
+
+def test_hook_picks_up_the_new_key(monkeypatch, huaweicloud):
+    """So do the hook's own methods."""
+    huaweicloud.job("dli_batch", "b1", "running")
+    rotation = Rotation(monkeypatch, huaweicloud, "token")
+    hook = HwStatusHook()
+    assert "running" == hook.get_dli_batch_status("b1").state
+    assert "running" == hook.get_dli_batch_status("b1").state
+    assert rotation.polls >= 2
+
+    async def run():
+        first = await hook.aget_status("dli_batch", "b1")
+        rotation.rotate()
+        return [first.state, (await hook.aget_status("dli_batch", "b1")).state]
+
+    assert ["running"] * 2 == asyncio.run(run())
+    hook.close()
+
+
+def test_missing_permission_is_no_reason_to_read_the_connection_again(monkeypatch, huaweicloud):
+    """A 403 is about rights, which another key of the same user has not, either."""
+    huaweicloud.job("dli_batch", "b1", 403)
+    hook = HwStatusHook()
+    reads = []
+    monkeypatch.setattr(HwStatusHook, "_has_changed", lambda self, used: reads.append(used))
+
+    with pytest.raises(AuthenticationError):
+        hook.get_dli_batch_status("b1")
+    hook.close()
+
+    assert [] == reads
