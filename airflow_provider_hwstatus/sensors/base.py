@@ -164,6 +164,15 @@ class JobStatusSensor(BaseSensorOperator):
         return HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
 
     @cached_property
+    def console_page(self) -> str:
+        """The job's page in the cloud's web console; empty where it is not known."""
+        try:
+            first = self._asked.first
+            return (first and self.hook.console_url(self.kind, first)) or ""
+        except Exception:  # noqa: BLE001  # a wait must not end for want of a button
+            return ""
+
+    @cached_property
     def _observer(self) -> Observer:
         plan = self._plan()
         return Observer(self.log, time.time, plan.began, plan.until)
@@ -187,10 +196,9 @@ class JobStatusSensor(BaseSensorOperator):
         self.timeout = math.inf
         try:
             with flags(self), self._execution_timeout():
-                first = self._asked.first
-                if first is None:
+                if self._asked.first is None:
                     return self._nothing()
-                offer(self.hook, self.kind, first, context.get("ti"), self.log)
+                offer(self.console_page, context.get("ti"), self.log)
                 if not self.deferrable:
                     # Past Airflow 2's guard, which takes this call for one from outside of a task.
                     return super().execute.__wrapped__(self, context)  # type: ignore[attr-defined]  # by functools.wraps
