@@ -18,8 +18,8 @@ from airflow.models.asset import AssetEvent
 from airflow.models.dagbag import DBDagBag
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.trigger import _decode_next_kwargs
 from airflow.models.xcom import XComModel
+from airflow.sdk.serde import deserialize
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
@@ -71,7 +71,7 @@ def show(dag_id: str) -> None:
         for ti in session.scalars(select(TaskInstance).where(TaskInstance.dag_id == dag_id)):
             line = {"task": ti.task_id, "state": ti.state, "method": ti.next_method, "kwargs": None}
             if ti.state == TaskInstanceState.SCHEDULED and ti.next_kwargs:
-                line["kwargs"] = _decode_next_kwargs(ti.next_kwargs)
+                line["kwargs"] = deserialize(ti.next_kwargs)
             line |= {"try_number": ti.try_number, "value": values.get((ti.task_id, "return_value"))}
             print(json.dumps(line, default=str))  # noqa: T201  # it is a program
 
