@@ -20,6 +20,11 @@ _MOST = 1e14
 #: Part of the interval by which each is longer or shorter, so that waits that begin together do not stay together.
 _JITTER = 0.1
 
+#: Seconds that a trigger leaves Airflow's scheduler, at most, to notice that the worker that deferred has exited. An
+#: event that comes before fails the task: the scheduler takes the exit for that of the run that the event began. It
+#: needs up to 6 seconds when it is quiet and 10 in a burst, and tells a trigger nothing.
+SETTLING = 15.0
+
 UNKNOWN_STATE_POLICIES = ("wait", "fail")
 
 
@@ -31,6 +36,7 @@ class Plan:
     :param poke_interval: Seconds between two polls.
     :param began: When the wait began, in seconds since 1970.
     :param deadline: When it ends at the latest, likewise; None for never.
+    :param deferred_at: When a worker deferred the wait, likewise; None if no worker did.
     :param exponential_backoff: Whether the interval grows, as Airflow's does.
     :param max_wait: Seconds that it grows to at most; None for no bound.
     :param outage_tolerance: Seconds to go on without an answer.
@@ -43,6 +49,7 @@ class Plan:
     poke_interval: float
     began: float
     deadline: float | None = None
+    deferred_at: float | None = None
     exponential_backoff: bool = False
     max_wait: float | None = None
     outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
@@ -52,7 +59,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         numbers = ("poke_interval", "began", "outage_tolerance", "not_found_grace")
-        optional = tuple(name for name in ("deadline", "max_wait") if getattr(self, name) is not None)
+        optional = tuple(name for name in ("deadline", "deferred_at", "max_wait") if getattr(self, name) is not None)
         for name in numbers + optional:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST:
@@ -76,6 +83,24 @@ class Plan:
         plan = copy.copy(self)
         vars(plan)["patience"] = Patience(self.outage_tolerance, self.deadline, now + LAST_LOOK)
         return plan
+
+    @property
+    def floor(self) -> float:
+        """Seconds from a deferral to a trigger's first poll and to its event, at least."""
+        return min(self.poke_interval, SETTLING)
+
+    def settling(self, now: float) -> float:
+        """Return seconds from *now* until a trigger may poll; the deadline comes first."""
+        if self.deferred_at is None:
+            return 0.0
+        left = min(self.deferred_at + self.floor - now, self.floor)  # another machine's clock may be ahead
+        if self.deadline is not None:
+            left = min(left, self.deadline - now)
+        return max(left, 0.0)
+
+    def worth_deferring(self, now: float) -> bool:
+        """Return whether a trigger could poll before the deadline, or the rest of the wait is as well spent here."""
+        return self.deadline is None or self.deadline - now > self.floor
 
     def interval(self, now: float) -> float:
         """Return seconds from *now* to the next poll: the interval with jitter, at the deadline at the latest."""

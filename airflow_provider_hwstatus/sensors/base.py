@@ -202,8 +202,7 @@ class JobStatusSensor(BaseSensorOperator):
                 if not self.deferrable:
                     # Past Airflow 2's guard, which takes this call for one from outside of a task.
                     return super().execute.__wrapped__(self, context)  # type: ignore[attr-defined]  # by functools.wraps
-                found = self.poke(context)
-                return found.xcom_value if found else self._defer()
+                return self._wait_deferred(context)
         except Stop as stop:
             raise stop.error from stop.error.__cause__
         finally:
@@ -333,11 +332,20 @@ class JobStatusSensor(BaseSensorOperator):
         seconds = (self._deadline or 0.0) - (self._began or 0.0)
         return AirflowSensorTimeout(f"{self._subject}: timed out after {seconds:g} s")
 
-    def _defer(self) -> NoReturn:
-        plan = self._plan()
-        left = (plan.deadline or 0.0) - time.time()
+    def _wait_deferred(self, context: Context) -> Any:
+        """Ask once, and defer what is not over; a rest that no trigger could poll in is waited out here."""
+        while not (found := self.poke(context)):
+            plan, now = self._plan(), time.time()
+            if plan.worth_deferring(now):
+                self._defer(plan)
+            time.sleep(plan.interval(now))
+        return found.xcom_value
+
+    def _defer(self, plan: Plan) -> NoReturn:
+        now = time.time()
+        left = (plan.deadline or 0.0) - now
         backstop = timedelta(seconds=min(left + BACKSTOP, _LONGEST_DEFERRAL.total_seconds()))
-        trigger = self._trigger(**self._asked.row, **self.trigger_arguments())
+        trigger = self._trigger(**self._asked.row, **self.trigger_arguments() | {"deferred_at": now})
         self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop)
         raise AssertionError("defer() returned")
 

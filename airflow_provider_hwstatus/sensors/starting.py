@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 AIRFLOW_3_3 = tuple(map(int, __version__.split(".")[:2])) >= (3, 3)
 
 #: What only a running wait knows, or what is rendered.
-_NOT_IN_ROW = ("began", "deadline", "hwstatus_conn_id", "region", "project_id")
+_NOT_IN_ROW = ("began", "deadline", "deferred_at", "hwstatus_conn_id", "region", "project_id")
 
 
 def starts_in_triggerer(wanted: bool, deferrable: bool) -> bool:

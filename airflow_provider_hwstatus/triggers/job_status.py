@@ -53,6 +53,9 @@ class JobStatusTrigger(BaseTrigger):
     :param poke_interval: Seconds between two polls.
     :param began: When the wait began, in seconds since 1970.
     :param deadline: When it ends at the latest, likewise. It does not move when the trigger does.
+    :param deferred_at: When a worker deferred to this trigger, likewise. The first poll, and any event, comes
+        ``min(poke_interval, 15)`` seconds later at the earliest: Airflow's scheduler fails a task whose trigger fires
+        before it has noticed that the worker exited. None if no worker did.
     :param exponential_backoff: Whether the interval grows.
     :param max_wait: Seconds that it grows to at most.
     :param outage_tolerance: Seconds to go on without an answer.
@@ -75,6 +78,7 @@ class JobStatusTrigger(BaseTrigger):
         poke_interval: float = 60.0,
         began: float | None = None,
         deadline: float | None = None,
+        deferred_at: float | None = None,
         exponential_backoff: bool = False,
         max_wait: float | None = None,
         outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE,
@@ -96,6 +100,7 @@ class JobStatusTrigger(BaseTrigger):
         self.poke_interval = poke_interval
         self.began = began
         self.deadline = deadline
+        self.deferred_at = deferred_at
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
         self.outage_tolerance = outage_tolerance
@@ -118,6 +123,7 @@ class JobStatusTrigger(BaseTrigger):
             "poke_interval",
             "began",
             "deadline",
+            "deferred_at",
             "exponential_backoff",
             "max_wait",
             "outage_tolerance",
@@ -142,21 +148,24 @@ class JobStatusTrigger(BaseTrigger):
     async def _report(self) -> dict[str, object]:
         try:
             with error_boundary("the trigger's row"):
-                asked, plan = self.asked(), self._plan()
+                plan = self._plan()
+                settling = plan.settling(time.time())
+                await asyncio.sleep(settling)
+                asked = self.asked()
                 if asked.first is None:
                     raise ConfigurationError("the trigger's row has an empty list of ids")
         except HwStatusError as error:  # no flag is about that
             return {"error": error.to_dict()}
         observer = Observer(_log, time.time, plan.began, plan.until)
         try:
-            found = await self._wait(asked, plan, observer)
+            found = await self._wait(asked, plan, observer, plan.poke_interval - settling)
         except HwStatusError as error:
             told: dict[str, object] = {"error": error.to_dict()}
         else:
             told = {"status" if isinstance(found, JobStatus) else "tally": found.to_dict()}
         return told | {"waited": round(time.time() - plan.began, 3), "polls": observer.polls}
 
-    async def _wait(self, asked: Asked, plan: Plan, observer: Observer) -> Found:
+    async def _wait(self, asked: Asked, plan: Plan, observer: Observer, spread: float) -> Found:
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
         tolerated = time.time() + (0.0 if self.began is None else LOOKUP_TOLERANCE)
         give_up = tolerated if plan.deadline is None else min(tolerated, plan.deadline)
@@ -164,7 +173,7 @@ class JobStatusTrigger(BaseTrigger):
             longest = math.inf
             try:
                 with error_boundary(asked.subject):
-                    return await hook.arun(lambda connection: self._flow(connection, asked, plan, observer))
+                    return await hook.arun(lambda connection: self._flow(connection, asked, plan, observer, spread))
             except HwStatusError as error:
                 if isinstance(error.__cause__, AirflowNotFoundException) and time.time() < give_up:
                     longest = LOOKUP_PAUSE
@@ -173,9 +182,11 @@ class JobStatusTrigger(BaseTrigger):
                 observer.saw(error)
             await asyncio.sleep(min(plan.interval(time.time()), longest))
 
-    def _flow(self, connection: AsyncConnection, asked: Asked, plan: Plan, observer: Observer) -> Flow[Found]:
-        # Waits that begin together spread over one interval: each asks a golden section after the one before.
-        first_after = (connection.joined - 1) * _GOLDEN_RATIO % 1 * plan.poke_interval
+    def _flow(
+        self, connection: AsyncConnection, asked: Asked, plan: Plan, observer: Observer, spread: float
+    ) -> Flow[Found]:
+        # Waits that begin together spread over *spread* seconds: each asks a golden section after the one before.
+        first_after = (connection.joined - 1) * _GOLDEN_RATIO % 1 * spread
         return wait(asked.ask_with(connection.client), plan, observer.saw, first_after)
 
     def asked(self) -> Asked:
@@ -198,6 +209,7 @@ class JobStatusTrigger(BaseTrigger):
             poke_interval=self.poke_interval,
             began=time.time() if self.began is None else self.began,
             deadline=self.deadline,
+            deferred_at=self.deferred_at,
             exponential_backoff=self.exponential_backoff,
             max_wait=self.max_wait,
             outage_tolerance=self.outage_tolerance,
