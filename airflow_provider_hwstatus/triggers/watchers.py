@@ -38,7 +38,8 @@ class DliBatchWatcher(Watcher):
     :param queue: Likewise of its queue's.
     :param owner: Likewise of who submitted it.
     :param ends: Which ends to tell: ``any``, ``success`` or ``failure``.
-    :param where: ``hwstatus_conn_id``, ``region``, ``project_id`` and ``poke_interval``, as of a sensor.
+    :param where: ``hwstatus_conn_id``, ``region``, ``project_id`` and ``poke_interval``, as of a sensor; and
+        ``trigger_queue``, on Airflow 3.4: only triggerers that list it in their ``--queues`` run the watcher.
     :raises ValueError: *ends* is none of these, or a pattern is no text.
     """
 
@@ -52,14 +53,14 @@ class DliBatchWatcher(Watcher):
     ) -> None:
         super().__init__(**where)
         self.name = name
-        self.queue = queue
+        self.dli_queue = queue  # self.queue is Airflow's, of triggers
         self.owner = owner
         self.ends = one_of("ends", ends, _ENDS)
         self._matches = Matches(name=name, queue=queue, owner=owner)
 
     def _watched(self) -> dict[str, Any]:
         """Return the arguments that say what is watched."""
-        return {"name": self.name, "queue": self.queue, "owner": self.owner, "ends": self.ends}
+        return {"name": self.name, "queue": self.dli_queue, "owner": self.owner, "ends": self.ends}
 
     async def _watch(self) -> Watch:
         """Begin; what was seen is read once the project is known."""
@@ -135,7 +136,8 @@ class CphRequestWatcher(Watcher):
         A request without one is over a minute after the watcher has begun at the earliest: a list that is not complete
         yet looks like one that is.
     :param ends: Which ends to tell: ``any``, ``success`` or ``failure``.
-    :param where: ``hwstatus_conn_id``, ``region``, ``project_id`` and ``poke_interval``, as of a sensor.
+    :param where: ``hwstatus_conn_id``, ``region``, ``project_id`` and ``poke_interval``, as of a sensor; and
+        ``trigger_queue``, on Airflow 3.4: only triggerers that list it in their ``--queues`` run the watcher.
     :raises ValueError: *ends* is none of these.
     :raises ConfigurationError: Another argument has a value that it cannot have.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import time
@@ -33,6 +34,8 @@ except ImportError as error:
 
 _log = logging.getLogger(__name__)
 
+_TAKES_QUEUE = "queue" in inspect.signature(BaseEventTrigger.__init__).parameters
+
 #: Seconds between two readings at least, and before what was seen is asked for again where it could not be read.
 SHORTEST_INTERVAL = 1.0
 RETRY_PAUSE = 5.0
@@ -46,7 +49,9 @@ class Watcher(BaseEventTrigger):
     :param region: Wins over the connection's.
     :param project_id: Wins over the connection's.
     :param poke_interval: Seconds between two readings; watchers with the same connection and interval share them.
-    :raises ValueError: *poke_interval* is no duration.
+    :param trigger_queue: Airflow's name for the triggerers that may run the watcher: those that list it in their
+        ``--queues``. Needs Airflow 3.4.
+    :raises ValueError: *poke_interval* is no duration, or Airflow has no queues for watchers.
     """
 
     def __init__(
@@ -55,8 +60,12 @@ class Watcher(BaseEventTrigger):
         region: str | None = None,
         project_id: str | None = None,
         poke_interval: timedelta | float = 60.0,
+        trigger_queue: str | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        if trigger_queue is not None and not _TAKES_QUEUE:
+            raise ValueError("trigger_queue needs Airflow 3.4: before it, any triggerer runs a watcher")
+        # Not among the arguments of serialize(): Airflow keeps it beside them, and reads it from self.queue.
+        super().__init__(**({} if trigger_queue is None else {"queue": trigger_queue}))  # type: ignore[no-untyped-call]  # Airflow's
         self.hwstatus_conn_id = hwstatus_conn_id
         self.region = region
         self.project_id = project_id
