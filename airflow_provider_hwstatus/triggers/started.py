@@ -167,7 +167,7 @@ class StartedTrigger(BaseTrigger):
         if not self.returns:
             return True
         try:
-            from airflow.sdk.execution_time.xcom import XCom
+            from airflow.providers.common.compat.sdk import XCom
 
             place = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
             await XCom.aset(key="return_value", value=value, **place)
