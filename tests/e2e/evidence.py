@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg2
 from cryptography.fernet import Fernet
+from stack import AIRFLOW
 
 from airflow_provider_hwstatus.sensors.base import BACKSTOP
 
@@ -21,11 +22,22 @@ _TRIGGERS = """
 select t.id, t.triggerer_id, t.kwargs, ti.task_id, extract(epoch from ti.trigger_timeout)::float
 from trigger t join task_instance ti on ti.trigger_id = t.id where ti.dag_id like 'waits%'
 """
-_TASKS = """
+#: Since Airflow 3.4 each try has a row of its own, and the last one of a task is marked.
+_LAST_TRY = "and ti.working_set" if AIRFLOW >= (3, 4) else ""
+_TASKS = f"""
 select task_id, state, try_number, extract(epoch from start_date)::float, extract(epoch from end_date)::float
-from task_instance where dag_id like 'waits%'
-"""
+from task_instance ti where dag_id like 'waits%' {_LAST_TRY}
+"""  # noqa: S608  # constants
 _ON_WORKERS = "select task_id from task_instance where dag_id like 'waits%' and coalesce(hostname, '') <> ''"
+#: Likewise, an XCom belongs to the row of a try.
+_RETURNED = (
+    f"""
+select ti.task_id, x.value from xcom_v2 x join task_instance ti on ti.id = x.task_instance_id
+where ti.dag_id like 'waits%' and x.key = 'return_value' {_LAST_TRY}
+"""  # noqa: S608  # constants
+    if AIRFLOW >= (3, 4)
+    else "select task_id, value from xcom where dag_id like 'waits%' and key = 'return_value'"
+)
 _TOLD = """
 select a.name, e.extra, extract(epoch from e.timestamp)::float from asset_event e join asset a on a.id = e.asset_id
 order by e.id
@@ -110,7 +122,7 @@ class Evidence:
 
     def returned(self) -> dict[str, Any]:
         """Return what the tasks returned, by name."""
-        values = dict(self.query("select task_id, value from xcom where dag_id like 'waits%' and key = 'return_value'"))
+        values = dict(self.query(_RETURNED))
         return {task_id: _decoded(value) for task_id, value in values.items()}
 
     def told(self) -> list[Told]:
