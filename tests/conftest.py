@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,6 +27,13 @@ PACKAGE = "airflow_provider_hwstatus"
 
 #: What a developer's machine may have set and a test must not see.
 FOREIGN = ("AIRFLOW_", "HUAWEICLOUD_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+#: Where Airflow has what replaces secrets in logs: Airflow 2, and the two copies of Airflow 3.
+MASKERS = (
+    "airflow.utils.log.secrets_masker",
+    "airflow._shared.secrets_masker.secrets_masker",
+    "airflow.sdk._shared.secrets_masker.secrets_masker",
+)
 
 
 def _remove(directory: Path, owner: int) -> None:
@@ -78,6 +85,15 @@ def batch_ids() -> tuple[re.Pattern[str], re.Pattern[str]]:
     real = dli.BATCH_ID, dli.ONE_ID
     dli.BATCH_ID, dli.ONE_ID = re.compile(".+"), re.compile(r"[A-Za-z0-9_-]*")
     return real
+
+
+@pytest.fixture(autouse=True)
+def _secrets_forgotten() -> Iterator[None]:
+    """Let Airflow forget the secrets of a test: it compiles all it knows anew for each one, slower with every test."""
+    yield
+    for module in [sys.modules[name] for name in MASKERS if name in sys.modules]:
+        masker = module._secrets_masker()
+        masker.patterns, masker.replacer = set(), None
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,124 @@
-"""Run a sensor to its end in any mode, as Airflow would, without its processes."""
+"""Run a sensor to its end in any mode, as Airflow would, without its processes and without waiting for the clock."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pkgutil import resolve_name
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.testing import FakeHuaweiCloud
+
 MODES = ("poke", "reschedule", "deferrable")
+
+#: Who asks for the time, beside this package: Airflow 2's sensors and Airflow 3's.
+SENSORS = ("airflow.sensors.base", "airflow.sdk.bases.sensor")
+
+
+class Clock:
+    """The time, as it passes, and all that was slept: whoever sleeps moves it at once instead. Stands for ``time``."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.slept
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.time(), UTC)
+
+
+#: One for all tests: a client may outlive the test that it was made in, with its clock.
+CLOCK = Clock()
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop by that clock: it does not wait for a time while no request and no thread is under way."""
+
+    under_way = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        selector: Any = self._selector  # type: ignore[attr-defined]  # of CPython's own
+        select = selector.select
+
+        def pass_time(timeout: float | None = None) -> Any:
+            events = select(0)
+            if events or self.under_way or timeout is None:
+                return events or select(timeout)
+            CLOCK.sleep(max(timeout, 0.0))
+            return events
+
+        selector.select = pass_time
+
+    def time(self) -> float:
+        return CLOCK.monotonic()
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+
+    def run_in_executor(self, *args: Any) -> Any:
+        stack = ExitStack()
+        stack.enter_context(self.busy())
+        future = super().run_in_executor(*args)
+        future.add_done_callback(lambda _: stack.close())
+        return future
+
+    async def shutdown_default_executor(self, *args: Any) -> None:
+        with self.busy():
+            await super().shutdown_default_executor(*args)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Clock:
+    """Let nobody in this test wait for the time to pass, and return the clock that all go by, the fake cloud, too."""
+    from airflow_provider_hwstatus.transports import aio, drivers, sync  # noqa: F401  # which are imported late
+
+    send, new_loop = aio.AioTransport.send, asyncio.events.new_event_loop
+
+    async def counted(transport: Any, request: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        with loop.busy() if isinstance(loop, Loop) else nullcontext():
+            return await send(transport, request)
+
+    def new_event_loop() -> asyncio.AbstractEventLoop:
+        return Loop() if threading.current_thread() is threading.main_thread() else new_loop()
+
+    monkeypatch.setattr(CLOCK, "slept", 0.0)
+    monkeypatch.setattr(aio.AioTransport, "send", counted)
+    monkeypatch.setattr(asyncio.events, "new_event_loop", new_event_loop)
+    monkeypatch.setattr(drivers.drive, "__defaults__", (CLOCK.sleep,))
+    for name, module in list(sys.modules.items()):
+        ours = name.startswith("airflow_provider_hwstatus.") and not name.startswith("airflow_provider_hwstatus.testing")
+        if (ours or name in SENSORS) and getattr(module, "time", None) is time:
+            monkeypatch.setattr(module, "time", CLOCK)
+    for holder in (huaweicloud, huaweicloud._server):
+        monkeypatch.setattr(holder, "_clock", CLOCK.time)
+    return CLOCK
 
 
 @dataclass
@@ -56,11 +158,12 @@ def first_event(trigger: Any) -> dict[str, Any]:
 
 def _reschedule(make: Callable[[], Any], context: dict[str, Any]) -> Any:
     while True:
+        began = CLOCK.now()
         try:
             return make().execute(context)
         except AirflowRescheduleException as again:
-            context["ti"].first_poke = context["ti"].first_poke or datetime.now(UTC)
-            time.sleep(max((again.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
+            context["ti"].first_poke = context["ti"].first_poke or began
+            CLOCK.sleep(max((again.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
 
 
 def _deferred(make: Callable[[], Any], context: dict[str, Any]) -> Any:
@@ -72,7 +175,7 @@ def _deferred(make: Callable[[], Any], context: dict[str, Any]) -> Any:
 
 
 @pytest.fixture
-def run_sensor(monkeypatch: pytest.MonkeyPatch) -> Callable[..., End]:
+def run_sensor(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Callable[..., End]:
     """Return a function that runs a sensor class to its end in a mode; each step has a sensor built anew."""
 
     def run(cls: type, mode: str, **arguments: Any) -> End:
