@@ -2,21 +2,25 @@
 Gives every run of the tests a home and an Airflow of its own, both thrown away at its end.
 
 Airflow reads its settings once, when it is imported, so they are made here, before any test module is. The database
-is made only for tests that ask for the fixture ``airflow_db``: that takes seconds.
+is made only for tests that ask for the fixture ``airflow_db``: that takes seconds. pytest-xdist's workers share it, and
+compiled bytecode, by a directory of the process that starts them.
 """
 
 from __future__ import annotations
 
 import atexit
+import fcntl
 import importlib.util
 import os
 import random
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,6 +49,9 @@ def _settle(home: Path) -> None:
     for name in [name for name in os.environ if name.upper().startswith(FOREIGN)]:
         del os.environ[name]
     (home / "dags").mkdir()
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        # Where no bytecode is kept, half of the time of a process with Airflow in it is spent compiling.
+        os.environ["PYTHONPYCACHEPREFIX"] = str(home / "bytecode")
     os.environ |= {
         "HOME": str(home),  # huaweicloudsdkcore makes a directory in it when it is imported
         "AIRFLOW_HOME": str(home),
@@ -61,6 +68,8 @@ if "airflow" in sys.modules:
 _HOME = Path(tempfile.mkdtemp(prefix="hwstatus-tests-")).resolve()  # Airflow 3 refuses a relative path
 atexit.register(_remove, _HOME, os.getpid())
 _settle(_HOME)
+#: The home of the process that started this one, if it is a worker.
+_SHARED = Path(os.environ.setdefault("HWSTATUS_TESTS_SHARED", str(_HOME)))
 
 hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is no failure
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
@@ -103,6 +112,11 @@ def complaints() -> Callable[[str], str]:
     return lambda errors: slow.sub("", errors)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take long: no worker is to be left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def pytest_report_header() -> list[str]:
     """Say which copy of the package is tested, and on what."""
     spec = importlib.util.find_spec(PACKAGE)
@@ -120,8 +134,20 @@ def airflow_home() -> Path:
 
 @pytest.fixture(scope="session")
 def airflow_db(airflow_home: Path) -> Path:
-    """Make Airflow's database, once; return AIRFLOW_HOME."""
-    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-    done = subprocess.run(migrate, capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stdout[-5000:] + done.stderr[-5000:]
+    """Make Airflow's database, once for all workers; return AIRFLOW_HOME."""
+    made = _SHARED / "made.db"
+    with (_SHARED / "made.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            _make_database(_SHARED / "being_made.db").rename(made)
+    with closing(sqlite3.connect(made)) as template, closing(sqlite3.connect(airflow_home / "airflow.db")) as own:
+        template.backup(own)  # which Airflow's engine may have opened
     return airflow_home
+
+
+def _make_database(path: Path) -> Path:
+    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+    settings = os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{path}"}
+    done = subprocess.run(migrate, env=settings, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout[-5000:] + done.stderr[-5000:]
+    return path

@@ -87,7 +87,7 @@ if __name__ == "__main__":
     commands = {
         "begin": lambda dag_id, outputs: begin(dag_id, json.loads(outputs)),
         "show": show,
-        "load": load,
+        "load": lambda: [load(), load()],  # the first makes assets known, and only then they can have watchers
         "events": events,
     }
     commands[sys.argv[1]](*sys.argv[2:])

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 MODES = ("poke", "reschedule", "deferrable")
 
-#: Who asks for the time, beside this package: Airflow 2's sensors and Airflow 3's.
-SENSORS = ("airflow.sensors.base", "airflow.sdk.bases.sensor")
+#: Modules that ask for the time: this package's, except for the fake cloud's, and those of Airflow's sensors, 2 and 3.
+CLOCKED = ("airflow_provider_hwstatus.", "airflow.sensors.base", "airflow.sdk.bases.sensor")
+FAKE = "airflow_provider_hwstatus.testing"
 
 
 class Clock:
@@ -113,8 +114,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
     monkeypatch.setattr(asyncio.events, "new_event_loop", new_event_loop)
     monkeypatch.setattr(drivers.drive, "__defaults__", (CLOCK.sleep,))
     for name, module in list(sys.modules.items()):
-        ours = name.startswith("airflow_provider_hwstatus.") and not name.startswith("airflow_provider_hwstatus.testing")
-        if (ours or name in SENSORS) and getattr(module, "time", None) is time:
+        if name.startswith(CLOCKED) and not name.startswith(FAKE) and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", CLOCK)
     for holder in (huaweicloud, huaweicloud._server):
         monkeypatch.setattr(holder, "_clock", CLOCK.time)

@@ -14,7 +14,7 @@ AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 
 
 @pytest.fixture
-def run(capsys):
+def run(capsys, clock):
     """Return a function that runs a command; it returns the exit code, standard output and standard error."""
 
     def run(*argv):
@@ -205,6 +205,7 @@ def test_wrong_command_line(run, argv):
 
 
 @pytest.mark.usefixtures("airflow_db")
+@pytest.mark.long
 def test_connection_in_airflows_database(huaweicloud, monkeypatch):
     """The program finds what Airflow's own commands store, and prints nothing but its answer to standard output."""
     monkeypatch.delenv("AIRFLOW_CONN_HWSTATUS_DEFAULT")

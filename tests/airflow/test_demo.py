@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from airflow_provider_hwstatus.testing import scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,11 +58,12 @@ def left_behind(tmp_path: Path) -> list[str]:
     return files + [line for line in processes.splitlines() if str(tmp_path) in line]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_demo_shows_states_and_messages(
     environment: dict[str, str], tmp_path: Path, complaints: Callable[[str], str]
 ) -> None:
-    """It exits with 0, has shown states as they changed and messages as users read them, and leaves nothing."""
+    """All example DAGs end as they should, with states and messages as users read them, and nothing is left behind."""
     done = subprocess.run(DEMO, env=environment, capture_output=True, text=True, check=False)
 
     assert 0 == done.returncode, done.stdout + done.stderr
@@ -80,7 +84,15 @@ def test_demo_shows_states_and_messages(
     assert "\x1b" not in done.stdout
     assert [] == left_behind(tmp_path)
 
+    rows = [line.split(maxsplit=3) for line in table.splitlines() if line.startswith("example_")]
+    states = {(dag, task): state.removesuffix(", as it should") for dag, task, _, state in rows}
+    assert set(scenario.DAGS) == {dag for dag, _ in states}
+    assert {task: scenario.expected_state(*task) for task in states} == states
+    followed_by_a_message = re.findall(r"^(example_\w+) +(\w+) .*\n    \S", table, re.MULTILINE)
+    assert [task for task, state in states.items() if state != "success"] == followed_by_a_message
 
+
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_demo_says_when_something_goes_wrong(environment: dict[str, str], tmp_path: Path) -> None:
     """Tasks that should end well and do not make it exit with 1, and keep Airflow's output."""
@@ -110,6 +122,8 @@ def test_demo_can_be_stopped(demo: subprocess.Popen[str], number: signal.Signals
     assert [] == left_behind(tmp_path)
 
 
+@pytest.mark.long
+@pytest.mark.slow  # scheduler, triggerer, DAG processor and web server: as much work as a fifth of all other tests
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("demo", [("--ui",)], indirect=True)
 def test_ui_comes_up_and_goes_away(demo: subprocess.Popen[str], tmp_path: Path) -> None:

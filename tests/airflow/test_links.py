@@ -60,6 +60,7 @@ def dag_file(airflow_db):
 
 
 @pytest.mark.usefixtures("dag_file")
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_airflow_shows_the_button(huaweicloud, monkeypatch):
     """

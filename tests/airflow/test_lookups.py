@@ -55,16 +55,16 @@ def test_waits_with_other_arguments_do_not(huaweicloud, look_ups):
     assert 3 == len(look_ups)
 
 
-def test_a_changed_connection_is_seen_within_seconds(huaweicloud, look_ups, monkeypatch):
+def test_a_changed_connection_is_seen_within_seconds(huaweicloud, look_ups, monkeypatch, clock):
     """What was found is not used for longer than its memory lasts."""
     huaweicloud.job("dli_batch", "b1", "running")
-    monkeypatch.setattr(lookups, "MEMORY", 2.0)
+    monkeypatch.setattr(lookups, "MEMORY", 60.0)
 
     async def run():
         await ask(1)
         monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(huaweicloud.connection(region="Nowhere!")))
         (before,) = await ask(1)
-        await asyncio.sleep(2.1)
+        await asyncio.sleep(61.0)
         (after,) = await ask(1)
         return before, after
 

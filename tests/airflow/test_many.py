@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -135,16 +134,16 @@ def test_time_out_says_which_are_not_over(huaweicloud, run_sensor, mode):
     assert "2 DLI batches (b1 and 1 more): timed out after 0.4 s; 1 of 2 over; not over: b2" == str(end.error)
 
 
-def test_outage_of_a_list_is_one_outage(huaweicloud, run_sensor, mode):
+def test_outage_of_a_list_is_one_outage(huaweicloud, run_sensor, mode, clock):
     """Not one after the other: a list of ten in an outage ends after outage_tolerance, not ten times that."""
     ids = [f"b{number}" for number in range(10)]
     for job_id in ids:
         huaweicloud.job("dli_batch", job_id, "running", 503)
-    began = time.monotonic()
-    end = run_sensor(DliBatchSensor, mode, batch_id=ids, outage_tolerance=1.0, **FAST)
+    began = clock.monotonic()
+    end = run_sensor(DliBatchSensor, mode, batch_id=ids, outage_tolerance=10.0, **FAST)
 
     assert "ServerError" == end.verdict
-    assert time.monotonic() - began < 6
+    assert 10 <= clock.monotonic() - began < 20
 
 
 def test_empty_list(huaweicloud, run_sensor, mode):

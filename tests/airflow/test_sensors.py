@@ -213,17 +213,15 @@ import sys
 import airflow.providers.common.compat.sdk as sdk
 sdk.BaseSensorOperator
 before = set(sys.modules)
-import airflow_provider_hwstatus.sensors.{module}
-heavy = {{"aiohttp", "requests", "wtforms", "flask_appbuilder"}} & (set(sys.modules) - before)
+import airflow_provider_hwstatus.sensors.cph
+import airflow_provider_hwstatus.sensors.dli
+heavy = {"aiohttp", "requests", "wtforms", "flask_appbuilder"} & (set(sys.modules) - before)
 print("HEAVY", sorted(heavy))
 """
 
 
-@pytest.mark.parametrize("module", ["dli", "cph"])
-def test_parsing_a_dag_imports_nothing_heavy(module):
-    """A DAG file pays for the sensor alone, at each parse."""
-    done = subprocess.run(
-        [sys.executable, "-c", PARSE.format(module=module)], capture_output=True, text=True, check=True
-    )
+def test_parsing_a_dag_imports_nothing_heavy():
+    """A DAG file pays for the sensors alone, at each parse."""
+    done = subprocess.run([sys.executable, "-c", PARSE], capture_output=True, text=True, check=True)
 
     assert "HEAVY []" in done.stdout
