@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
+import allowances
 from evidence import Evidence, Task, Told
+from stack import Stack
 from waits import MODES, Wait
 
 #: Seconds between the worker that first asked, which sets the deadline, and the fake that saw it asking.
@@ -16,12 +17,6 @@ FIRST_POLL_SLACK = 20.0
 
 #: Seconds between Airflow, which gives a task to a triggerer, and the fake that saw it asking.
 FIRST_TRIGGER_SLACK = 120.0
-
-#: Seconds before a triggerer's end in which it may not come to know any more that an event is stored.
-UNMARKED = 20.0
-
-#: Seconds that a worker takes at most between a task's end in the database and Airflow's callback, whichever is first.
-UNRECORDED = 5.0
 
 #: Characters of a secret that are looked for: it may have been cut.
 BEGIN = 24
@@ -37,23 +32,21 @@ class Outcome:
 
     :param epoch: Seconds since 1970 at which the jobs began to take their steps.
     :param tasks: At the end.
-    :param kills: What was killed, and when in seconds since 1970.
-    :param left: What ended in good order, and when.
     :param watched: Whether there are watchers.
+    :param stack: What ran, was killed and left.
     """
 
     waits: list[Wait]
     evidence: Evidence
     epoch: float
     tasks: dict[str, Task]
-    kills: list[tuple[str, float]]
-    left: list[tuple[str, float]]
     watched: bool
+    stack: Stack
 
     @property
     def triggerers_ended(self) -> list[float]:
         """When a triggerer was killed or left."""
-        return [time for name, time in [*self.kills, *self.left] if name.startswith("triggerer")]
+        return [time for name, time in [*self.stack.kills, *self.stack.left] if name.startswith("triggerer")]
 
     def due(self, wait: Wait) -> float:
         """Return when a wait must end at the earliest: with its job, or at the deadline that it began with."""
@@ -89,47 +82,6 @@ class Outcome:
         deadline = min(self.evidence.deadlines.get(wait.task_id) or {self.due(wait)})
         return any(time >= deadline and status == 200 for time, status, _ in self.evidence.polls()[wait.job_id])
 
-    @cached_property
-    def never_asked(self) -> list[dict[str, Any]]:
-        """
-        The attempts that ended before their job was asked about for the first time, and were repeated.
-
-        On a machine that is too busy, Airflow's worker gives up on its API server before it has a task to run.
-        """
-        jobs = {wait.task_id: wait.job_id for wait in self.waits}
-        ends = (end for ends in self.evidence.ends().values() for end in ends)
-        first = self.asked_at
-        return [end for end in ends if end["state"] == "retry" and end["time"] < first.get(jobs[end["task_id"]], 0.0)]
-
-    def ends(self) -> dict[str, list[str]]:
-        """
-        Return the states that Airflow called back with.
-
-        Not those that a killed worker could not record any more, nor :attr:`never_asked`.
-        """
-
-        def lost(end: dict[str, Any]) -> bool:
-            return end in self.never_asked or self.worker_killed_after(end["time"])
-
-        ends = self.evidence.ends()
-        return {task: [end["state"] for end in ends[task] if end is ends[task][-1] or not lost(end)] for task in ends}
-
-    def worker_killed_after(self, time: float) -> bool:
-        """Return whether a worker was killed that may have been about to record or to tell an end."""
-        kills = [kill for name, kill in self.kills if name == "scheduler"]  # its workers die with it
-        return any(0 <= kill - time < UNRECORDED for kill in kills)
-
-    @cached_property
-    def never_told(self) -> list[str]:
-        """The tasks whose end a killed worker recorded, but could not call back with any more."""
-        told = self.evidence.ends()
-        return [
-            wait.task_id
-            for wait in self.waits
-            if not (wait.alone or told.get(wait.task_id))
-            and self.worker_killed_after(self.tasks[wait.task_id].ended or 0.0)
-        ]
-
 
 def verdicts(outcome: Outcome) -> Iterator[str]:
     """Every wait ends with its job's verdict."""
@@ -141,9 +93,9 @@ def verdicts(outcome: Outcome) -> Iterator[str]:
 
 def once(outcome: Outcome) -> Iterator[str]:
     """Every wait has one end, and no retry; Airflow calls back with it on a worker, where one has to do with it."""
-    ends = outcome.ends()
+    ends, not_called_back = allowances.counted(outcome), allowances.not_called_back(outcome)
     for wait in outcome.waits:
-        untold = wait.alone or wait.task_id in outcome.never_told
+        untold = wait.alone or wait.task_id in not_called_back
         found, wanted = ends.get(wait.task_id, []), [] if untold else [wait.state]
         if found != wanted:
             yield f"{wait.task_id} was called back with {found}, not {wanted}"
@@ -196,8 +148,8 @@ def deadlines(outcome: Outcome) -> Iterator[str]:
         found = outcome.evidence.deadlines[wait.task_id]
         wanted = outcome.asked_at[wait.job_id] + wait.timeout
         before = FIRST_TRIGGER_SLACK if wait.mode == "started" else FIRST_POLL_SLACK
-        tries = outcome.tasks[wait.task_id].try_number  # each begins anew: a worker was killed
-        if not 1 <= len(found) <= tries or not -before <= min(found) - wanted <= FIRST_POLL_SLACK:
+        most = allowances.begun_again(outcome.tasks[wait.task_id])
+        if not 1 <= len(found) <= most or not -before <= min(found) - wanted <= FIRST_POLL_SLACK:
             yield f"{wait.task_id} has the deadlines {sorted(found)}, and not {wanted}"
 
 
@@ -233,11 +185,29 @@ def watched(outcome: Outcome) -> Iterator[str]:
             yield f"{key} was told as {first.outcome} and {first.state}, not as {wait.outcome} and {wait.job_state}"
         elif first.time < outcome.due(wait):
             yield f"{key} was told {outcome.due(wait) - first.time:.1f} s too early"
-        elif again and not any(0 <= end - first.time < UNMARKED for end in outcome.triggerers_ended):
+        elif again and not allowances.may_report_again(outcome, first.time):
             yield f"{key} was told {1 + len(again)} times, from {first.time - outcome.epoch:.1f} s on"
 
 
-ALL = (verdicts, once, returned, messages, punctual, deadlines, nothing_left, without_worker, watched)
+def no_stale_exit(outcome: Outcome) -> Iterator[str]:
+    """Airflow took no worker's exit after a deferral for the end of the run that the event began."""
+    deferred = {wait.task_id for wait in outcome.waits if wait.mode in MODES}
+    for task_id, text in outcome.evidence.query("select task_id, extra from log where event = 'state mismatch'"):
+        if task_id in deferred and "finished with state success" in text:
+            yield f"state mismatch: {text}"
+
+
+def quiet(outcome: Outcome) -> Iterator[str]:
+    """Airflow looked for no page of the console that is not there, which it would log as an error."""
+    for wait in outcome.waits:
+        if "XCom not found" in outcome.evidence.log(wait.task_id):
+            yield f"the log of {wait.task_id} has an error: XCom not found"
+
+
+ALL = (
+    *(verdicts, once, returned, messages, punctual, deadlines, nothing_left, without_worker, watched),
+    *(no_stale_exit, quiet),
+)
 
 
 def texts(evidence: Evidence, dump: str) -> dict[str, str]:

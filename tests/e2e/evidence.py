@@ -109,6 +109,10 @@ class Evidence:
         """Return the task instances by name."""
         return {row[0]: Task(*row) for row in self.query(_TASKS)}
 
+    def running(self) -> dict[str, int]:
+        """Return the processes that run tasks now, by task."""
+        return dict(self.query("select task_id, pid from task_instance where state = 'running' and pid is not null"))
+
     def sample(self) -> None:
         """Look at the triggers that wait now."""
         for trigger, triggerer, kwargs, task_id, timeout in self.query(_TRIGGERS):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
+import allowances
 import checks
 import waits
 from checks import Outcome
@@ -50,7 +51,7 @@ def table(
         "verdicts": waits.counts(outcome.waits, "verdict"),
         "killed with -9": ", ".join(
             f"{name} ({_waiting(outcome, time)} unfinished, {second:.0f} s)"
-            for name, time in outcome.kills
+            for name, time in outcome.stack.kills
             for second in [time - outcome.epoch]
         ),
         "left in good order": ", ".join(name for action, name in events.values() if action == "leave") or "none",
@@ -60,8 +61,9 @@ def table(
         "started more than once": _again(outcome),
         "never on a worker": f"{_alone(outcome)} of {_begun_there(outcome)} that begin in the triggerer",
         "told by watchers": _told(outcome),
-        "ended before asking": ", ".join(sorted(end["task_id"] for end in outcome.never_asked)) or "none",
-        "killed before telling": ", ".join(outcome.never_told) or "none",
+        "ended before asking": ", ".join(sorted(end["task_id"] for end in allowances.unasked(outcome))) or "none",
+        "killed before calling back": ", ".join(allowances.not_called_back(outcome)) or "none",
+        "schedulers that ended by themselves": str(outcome.stack.deaths),
         "longest delay": f"{delays[slowest]:.1f} s ({slowest}); median {_median(list(delays.values())):.1f} s",
         "longest delay by verdict": ", ".join(
             f"{verdict} {_longest(outcome, verdict):.1f} s" for verdict in waits.STATES

@@ -40,6 +40,9 @@ class Plan:
     :param span: Seconds over which jobs end.
     :param timeout: Seconds, for the waits whose jobs do not end.
     :param parallelism: How many tasks run at the same time.
+    :param scheduler_lost: Seconds after which a scheduler that says nothing is taken for dead: one that has much to do
+        may be silent for half a minute.
+    :param aftermath: Seconds to look for what ends twice.
     :param events: What is done, by seconds since all wait.
     """
 
@@ -49,7 +52,30 @@ class Plan:
     timeout: float
     parallelism: int
     events: dict[float, tuple[str, str]]
+    scheduler_lost: int = 45
+    aftermath: float = 10.0
 
+
+#: Each part is killed once, a task's process included, within two minutes.
+SMALL = Plan(
+    count=20,
+    modes=("deferrable", "started" if AIRFLOW >= (3, 3) else "reschedule", "deferrable", "poke"),
+    span=35,
+    timeout=60,
+    parallelism=8,
+    scheduler_lost=20,
+    aftermath=5.0,
+    events={
+        1: ("kill", "worker"),
+        5: ("kill", "scheduler"),
+        6: ("start", "scheduler"),
+        10: ("kill", "triggerer 1"),
+        11: ("start", "triggerer 1"),
+        18: ("kill", "cloud"),
+        23: ("start", "cloud"),
+        **({28: ("kill", "api-server"), 29: ("start", "api-server")} if AIRFLOW >= (3, 0) else {}),
+    },
+)
 
 NEWEST = Plan(
     count=200,
@@ -128,8 +154,7 @@ class Run:
         """Look at the triggers again and again until *done*, or raise TimeoutError."""
         deadline = time.monotonic() + timeout
         while not done():
-            if died := self.stack.died():
-                raise ChildProcessError(f"{', '.join(died)} ended by itself")
+            self.stack.check()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what}: not after {timeout:g} s")
             time.sleep(1.0)
@@ -166,7 +191,17 @@ class Run:
             while time.time() < epoch + second:
                 time.sleep(0.5)
                 self.sample()
-            getattr(self.stack, action)(name)
+            if name == "worker":
+                self.kill_worker()
+            else:
+                getattr(self.stack, action)(name)
+
+    def kill_worker(self) -> None:
+        """Kill the process of a task that holds a worker: of the one whose job ends last."""
+        due = {wait.task_id: wait.ends_at or 0.0 for wait in self.waits if wait.mode == "poke"}
+        running = {task_id: pid for task_id, pid in self.evidence.running().items() if task_id in due}
+        task_id = max(running, key=lambda one: due[one])
+        self.stack.kill_worker(task_id, running[task_id])
 
     def go(self) -> checks.Outcome:
         """Wait, kill, and return what has come of it."""
@@ -177,10 +212,9 @@ class Run:
         file.with_suffix(".new").rename(file)
         self.disturb(epoch)
         self.until("all have ended", self.all_ended, END_TIMEOUT)
-        time.sleep(10.0)  # for whatever might end twice
+        time.sleep(self.plan.aftermath)
         self.sample()
-        tasks, stack = self.evidence.tasks(), self.stack
-        return checks.Outcome(self.waits, self.evidence, epoch, tasks, stack.kills, stack.left, self.watched)
+        return checks.Outcome(self.waits, self.evidence, epoch, self.evidence.tasks(), self.watched, self.stack)
 
 
 def known(evidence: Evidence) -> set[str]:
@@ -202,11 +236,12 @@ def run(plan: Plan) -> list[str]:
     started = time.time()
     made = waits.make_waits(plan.count, plan.modes, plan.span, plan.timeout)
     with postgres.serving(standalone._free_port()) as database, Home(poke_interval=10.0) as home:
-        stack = Stack(home, settings(database.dsn, plan.parallelism), standalone._free_port(), started)
+        airflow = settings(database.dsn, plan.parallelism, plan.scheduler_lost)
+        stack = Stack(home, airflow, standalone._free_port(), started)
         this = Run(plan, stack, Evidence(database.dsn, home.path, home._fernet_key), made)
         try:
-            components = ("api-server", "dag-processor") if AIRFLOW >= (3, 0) else ()
-            this.prepare((*components, "scheduler", "triggerer 1"))
+            components = ("dag-processor", "api-server") if AIRFLOW >= (3, 0) else ()
+            this.prepare(("triggerer 1", *components, "scheduler"))
             outcome = this.go()
             wrong = [line for check in checks.ALL for line in check(outcome)]
             words, texts = known(this.evidence), checks.texts(this.evidence, database.dump(without="connection"))
@@ -226,10 +261,11 @@ def run(plan: Plan) -> list[str]:
 def main() -> int:
     """Run the plan for the Airflow that is installed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plan", choices=("small", "large"), default="large")
     parser.add_argument("--waits", type=int, help="how many, instead of the plan's")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
-    plan = NEWEST if AIRFLOW >= (3, 0) else LOWEST
+    plan = SMALL if arguments.plan == "small" else NEWEST if AIRFLOW >= (3, 0) else LOWEST
     if arguments.waits:
         plan = Plan(**{**vars(plan), "count": arguments.waits})
     wrong = run(plan)

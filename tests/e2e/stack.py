@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+import allowances
 import psutil
 
 from airflow_provider_hwstatus.testing import standalone
@@ -18,6 +23,9 @@ HERE = Path(__file__).parent
 
 AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
 
+#: Seconds for the API server to listen.
+START_TIMEOUT = 600.0
+
 #: What runs, by the name it has here: Airflow 3 has two components that 2 does not need.
 COMPONENTS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -25,12 +33,13 @@ COMPONENTS = {
 } | ({"api-server": ("api-server",), "dag-processor": ("dag-processor",)} if AIRFLOW >= (3, 0) else {})
 
 
-def settings(database: str, parallelism: int) -> dict[str, str]:
+def settings(database: str, parallelism: int, scheduler_lost: int) -> dict[str, str]:
     """
     Return Airflow's settings: short intervals, so that a death is noticed within seconds.
 
     :param database: Address of the database.
     :param parallelism: How many tasks run at the same time.
+    :param scheduler_lost: Seconds after which a scheduler that says nothing is taken for dead.
     """
     return standalone._settings(standalone._free_port()) | {
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.replace("postgresql:", "postgresql+psycopg2:"),
@@ -42,7 +51,7 @@ def settings(database: str, parallelism: int) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
         "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "600",  # no file changes
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
-        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "45",  # it is silent for half a minute if busy
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": str(scheduler_lost),
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
@@ -60,6 +69,10 @@ class Stack:
     processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     kills: list[tuple[str, float]] = field(default_factory=list)
     left: list[tuple[str, float]] = field(default_factory=list)
+    #: When the API server was killed, and when it was there again.
+    api_away: list[tuple[float, float]] = field(default_factory=list)
+    #: How many schedulers ended by themselves.
+    deaths: int = 0
 
     def log(self, event: str) -> None:
         """Show an event as it happens."""
@@ -78,6 +91,19 @@ class Stack:
             return
         command = COMPONENTS.get(name, ("triggerer", "--skip-serve-logs"))
         self.processes[name] = self.home.start("airflow", *command, settings=self.settings)
+        if name == "api-server":
+            self._until_listening()
+
+    def _until_listening(self) -> None:
+        """Wait until the API server does: Airflow 3.4.0b2's scheduler may not survive a worker that finds none."""
+        address, deadline = ("127.0.0.1", int(self.settings["AIRFLOW__API__PORT"])), time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            with suppress(OSError), socket.create_connection(address, timeout=5):
+                kills = [gone for name, gone in self.kills if name == "api-server"]
+                self.api_away += [(gone, time.time()) for gone in kills[-1:]]
+                return
+            time.sleep(0.2)
+        raise TimeoutError(f"the API server does not listen after {START_TIMEOUT:g} s")
 
     def airflow(self, *args: str) -> None:
         """Run a command of Airflow's."""
@@ -89,15 +115,34 @@ class Stack:
         self.kills.append((name, time.time()))
         kill_tree(self.processes.pop(name).pid)
 
+    def kill_worker(self, task_id: str, pid: int) -> None:
+        """Kill -9 the process that runs a task."""
+        self.log(f"kill -9 worker of {task_id}")
+        self.kills.append((f"worker of {task_id}", time.time()))
+        os.kill(pid, signal.SIGKILL)
+
     def leave(self, name: str) -> None:
         """Let a component end in good order."""
         self.log(f"{name} leaves")
         self.left.append((name, time.time()))
         stop(self.processes.pop(name))
 
-    def died(self) -> list[str]:
-        """Return the names of the components that have ended by themselves."""
-        return [name for name, process in self.processes.items() if process.poll() is not None]
+    def check(self) -> None:
+        """
+        Start a scheduler again that died of a known fault of Airflow's.
+
+        :raises ChildProcessError: Another component has ended by itself.
+        """
+        for name, process in self.processes.copy().items():
+            if process.poll() is None:
+                continue
+            if name != "scheduler" or not allowances.may_have_died(
+                AIRFLOW, self.home.log_path.read_text(), self.deaths
+            ):
+                raise ChildProcessError(f"{name} ended by itself")
+            self.log(f"{name} ended by itself, as is known of this Airflow")
+            self.deaths += 1
+            self.start(name)
 
     def stop(self) -> None:
         """End everything, and also what a killed component may have left."""

@@ -42,7 +42,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     default_args={
-        "retries": 2,  # no verdict is retried; what else went wrong would show
+        "retries": 10,  # no verdict is retried; what else went wrong shows, or is what Airflow does after a kill
         "retry_delay": timedelta(seconds=1),
         "on_success_callback": write_down("success"),
         "on_failure_callback": write_down("failed"),
