@@ -173,8 +173,9 @@ class CphRequests:
         for one, answer in answers.items():
             if isinstance(answer, JobStatus):
                 self._jobs[one] = answer
-                self._disputed.discard(one)
-                self._confirmed |= {one} if answer.over else set()
+                if answer.over:  # until then, no row is believed
+                    self._disputed.discard(one)
+                    self._confirmed.add(one)
         for answer in answers.values():
             if isinstance(answer, HwStatusError):
                 raise answer

@@ -28,6 +28,7 @@ def test_row_round_trips():
         "poke_interval": 7.0,
         "began": 1.0,
         "deadline": 2.0,
+        "deferred_at": 1.5,
         "exponential_backoff": True,
         "max_wait": 60.0,
         "outage_tolerance": 5.0,

@@ -54,7 +54,7 @@ def broken(request: pytest.FixtureRequest, huaweicloud: Any, monkeypatch: pytest
     for place in dict.fromkeys(PLACES[request.param]):
         monkeypatch.setattr(place, broken)
     # The link to the console is looked up, too, and nothing depends on it.
-    monkeypatch.setattr(f"{PACKAGE}.sensors.base.offer", lambda *_: None)
+    monkeypatch.setattr(f"{PACKAGE}.hooks.hwstatus.HwStatusHook.console_url", lambda *_: None)
     return broken
 
 
