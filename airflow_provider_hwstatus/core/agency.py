@@ -79,7 +79,7 @@ class Agency:
         if response.status != 200:
             raise error_of(response, self._redact, self._clock())
         token = response.body.decode("ascii", "replace").strip()
-        self._redact.add(token)
+        self._redact.add_renewed(token)
         yield Mask(token)
         return {"X-Metadata-Token": token}
 
@@ -99,5 +99,5 @@ class Agency:
                 "the metadata service's reply is no temporary access key"
             ) from None  # it quotes the reply
         for part in parts:
-            self._redact.add(part)
+            self._redact.add_renewed(part)
         return Fetched(AccessKey(*parts), self._clock() + useful_life(life, AGENCY_LEAD))

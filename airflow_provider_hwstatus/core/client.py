@@ -19,7 +19,7 @@ from airflow_provider_hwstatus.core.messages import Exclusive, Flow, Request, Re
 from airflow_provider_hwstatus.core.plan import Plan
 from airflow_provider_hwstatus.core.redaction import Redactor
 from airflow_provider_hwstatus.core.renewal import Standings
-from airflow_provider_hwstatus.core.replies import promised
+from airflow_provider_hwstatus.core.replies import promised, shown
 from airflow_provider_hwstatus.core.settings import Settings, check_job_id, check_project_id
 from airflow_provider_hwstatus.core.status import JobStatus, read_status, status_request
 
@@ -135,7 +135,8 @@ class Client:
         if len(ids) != 1:
             found = ", ".join(f"{name} ({project_id})" for name, project_id in projects[:20]) or "none"
             raise ConfigurationError(
-                f"project_id is not set, and IAM lists these projects by the name of region {region}: {found}. "
+                "project_id is not set, and IAM lists these projects by the name of region "
+                f"{region}: {shown(found, self.redact)}. "
                 "Set project_id to the one that the jobs are in"
             )
         self._project_id = check_project_id(ids[0])

@@ -43,6 +43,12 @@ MEANINGS: dict[str, type[ApiError]] = {
 _WINDOW = re.compile(r"time:\s*(\d{1,6})\s*(second|minute|hour|day)")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _SHOWN = 1000
+
+#: Characters of a text that are searched for secrets: many times as many as are shown.
+_SEARCHED = 65_536
+
+#: Characters by which a text that was cut to be searched ends earlier: a short secret at its end may be cut in two.
+_TORN = 512
 _NAMES = (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"))
 
 
@@ -95,15 +101,15 @@ def error_of(
     code, text = _code_and_text(body)
     cls = _class_of(response.status, code, refused)
     request_id = request_id_of(response, body, redact)
-    shown_code = "" if code == str(response.status) else clip(redact(code or ""), 64)
-    shown_text = clip(redact(text)) if text else snippet(response, redact)
+    shown_code = "" if code == str(response.status) else shown(code or "", redact, 64)
+    shown_text = shown(text, redact) if text else snippet(response, redact)
     message = " ".join(part for part in (f"HTTP {response.status}", shown_code, shown_text) if part)
     if request_id:
         message += f" (request id {request_id})"
     return cls(
         with_next(message, by_code(code, text, response.status) or by_class(cls, message, advice)),
         http_status=response.status,
-        code=clip(redact(code), 64) if code else None,
+        code=shown(code, redact, 64) if code else None,
         request_id=request_id,
         retry_after=_retry_after(response, text, now),
     )
@@ -117,16 +123,26 @@ def is_unknown_to_service(error: HwStatusError) -> bool:
 def request_id_of(response: Response, body: Mapping[str, object], redact: Redactor) -> str | None:
     """Return the reply's request id: the header's, else the body's."""
     found = response.headers.get("x-request-id") or body.get("request_id")
-    return clip(redact(found), 128) if isinstance(found, str) and found else None
+    return shown(found, redact, 128) if isinstance(found, str) and found else None
 
 
 def snippet(response: Response, redact: Redactor) -> str:
     """Return the begin of a body that could not be read otherwise, on one line."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        return f"a body compressed with {clip(redact(encoding), 64)}, which nobody asked for"
-    text = redact(response.body[: 16 * _SHOWN].decode("utf-8", "replace"))
+        return f"a body compressed with {shown(encoding, redact, 64)}, which nobody asked for"
+    text = _redacted(response.body.decode("utf-8", "replace"), redact)
     return clip(" ".join(text.split()), 200) or "an empty body"
+
+
+def shown(text: str, redact: Redactor, length: int = _SHOWN) -> str:
+    """Return a text of a reply as it can be shown: without secrets, and only then cut to *length* characters."""
+    return clip(_redacted(text, redact), length)
+
+
+def _redacted(text: str, redact: Redactor) -> str:
+    redacted = redact(text[:_SEARCHED])
+    return redacted if len(text) <= _SEARCHED else redacted[:-_TORN]
 
 
 def clip(text: str, length: int = _SHOWN) -> str:

@@ -11,7 +11,7 @@ from airflow_provider_hwstatus.core.errors import MalformedResponseError
 from airflow_provider_hwstatus.core.jobs import KINDS, JobKind, Outcome
 from airflow_provider_hwstatus.core.messages import Request, Response, encode
 from airflow_provider_hwstatus.core.redaction import Redactor
-from airflow_provider_hwstatus.core.replies import clip, iso_time, promised, request_id_of
+from airflow_provider_hwstatus.core.replies import clip, iso_time, promised, request_id_of, shown
 
 _LOG_LINES = 50
 
@@ -146,7 +146,7 @@ def status_of(
     return JobStatus(
         kind=kind.name,
         job_id=job_id,
-        state=clip(redact(state), 100),
+        state=shown(state, redact, 100),
         outcome=outcome,
         error_code=_text(body.get("error_code"), redact),
         error_message=_text(body.get("error_msg"), redact),
@@ -187,7 +187,7 @@ def check_id(kind: JobKind, job_id: str, body: Mapping[str, object], redact: Red
     """:raises MalformedResponseError: *body* is about another job."""
     answered = body.get(kind.id_field)
     if isinstance(answered, str) and answered and answered.lower() != job_id.lower():
-        raise MalformedResponseError(f"the reply is about another job: {clip(redact(answered), 128)!r}")
+        raise MalformedResponseError(f"the reply is about another job: {shown(answered, redact, 128)!r}")
 
 
 def _state(kind: JobKind, body: Mapping[str, object]) -> str:
@@ -200,11 +200,12 @@ def _state(kind: JobKind, body: Mapping[str, object]) -> str:
 
 
 def _text(value: object, redact: Redactor) -> str | None:
-    return clip(redact(str(value))) if isinstance(value, str | int) and value != "" else None
+    return shown(str(value), redact) if isinstance(value, str | int) and value != "" else None
 
 
 def log_lines(value: object, redact: Redactor) -> tuple[str, ...]:
     """Return the last lines of a reply's output, a text or a list, as they can be shown anywhere."""
     items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    lines = [line for item in items[-_LOG_LINES:] for line in redact(str(item)).splitlines() or [""]]
-    return tuple(clip(_CONTROLS.sub("?", _COLOURS.sub("", line))) for line in lines[-_LOG_LINES:])
+    plain = [redact(_COLOURS.sub("", str(item))) for item in items[-_LOG_LINES:]]
+    lines = [line for item in plain for line in item.splitlines() or [""]]
+    return tuple(clip(_CONTROLS.sub("?", line)) for line in lines[-_LOG_LINES:])

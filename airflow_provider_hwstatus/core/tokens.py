@@ -109,7 +109,7 @@ class Password:
         token = response.headers.get("x-subject-token")
         if not token or not token.isascii() or not isinstance(reply, dict):
             raise MalformedResponseError("IAM's reply to the login has no X-Subject-Token or no token in its body")
-        self._redact.add(token)
+        self._redact.add_renewed(token)
         yield Mask(token)
         project = reply.get("project")
         if isinstance(project, dict):

@@ -1,8 +1,11 @@
 """Nothing secret shows anywhere, also where the gateway echoes it."""
 
+import base64
+import html
 import json
 import logging
 import traceback
+from urllib.parse import quote
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
@@ -84,6 +87,36 @@ def echo(cloud, secrets):
     """Return an error body as the gateway's, with everything that was sent in it."""
     heard = "|".join(filter(None, (*secrets, *sent_secrets(cloud))))
     return {"error_code": "APIGW.0301", "error_msg": f"verify aksk signature fail, canonicalRequest:GET|/x||{heard}"}
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_no_part_of_a_secret_shows(huaweicloud, connected, run_sensor, caplog, capfd, login):
+    """What the gateway echoes may be cut, escaped for JSON, HTML or a URL, and encoded, in every mode."""
+    caplog.set_level(logging.DEBUG)
+    secrets, said = connected(login), ""
+    for mode in ("poke", "deferrable"):
+        huaweicloud.job("dli_batch", "b1", "running")
+        run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, timeout=0.2)
+        sent = sorted({secret for secret in (*secrets, *sent_secrets(huaweicloud)) if secret})
+        text = "|".join(form for secret in sent for form in distorted(secret[:199]))
+        for body in (text, {"error_code": "APIGW.0301", "error_msg": text}):
+            huaweicloud.job("dli_batch", "b1", "running", Reply(status=403, body=body))
+            end = run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, timeout=5)
+            assert "HTTP 403" in str(end.error)
+            said += everything_said(end.error)
+    said += caplog.text + "".join(capfd.readouterr())
+
+    parts = {secret[begin : begin + 16] for secret in sent for begin in range(len(secret) - 15)}
+    assert parts
+    assert [] == [form for part in parts for form in distorted(part) if form in said]
+
+
+def distorted(text):
+    """Return what becomes of a text on its way through gateways and proxies; Base64 only as far as it is this text."""
+    in_hex = "".join(f"\\u{ord(character):04X}" for character in text)
+    quoted = quote(text, safe="")
+    encoded = base64.b64encode(text.encode()).decode()[: len(text.encode()) * 4 // 3]
+    return [text, html.escape(text), in_hex, quoted, quote(quoted, safe=""), encoded]
 
 
 @pytest.mark.parametrize("login", LOGINS)
