@@ -22,8 +22,8 @@ _SHORTEST_FORM = 6
 #: How many times a text may be escaped: a URL in JSON in JSON in HTML.
 _DEPTH = 4
 
-#: How many of those secrets that are renewed are known at once; the others have expired.
-_RENEWED = 16
+#: How many renewed secrets are known at once, three for each key of an agency; older ones have expired.
+_RENEWED = 48
 
 _ESCAPES = re.compile(
     r"(?:%[0-9a-f]{2})+|(?:\\x[0-9a-f]{2})+|(?:\\u[0-9a-f]{4})+|\\[\\/\"'bfnrt]"
