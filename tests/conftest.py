@@ -71,8 +71,9 @@ _settle(_HOME)
 #: The home of the process that started this one, if it is a worker.
 _SHARED = Path(os.environ.setdefault("HWSTATUS_TESTS_SHARED", str(_HOME)))
 
-hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is no failure
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+_BUSY = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}  # a busy machine is no failure
+hypothesis.settings.register_profile("here", **_BUSY)
+hypothesis.settings.register_profile("ci", **_BUSY, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 

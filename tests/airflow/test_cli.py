@@ -180,7 +180,7 @@ def test_wait_ends_with_the_worst(huaweicloud, run, ends, expected):
     for job_id, end in zip(ids, ends, strict=True):
         huaweicloud.job("dli_batch", job_id, "starting", end)
 
-    code, out, err = run("wait", "dli_batch", *ids, "--poke-interval", "0.1", "--timeout", "4", "--output", "json")
+    code, out, err = run("wait", "dli_batch", *ids, "--poke-interval", "0.1", "--timeout", "60", "--output", "json")
     assert expected == code
     assert ids == [job["job_id"] for job in json.loads(out)]
     assert all(f"{job_id}  starting\n" in err for job_id in ids)

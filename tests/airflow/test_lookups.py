@@ -23,6 +23,7 @@ def look_ups(monkeypatch):
         return await look_up(conn_id)
 
     monkeypatch.setattr(hwstatus, "_look_up", counted)
+    monkeypatch.setattr(lookups, "MEMORY", 60.0)
     return found
 
 
@@ -58,7 +59,6 @@ def test_waits_with_other_arguments_do_not(huaweicloud, look_ups):
 def test_a_changed_connection_is_seen_within_seconds(huaweicloud, look_ups, monkeypatch, clock):
     """What was found is not used for longer than its memory lasts."""
     huaweicloud.job("dli_batch", "b1", "running")
-    monkeypatch.setattr(lookups, "MEMORY", 60.0)
 
     async def run():
         await ask(1)

@@ -143,7 +143,7 @@ def test_outage_of_a_list_is_one_outage(huaweicloud, run_sensor, mode, clock):
     end = run_sensor(DliBatchSensor, mode, batch_id=ids, outage_tolerance=10.0, **FAST)
 
     assert "ServerError" == end.verdict
-    assert 10 <= clock.monotonic() - began < 20
+    assert 10 <= clock.monotonic() - began < 60
 
 
 def test_empty_list(huaweicloud, run_sensor, mode):

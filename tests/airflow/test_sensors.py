@@ -192,7 +192,7 @@ def test_timeout_is_met_in_every_mode(huaweicloud, run_sensor, mode, clock):
     began = clock.monotonic()
     end = run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=30, timeout=20)
     assert isinstance(end.error, AirflowSensorTimeout)
-    assert 20 <= clock.monotonic() - began < 25
+    assert 20 <= clock.monotonic() - began < 40
 
 
 def test_backoff_slows_every_mode_down(huaweicloud, run_sensor, mode):

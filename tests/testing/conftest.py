@@ -35,10 +35,10 @@ class Client:
     def path(self, path: str) -> str:
         return path.format(dli=f"/v2.0/{self.cloud.project_id}", cph=f"/v1/{self.cloud.project_id}/cloud-phone")
 
-    def send(self, path: str, headers: dict[str, str] | None = None, timeout: float = 5) -> requests.Response:
+    def send(self, path: str, headers: dict[str, str] | None = None, timeout: float = 30) -> requests.Response:
         return self.session.get(self.cloud.url + self.path(path), headers=headers, timeout=timeout)
 
-    def get(self, path: str, key: AccessKey | None = None, skew: float = 0, timeout: float = 5) -> requests.Response:
+    def get(self, path: str, key: AccessKey | None = None, skew: float = 0, timeout: float = 30) -> requests.Response:
         key = key or AccessKey(self.cloud.access_key, self.cloud.secret_key)
         now = datetime.fromtimestamp(self.clock.now + skew, UTC)
         request = sign(Request("GET", self.cloud.url + self.path(path)), key, now)
@@ -49,7 +49,7 @@ class Client:
         domain = {"name": user.pop("domain", self.cloud.domain_name)}
         identity = {"methods": ["password"], "password": {"user": user | {"domain": domain}}}
         auth = {"identity": identity} | ({"scope": scope} if scope else {})
-        return self.session.post(self.cloud.url + "/v3/auth/tokens?nocatalog=true", json={"auth": auth}, timeout=5)
+        return self.session.post(self.cloud.url + "/v3/auth/tokens?nocatalog=true", json={"auth": auth}, timeout=30)
 
 
 @pytest.fixture

@@ -112,14 +112,14 @@ def test_wrong_scope_is_refused(client, scope):
 def test_malformed_login_is_refused(cloud, client, body):
     """A body that is not as documented is told so, in Keystone's words."""
     headers = {"Content-Type": "application/json"}
-    reply = client.session.post(f"{cloud.url}/v3/auth/tokens", data=body, headers=headers, timeout=5)
+    reply = client.session.post(f"{cloud.url}/v3/auth/tokens", data=body, headers=headers, timeout=30)
 
     assert (400, "Bad Request") == (reply.status_code, reply.json()["error"]["title"])
 
 
 def test_login_needs_its_content_type(cloud, client):
     """A form is not JSON."""
-    reply = client.session.post(f"{cloud.url}/v3/auth/tokens", data={"auth": "{}"}, timeout=5)
+    reply = client.session.post(f"{cloud.url}/v3/auth/tokens", data={"auth": "{}"}, timeout=30)
 
     assert 400 == reply.status_code
 

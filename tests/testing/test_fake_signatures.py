@@ -51,7 +51,7 @@ def vendor_signed(cloud, clock, job_id="b1", query=(), headers=None, body=b"") -
 
 def send(cloud, request: SdkRequest) -> tuple[int, str]:
     """Send *request* byte by byte as it is."""
-    with closing(http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=5)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=30)) as connection:
         connection.putrequest(request.method, request.uri, skip_host=True, skip_accept_encoding=True)
         headers = request.header_params | ({"Content-Length": str(len(request.body))} if request.body else {})
         for name, value in headers.items():
