@@ -33,6 +33,9 @@ _TOLERANCE = 60.0
 #: From here on, milliseconds since 1970 must be something else, such as microseconds: it is the year 33658.
 _NO_TIME = 1e15
 
+#: What events and checkpoints show of a row.
+_SHOWN = ("name", "queue", "cluster_name", "owner")
+
 Row = Mapping[str, object]
 
 
@@ -171,8 +174,13 @@ class _Reading:
         self._calls += 1
         page = yield from dli_batches_since(self._client, self._since, first, Patience(0.0))
         new = {str(row.get("id")): row for row in page.rows if str(row.get("id")) not in self.rows}
+        new = {job_id: self._without_secrets(row) for job_id, row in new.items()}
         self.rows |= new
         return page, list(new.values())
+
+    def _without_secrets(self, row: Row) -> Row:
+        texts = {name: text for name in _SHOWN if isinstance(text := row.get(name), str)}
+        return {**row, **{name: self._client.redact(text) for name, text in texts.items()}}
 
     def _is_old(self, rows: Sequence[Row]) -> bool:
         """Return whether none of the rows is of interest; one without a time is as old as those around it."""

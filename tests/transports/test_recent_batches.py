@@ -43,13 +43,13 @@ class Cloud:
     def read(self, since=NOW - HOUR):
         """Return the ids that a reading finds, the number of its calls, and its remark."""
         before = self.fake.batch_list.calls
-        found = drive(
-            read_recent(self.client, since),
-            self.transport.send,
-            Turns(lambda name: threading.Lock()),
-            lambda text: None,
-        )
+        found = self.read_rows(since)
         return {row["id"] for row in found.rows}, self.fake.batch_list.calls - before, found.remark
+
+    def read_rows(self, since=NOW - HOUR):
+        """Return all that a reading finds."""
+        turns = Turns(lambda name: threading.Lock())
+        return drive(read_recent(self.client, since), self.transport.send, turns, lambda text: None)
 
 
 @pytest.fixture
@@ -99,6 +99,16 @@ def test_documented_list_costs_what_it_shows(cloud):
     recent = cloud.add(130, 0.0, 0.9 * HOUR)
 
     assert (set(recent), 2, None) == cloud.read()
+
+
+def test_rows_hold_no_secret(cloud):
+    """What a row says of a batch goes into an event and a checkpoint."""
+    secret = cloud.fake.secret_key
+    texts = {"name": f"etl {secret}", "queue": f"queue-{secret[:20]}", "owner": secret}
+    cloud.fake.foreign_jobs("dli_batch", 1, "running", **texts)
+
+    (row,) = cloud.read_rows().rows
+    assert {"name": "etl ***", "queue": "queue-***", "owner": "***"} == {name: row[name] for name in texts}
 
 
 @ORDERS
