@@ -307,8 +307,8 @@ def by_class(cls: type[errors.HwStatusError], text: str = "", otherwise: str | N
     listed = {row[0] for row in CLASSES}
     nearest = next((base for base in cls.__mro__ if base in listed), None)
     rows = [(part, what) for base, part, what in CLASSES if base is nearest and re.search(part, text)]
-    told_by_text = next((what for part, what in rows if part), None)
-    return told_by_text or otherwise or next((what for _, what in rows), None)
+    of_its_text = next((what for part, what in rows if part), None)
+    return of_its_text or otherwise or next((what for _, what in rows), None)
 
 
 def with_next(message: str, what: str | None) -> str:

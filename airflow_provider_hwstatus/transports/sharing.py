@@ -73,7 +73,7 @@ class SyncConnection:
             self._transport = None
 
     def leave_to_parent(self) -> SyncTransport | None:
-        """Start anew in a forked process; return what the parent goes on using."""
+        """Start anew in a forked process; return what only the parent may use."""
         inherited, self._transport, self._turns = self._transport, None, _turns(self.client.settings)
         return inherited
 
@@ -103,7 +103,11 @@ class AsyncConnection:
         _made.add(self)
 
     async def run(self, flow: Flow[T]) -> T:
-        """Likewise, in an event loop."""
+        """
+        Run a flow of this connection's client in this event loop.
+
+        :raises HwStatusError: The flow did. Its traceback begins here.
+        """
         try:
             transport = self._transport or await self._open()
             return await adrive(flow, transport.send, self._turns, self._slots, self._mask, _sleep)
@@ -124,7 +128,7 @@ class AsyncConnection:
             await self._transport.close()
 
     def leave_to_parent(self) -> AioTransport | None:
-        """Likewise; a forked process has no event loop yet, so nothing else can be in use."""
+        """Start anew in a forked process, which has no event loop yet; return what only the parent may use."""
         inherited, self._transport = self._transport, None
         return inherited
 
@@ -193,7 +197,7 @@ def _leave_to_parent() -> None:
     """
     In a forked process, use no socket of the parent, and no lock that another of its threads may hold for ever.
 
-    The parent's sockets are kept as they are: closing them would end the TLS sessions that the parent goes on using.
+    The parent's sockets are kept as they are: closing them would end the parent's TLS sessions.
     """
     _creating.release()
     _process_wide.clear()

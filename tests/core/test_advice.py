@@ -97,7 +97,7 @@ def test_refusal_without_a_code_is_about_the_login(body, refused, expected):
     assert "dli:jobs:get" not in what_next
 
 
-def test_locked_account_is_told_apart():
+def test_locked_account_is_known_by_its_text():
     """IAM's own words for it, of its FAQ "Why Is My Account Locked?"."""
     body = b'{"error": {"code": 401, "message": "The account is locked.", "title": "Unauthorized"}}'
     found = error_of(Response(401, {}, body), Redactor(), 0.0, CredentialsRefusedError, "check the password")

@@ -33,7 +33,7 @@ def strict(monkeypatch, batch_ids):
 @pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("job_id", NO_UUIDS)
 def test_batch_has_a_uuid(cloud, client, job_id):
-    """A test that gives a batch another id is told so, and a request with one is refused as a wrong parameter."""
+    """A job with another id is an error of the test; a request with one is refused as a wrong parameter."""
     with pytest.raises(ValueError, match="the id of a DLI batch is a UUID"):
         cloud.job("dli_batch", job_id, "running")
     for path in ("{dli}/batches/%s/state", "{dli}/batches/%s", "{dli}/batches/%s/log"):

@@ -1,4 +1,4 @@
-"""A forked process and its parent ask at the same time, and neither hears what the other was told."""
+"""A forked process and its parent poll at the same time, and neither gets a reply to the other."""
 
 import asyncio
 import contextlib
@@ -101,7 +101,7 @@ def wrong_answers(connection, job_id):
 
 @pytest.mark.parametrize("with_id", [True, False])
 def test_parent_and_child_poll_over_connections_of_their_own(server, with_id):
-    """A hook that was used before the fork goes on in both, and in the parent on the same connection."""
+    """A hook that was used before the fork works in both, and in the parent on the same connection."""
     server.with_id = with_id
     connection = SyncConnection(server.settings, str)
     poll(connection, "parent")

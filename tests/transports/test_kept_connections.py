@@ -18,8 +18,8 @@ from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncCo
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"state": "running"}'
 
-#: Instead of bytes to send: how to end the connection, or to leave it until the client does.
-CLOSE, RESET, HANG = "close", "reset", "hang"
+#: Instead of bytes to send: how to end the connection, or to leave it until the client does, or the test says so.
+CLOSE, RESET, HANG, WAIT = "close", "reset", "hang", "wait"
 
 
 async def amask(secret):
@@ -32,6 +32,7 @@ class Server:
     def __init__(self, *scripts, certificate=None):
         self.requests = []
         self.connections = 0
+        self.resumed, self.closed = threading.Event(), threading.Event()
         self._scripts = list(scripts)
         self._sockets = [socket.create_server(("127.0.0.1", 0))]
         self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self._sockets[0].getsockname()[1]}"
@@ -49,7 +50,9 @@ class Server:
                 threading.Thread(target=self._answer, args=(sock, script), daemon=True).start()
 
     def _answer(self, plain, script):
-        with contextlib.suppress(OSError), self._secured(plain) as sock:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.callback(self.closed.set)
+            sock = stack.enter_context(self._secured(plain))
             for step in script:
                 request = read_request(sock)
                 if not request:
@@ -60,6 +63,9 @@ class Server:
                         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     if part is HANG:
                         sock.recv(1)
+                    if part is WAIT:
+                        self.resumed.wait(10)
+                        continue
                     if part in (CLOSE, RESET, HANG):
                         return
                     sock.sendall(part)
@@ -166,6 +172,22 @@ def test_request_on_a_tls_connection_that_was_just_closed_is_repeated(send, serv
 
     assert [RUNNING] * 2 == send(settings_for(server, verify=str(certificate)), get(server), get(server))
     assert (3, 2) == (len(server.requests), server.connections)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_request_that_cannot_be_sent_any_more_is_repeated(serve, certificate, monkeypatch, tls):
+    """Where the connection is closed between the pool's look at it and the request, sending fails already."""
+    server = serve([[OK, WAIT, RESET]], [OK], certificate=certificate if tls else None)
+    settings = settings_for(server, verify=str(certificate))
+
+    def dropped(connection):
+        server.resumed.set()
+        assert server.closed.wait(10)
+        return False
+
+    monkeypatch.setattr("urllib3.connectionpool.is_connection_dropped", dropped)
+    assert [RUNNING] * 2 == send_sync(settings, get(server), get(server))
+    assert 2 == server.connections
 
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])

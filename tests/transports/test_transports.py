@@ -165,7 +165,7 @@ def test_nobody_listening_is_a_transport_error(ask, cloud):
 
 
 def test_plain_429_of_the_fake_is_waited_out(ask, cloud):
-    """A user's test with a 429 among its steps goes on after a second."""
+    """A user's test with a 429 among its steps waits for a second."""
     cloud.job(DLI_BATCH, "b1", 429, "success")
 
     (status,) = ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"), tolerance=20.0)
