@@ -196,13 +196,13 @@ def browser(session: nox.Session) -> None:
     pytest(session, "tests/browser")
 
 
-def kill_and_wait(session: nox.Session, line: str, *args: str) -> None:
-    """Run the test that kills parts of a real Airflow *line*, whose database PostgreSQL is, or skip it."""
+def kill_and_wait(session: nox.Session, line: str, *args: str, program: str = "run") -> None:
+    """Run a test that kills parts of a real Airflow *line*, whose database PostgreSQL is, or skip it."""
     missing = subprocess.run([sys.executable, "tests/e2e/postgres.py"], stdout=subprocess.PIPE, check=False, text=True)
     if missing.stdout:
         session.skip(missing.stdout.strip())
     install(session, line, ".", "psycopg2-binary", *(() if line == "2.11" else ("asyncpg",)))
-    session.run("python", "tests/e2e/run.py", *args, *session.posargs)
+    session.run("python", f"tests/e2e/{program}.py", *args, *session.posargs)
 
 
 @nox.session(name="e2e-small", python=NEWEST)
@@ -227,6 +227,18 @@ def e2e_lowest(session: nox.Session) -> None:
 def e2e_newest(session: nox.Session) -> None:
     """Do so on Airflow 3.4, with the small plan."""
     kill_and_wait(session, "3.4", "--plan", "small")
+
+
+@nox.session(name="e2e-ends-3.3", python=NEWEST)
+def e2e_ends(session: nox.Session) -> None:
+    """Kill triggerers of Airflow 3.3 right after they have reported ends: the work behind each is done once."""
+    kill_and_wait(session, "3.3", program="ends")
+
+
+@nox.session(name="e2e-ends-3.4", python=NEWEST)
+def e2e_ends_newest(session: nox.Session) -> None:
+    """Do so on Airflow 3.4, where each report starts a DAG run."""
+    kill_and_wait(session, "3.4", program="ends")
 
 
 @nox.session(python=NEWEST)

@@ -33,7 +33,7 @@ from airflow_provider_hwstatus.testing.home import Home
 PAUSE, BURST = 4.0, 3
 
 #: Seconds for Airflow to come up, and from the last end to the last piece of work.
-BEGIN_TIMEOUT, END_TIMEOUT = 300.0, 1800.0
+BEGIN_TIMEOUT, END_TIMEOUT = 300.0, 3600.0
 
 #: Seconds without anything new after which nothing comes any more: longer than a triggerer takes to replace another.
 #: With an acknowledgement time-out that is too short for Airflow, there is always something new.
