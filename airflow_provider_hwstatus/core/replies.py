@@ -32,6 +32,8 @@ MEANINGS: dict[str, type[ApiError]] = {
     "IAM.0012": ThrottledError,
     "CPS.0001": AuthenticationError,  # no permission, with status 400 in older editions
     "DLI.0015": AuthenticationError,  # the token cannot be parsed, with status 400
+    "IAM.1105": AuthenticationError,  # the access key has expired, with status 400
+    "IAM.1107": AuthenticationError,  # it is inactive, with status 400
     "IAM.1108": AuthenticationError,  # the security token has expired, with status 400
     "DLI.0002": JobNotFoundError,  # the object does not exist
     "DLI.0023": JobNotFoundError,
