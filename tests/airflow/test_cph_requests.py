@@ -7,8 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hwstatus.core.errors import ConfigurationError
-from airflow_provider_hwstatus.core.submissions import expected_from
 from airflow_provider_hwstatus.sensors.cph import CphRequestSensor
 
 MODES = ("poke", "reschedule", "deferrable")
@@ -124,37 +122,3 @@ def test_list_that_is_forbidden_names_the_permission(huaweicloud, run_sensor, mo
     end = run_sensor(CphRequestSensor, mode, request_id="r1", **FAST)
     assert "AuthenticationError" == end.verdict
     assert "cph:jobs:list" in str(end.error)
-
-
-@pytest.mark.parametrize(
-    ("given", "jobs", "rejected"),
-    [
-        (None, None, 0),
-        ("", None, 0),
-        (3, 3, 0),
-        ("3", 3, 0),
-        ([2, 1], 3, 0),
-        ({"request_id": "r", "jobs": [{"job_id": "a"}, {"phone_id": "p", "error_code": "CPS.0004"}]}, 1, 1),
-        ('{"jobs": [{"job_id": "a"}]}', 1, 0),
-        ([{"jobs": [{"job_id": "a"}]}, 4], 5, 0),
-        ({"jobs": []}, 0, 0),
-    ],
-)
-def test_expected_jobs(given, jobs, rejected):
-    """A number, the reply to the submission, or a list of these; also as JSON."""
-    found = expected_from(given)
-    assert (jobs, rejected) == (found.jobs, len(found.rejected))
-
-
-@pytest.mark.parametrize("given", [-1, True, 1.5, "three", {"request_id": "r"}, {"jobs": "x"}, [None], "{'jobs': []}"])
-def test_expected_jobs_that_are_none(given):
-    """A typo does not become a number."""
-    with pytest.raises(ConfigurationError, match="expected_jobs must be"):
-        expected_from(given)
-
-
-@pytest.mark.parametrize("name", ["phone_id", "server_id", "encode_server_id", "node_id"])
-def test_rejected_item_names_what_it_is_about(name):
-    """Editions of CPH's API differ in how an item names its phone or server."""
-    found = expected_from({"jobs": [{name: "x-1", "error_code": "CPS.0004"}]})
-    assert ["(none, x-1)"] == [status.job_id for status in found.rejected]

@@ -1,17 +1,18 @@
-"""Ids as users give them: each is one that can be asked about, or the error says which is missing."""
+"""What users give: ids that can be asked about, and how many jobs a submission led to; else the error says why not."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_hwstatus.core.errors import ConfigurationError
-from airflow_provider_hwstatus.core.submissions import one_or_more
+from airflow_provider_hwstatus.core.submissions import expected_from, one_or_more
 
 missing = st.sampled_from([None, "", " ", "None", "None ", "null", "\n"])
 good = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}", fullmatch=True).filter(
@@ -64,3 +65,69 @@ def test_anything_is_ids_or_an_error_of_the_configuration(value):
         for job_id in [found] if isinstance(found, str) else found:
             assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", job_id)
             assert job_id not in {"None", "null", ".", ".."}
+
+
+@pytest.mark.parametrize(
+    ("given", "jobs", "rejected"),
+    [
+        (None, None, 0),
+        ("", None, 0),
+        (3, 3, 0),
+        ("3", 3, 0),
+        ([2, 1], 3, 0),
+        ({"request_id": "r", "jobs": [{"job_id": "a"}, {"phone_id": "p", "error_code": "CPS.0004"}]}, 1, 1),
+        ('{"jobs": [{"job_id": "a"}]}', 1, 0),
+        ([{"jobs": [{"job_id": "a"}]}, 4], 5, 0),
+        ({"jobs": []}, 0, 0),
+    ],
+)
+def test_expected_jobs(given, jobs, rejected):
+    """A number, the reply to the submission, or a list of these; also as JSON."""
+    found = expected_from(given)
+    assert (jobs, rejected) == (found.jobs, len(found.rejected))
+
+
+@pytest.mark.parametrize("given", [-1, True, 1.5, "three", {"request_id": "r"}, {"jobs": "x"}, [None], "{'jobs': []}"])
+def test_expected_jobs_that_are_none(given):
+    """A typo does not become a number."""
+    with pytest.raises(ConfigurationError, match="expected_jobs must be"):
+        expected_from(given)
+
+
+@pytest.mark.parametrize("name", ["phone_id", "server_id", "encode_server_id", "node_id"])
+def test_rejected_item_names_what_it_is_about(name):
+    """Editions of CPH's API differ in how an item names its phone or server."""
+    found = expected_from({"jobs": [{name: "x-1", "error_code": "CPS.0004"}]})
+    assert ["(none, x-1)"] == [status.job_id for status in found.rejected]
+
+
+def test_rejected_item_of_the_reference():
+    """Of the example of a submission one job was made, and one phone was rejected at once."""
+    answer = json.loads((Path(__file__).parents[1] / "samples" / "lists" / "cph_submission.json").read_text())
+    found = expected_from(answer)
+    (item,) = found.rejected
+
+    assert (1, "(none, 99887766ff55ee44dd33cc22bb11aa00)") == (found.jobs, item.job_id)
+    assert ("cph_job", "rejected", "failure") == (item.kind, item.state, item.outcome)
+    assert ("CPS.0004", "Parameter: phone_id is invalid.") == (item.error_code, item.error_message)
+
+
+def test_rejected_item_may_say_little():
+    """It is a failure all the same; what is no item is none."""
+    found = expected_from({"jobs": [{"job_id": ""}, {"job_id": None, "error_code": 7}, "x", {"job_id": "a"}]})
+
+    assert 1 == found.jobs
+    assert [("(none, no phone_id)", None), ("(none, no phone_id)", "7")] == [
+        (item.job_id, item.error_code) for item in found.rejected
+    ]
+    long = expected_from({"jobs": [{"phone_id": "p" * 99, "error_msg": "m" * 9999}]}).rejected[0]
+    assert (64, 1000) == (len(long.job_id) - len("(none, )"), len(long.error_message))
+
+
+def test_expected_jobs_of_several_submissions_are_added_up():
+    """What each of them had rejected, too."""
+    found = expected_from([{"jobs": [{"phone_id": "p1"}, {"job_id": "a"}]}, 2, {"jobs": [{"phone_id": "p2"}]}, 0])
+
+    assert 3 == found.jobs
+    assert ["(none, p1)", "(none, p2)"] == [item.job_id for item in found.rejected]
+    assert (0, ()) == (expected_from(0).jobs, expected_from([]).rejected)
