@@ -42,7 +42,7 @@ class StubCloud:
         self.requests = []
         self.asked_at = []
         self.masked = []
-        self._turns = Turns(threading.Lock)
+        self._turns = Turns(lambda name: threading.Lock())
 
     def client(self, **fields):
         """Return the client of a connection with a token, in which *fields* are replaced."""
