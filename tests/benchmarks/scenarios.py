@@ -274,34 +274,6 @@ def pokes(lab: Lab) -> Iterator[Table]:
         yield Table(f"{count:,} pokes in one wait, {where}", shown, rows, judged)
 
 
-def many(lab: Lab) -> Iterator[Table]:
-    """Many jobs in one task, and lists of jobs instead of a poll for each."""
-    # By way: how many requests there may be in an interval for a thousand jobs, if there is such a goal.
-    ways = {
-        "DLI, a wait each": None,
-        "DLI, one list": None,
-        "DLI, a wait each, coalesced": 15,
-        "DLI, one list, coalesced": 15,
-        "CPH, one list": None,
-        "CPH, 20 requests": 11,
-    }
-    interval, count = 2 * lab.size.interval, lab.size.few
-    usual = {"count": count, "interval": interval, "intervals": 4}
-    # Two polls of one wait can begin in what is counted as one interval, as intervals have jitter.
-    columns = lab.run("many.py", {way: usual | {"way": way} for way in ways})
-    for way, figures in columns.items():
-        if "requests_per_interval" in figures and ways[way]:
-            figures["over_goal"] = figures["requests_per_interval"] / (ways[way] * 1.1)
-    rows = [
-        Row("requests in an interval in which all go on", "requests_per_interval"),
-        Row("× what it may be", "over_goal", 2),
-        Row("requests after all have ended", "requests_at_the_end", 0),
-        Row("jobs' end to the last event, intervals", "delay_max", 2),
-        Row("failed waits", "failed", 0, NONE),
-    ]
-    yield Table(f"{count:,} jobs, every {interval:g} s", columns, rows, judged=tuple(ways), notes=_notes(columns))
-
-
 def imports(lab: Lab) -> Iterator[Table]:
     """What a DAG file pays for a sensor."""
     ours = [module for sensor in get_provider_info()["sensors"] for module in sensor["python-modules"]]
@@ -327,7 +299,7 @@ def _median_import(found: list[Figures]) -> Figures:
     return middle | {"heavy": found[0]["heavy"]}
 
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (steady, minute, herd, faults, pokes, many, imports)}
+SCENARIOS = {scenario.__name__: scenario for scenario in (steady, minute, herd, faults, pokes, imports)}
 
 #: Whose waits must all end well: a peer's that do not are no failure of ours.
 ANSWERABLE = tuple(name for name in CONTESTANTS if name not in PEERS)
