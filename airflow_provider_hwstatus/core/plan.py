@@ -36,7 +36,7 @@ class Plan:
     :param poke_interval: Seconds between two polls.
     :param began: When the wait began, in seconds since 1970.
     :param deadline: When it ends at the latest, likewise; None for never.
-    :param deferred_at: When a worker deferred the wait, likewise; None if no worker did.
+    :param deferred_at: When a worker deferred the wait, in seconds since 1970; None if no worker did.
     :param exponential_backoff: Whether the interval grows, as Airflow's does.
     :param max_wait: Seconds that it grows to at most; None for no bound.
     :param outage_tolerance: Seconds to go on without an answer.

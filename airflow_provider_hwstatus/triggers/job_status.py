@@ -53,9 +53,9 @@ class JobStatusTrigger(BaseTrigger):
     :param poke_interval: Seconds between two polls.
     :param began: When the wait began, in seconds since 1970.
     :param deadline: When it ends at the latest, likewise. It does not move when the trigger does.
-    :param deferred_at: When a worker deferred to this trigger, likewise. The first poll, and any event, comes
-        ``min(poke_interval, 15)`` seconds later at the earliest: Airflow's scheduler fails a task whose trigger fires
-        before it has noticed that the worker exited. None if no worker did.
+    :param deferred_at: When a worker deferred to this trigger, in seconds since 1970; None if no worker did. The first
+        poll, and any event, comes ``min(poke_interval, 15)`` seconds later at the earliest: Airflow's scheduler fails
+        a task whose trigger fires before the scheduler has noticed that the worker exited.
     :param exponential_backoff: Whether the interval grows.
     :param max_wait: Seconds that it grows to at most.
     :param outage_tolerance: Seconds to go on without an answer.

@@ -14,11 +14,13 @@ What Airflow itself does after a kill, and what is therefore no failure. Whateve
 ``of_killed``
     A task whose process is killed is retried, and who calls back with that differs by release, or nobody does.
 ``UNREACHED``
-    A worker that does not reach the API server, because it was killed, gives up its try some seconds later.
+    A worker that does not reach the API server, because it was killed, gives up its try some seconds later, or calls
+    back with an end that it cannot record.
 ``begun_again``
     A worker that is killed in the middle of a try takes the deadline with it: the next try begins a wait of its own.
-``KNOWN_DEATHS``
-    A scheduler that ends by itself with this in its log is started again: it is a fault of that release.
+``KNOWN_FAULTS``
+    A scheduler with this in its log runs no loop any more, and is killed and started again: it is a fault of that
+    release.
 """
 
 from __future__ import annotations
@@ -38,22 +40,22 @@ UNMARKED = 20.0
 #: Seconds after an API server is there again in which a worker may still give up.
 UNREACHED = 30.0
 
-#: By Airflow's line, what is in the log of a scheduler that ended by itself through no fault of a wait.
-KNOWN_DEATHS = {
+#: By Airflow's line, what is in the log of a scheduler that has ended its loop through no fault of a wait.
+KNOWN_FAULTS = {
     # 3.4.0b2: it makes a second current row for a task that has one, after a worker could not reach the API server.
     (3, 4): "task_instance_current_key",
 }
 
-#: How often a scheduler may die of that.
+#: How often that may be.
 MOST_DEATHS = 3
 
 End = dict[str, Any]
 
 
-def may_have_died(airflow: tuple[int, ...], log: str, before: int) -> bool:
-    """Return whether a scheduler died of a known fault, which it did so often before."""
-    words = KNOWN_DEATHS.get(airflow)
-    return words is not None and before < MOST_DEATHS and log.count(words) > before
+def has_known_fault(airflow: tuple[int, ...], log: str) -> bool:
+    """Return whether a scheduler that says so has a known fault."""
+    words = KNOWN_FAULTS.get(airflow)
+    return words is not None and words in log
 
 
 def unasked(outcome: Outcome) -> list[End]:
@@ -73,9 +75,7 @@ def of_killed(outcome: Outcome, end: End) -> bool:
 
 def of_unreached(outcome: Outcome, end: End) -> bool:
     """Return whether it is the end of a try that may not have reached the API server."""
-    return end["state"] == "retry" and any(
-        gone <= end["time"] < back + UNREACHED for gone, back in outcome.stack.api_away
-    )
+    return any(gone - UNRECORDED <= end["time"] < back + UNREACHED for gone, back in outcome.stack.api_away)
 
 
 def worker_killed_after(outcome: Outcome, time: float) -> bool:

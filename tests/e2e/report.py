@@ -63,7 +63,7 @@ def table(
         "told by watchers": _told(outcome),
         "ended before asking": ", ".join(sorted(end["task_id"] for end in allowances.unasked(outcome))) or "none",
         "killed before calling back": ", ".join(allowances.not_called_back(outcome)) or "none",
-        "schedulers that ended by themselves": str(outcome.stack.deaths),
+        "schedulers started again": str(outcome.stack.deaths),
         "longest delay": f"{delays[slowest]:.1f} s ({slowest}); median {_median(list(delays.values())):.1f} s",
         "longest delay by verdict": ", ".join(
             f"{verdict} {_longest(outcome, verdict):.1f} s" for verdict in waits.STATES

@@ -71,8 +71,10 @@ class Stack:
     left: list[tuple[str, float]] = field(default_factory=list)
     #: When the API server was killed, and when it was there again.
     api_away: list[tuple[float, float]] = field(default_factory=list)
-    #: How many schedulers ended by themselves.
+    #: How many schedulers had to be started again.
     deaths: int = 0
+    #: Where in Airflow's output that of the last one begins.
+    _scheduler_log: int = 0
 
     def log(self, event: str) -> None:
         """Show an event as it happens."""
@@ -89,6 +91,8 @@ class Stack:
                 text=True,
             )
             return
+        if name == "scheduler":
+            self._scheduler_log = self.home.log_path.stat().st_size
         command = COMPONENTS.get(name, ("triggerer", "--skip-serve-logs"))
         self.processes[name] = self.home.start("airflow", *command, settings=self.settings)
         if name == "api-server":
@@ -129,20 +133,19 @@ class Stack:
 
     def check(self) -> None:
         """
-        Start a scheduler again that died of a known fault of Airflow's.
+        Start a scheduler again that has a known fault of its Airflow: it may end, or hang.
 
-        :raises ChildProcessError: Another component has ended by itself.
+        :raises ChildProcessError: A component has ended by itself.
         """
-        for name, process in self.processes.copy().items():
-            if process.poll() is None:
-                continue
-            if name != "scheduler" or not allowances.may_have_died(
-                AIRFLOW, self.home.log_path.read_text(), self.deaths
-            ):
-                raise ChildProcessError(f"{name} ended by itself")
-            self.log(f"{name} ended by itself, as is known of this Airflow")
-            self.deaths += 1
-            self.start(name)
+        with self.home.log_path.open(errors="replace") as log:
+            log.seek(self._scheduler_log)
+            if self.deaths < allowances.MOST_DEATHS and allowances.has_known_fault(AIRFLOW, log.read()):
+                self.log("the scheduler has a fault that is known of this Airflow")
+                self.deaths += 1
+                self.kill("scheduler")
+                self.start("scheduler")
+        if died := [name for name, process in self.processes.items() if process.poll() is not None]:
+            raise ChildProcessError(f"{', '.join(died)} ended by itself")
 
     def stop(self) -> None:
         """End everything, and also what a killed component may have left."""
