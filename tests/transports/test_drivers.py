@@ -91,7 +91,7 @@ def test_failure_is_shared_by_those_who_waited(run_all):
 
 def test_who_comes_later_tries_again(run_all):
     """A failure is not remembered longer than it took."""
-    once = Once(failures=1)
+    once = Once(failures=1, many=5)
     run_all(once.need, 5)
 
     assert ["done 2"] * 5 == run_all(once.need, 5)
@@ -115,7 +115,7 @@ def test_other_names_do_not_wait(run_all):
 
 def test_cancelled_turn_lets_the_next_one_in():
     """A wait that is cancelled in its turn leaves the turn free and the work to do."""
-    once = Once()
+    once = Once(many=0)
 
     async def run():
         turns = Turns(lambda name: asyncio.Lock())
