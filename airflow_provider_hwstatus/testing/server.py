@@ -90,6 +90,11 @@ class Server:
         listener.close()
         self._http.pre_shutdown()  # without it, shutdown waits for connections that are kept alive
         await self._http.shutdown(timeout=1)
+        await asyncio.sleep(0)  # for a connection that was accepted meanwhile
+        for connection in self._http.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)  # they close in the loop's next turn
 
     async def _listen(self) -> asyncio.Server:
         passed_over = list[asyncio.Server]()
