@@ -36,6 +36,42 @@ def test_interval_ends_at_the_deadline():
 
 
 @pytest.mark.parametrize(
+    ("changes", "elapsed", "expected"),
+    [
+        ({}, 0.0, 10.0),
+        ({"poke_interval": 60.0}, 0.0, 15.0),
+        ({"poke_interval": 60.0}, 14.0, 1.0),
+        ({"poke_interval": 60.0}, 15.0, 0.0),
+        ({"poke_interval": 60.0}, 9999.0, 0.0),
+        ({"poke_interval": 60.0}, -9999.0, 15.0),
+        ({"poke_interval": 60.0, "deadline": BEGAN + 9.0}, 4.0, 5.0),
+        ({"poke_interval": 60.0, "deadline": BEGAN + 9.0}, 10.0, 0.0),
+        ({"poke_interval": 60.0, "deadline": BEGAN + 90.0}, 4.0, 11.0),
+        ({"deferred_at": None}, 0.0, 0.0),
+    ],
+)
+def test_trigger_pauses_after_a_deferral(changes, elapsed, expected):
+    """For 15 seconds or an interval that is shorter, by any clock, and until the deadline at most."""
+    assert expected == plan(**{"deferred_at": BEGAN} | changes).settling(BEGAN + elapsed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"deadline": BEGAN + 10.1}, True),
+        ({"deadline": BEGAN + 10.0}, False),
+        ({"deadline": BEGAN - 1.0}, False),
+        ({"deadline": BEGAN + 15.1, "poke_interval": 60.0}, True),
+        ({"deadline": BEGAN + 15.0, "poke_interval": 60.0}, False),
+        ({}, True),
+    ],
+)
+def test_wait_is_deferred_if_a_trigger_can_poll_in_time(changes, expected):
+    """One whose deadline comes before that is as well waited for where it is."""
+    assert expected == plan(**changes).worth_deferring(BEGAN)
+
+
+@pytest.mark.parametrize(
     ("poke_interval", "elapsed", "expected"),
     [
         # Airflow's n-th interval is half of poke_interval for n = 1, doubled each time, at least a second, and up to
@@ -70,7 +106,7 @@ def test_backoff_has_bounds():
 
 
 @pytest.mark.parametrize(
-    "argument", ["poke_interval", "began", "outage_tolerance", "not_found_grace", "deadline", "max_wait"]
+    "argument", ["poke_interval", "began", "outage_tolerance", "not_found_grace", "deadline", "deferred_at", "max_wait"]
 )
 @pytest.mark.parametrize("wrong", [True, False, "1", -1.0, float("nan"), float("inf"), 10**400, [1]])
 def test_what_is_no_number_is_named(argument, wrong):

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import time
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 from airflow_provider_hwstatus.testing.home import Home
 
 DAG = """
-from datetime import datetime, timedelta, timezone
+import uuid
+from datetime import datetime, timezone
 
 from airflow.providers.common.compat.sdk import DAG
 
@@ -44,7 +46,7 @@ with DAG(
     default_args={{"retries": 0, "deferrable": True, "poke_interval": {interval}}},
 ):
     for number in range({count}):
-        DliBatchSensor(task_id=f"wait_{{number}}", batch_id=f"b{{number}}")
+        DliBatchSensor(task_id=f"wait_{{number}}", batch_id=str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))))
 """
 
 #: What Airflow loads into each of its processes, so that a trigger polls as if nobody had just deferred.
@@ -96,7 +98,7 @@ def running(count: int, interval: float, floor: bool) -> Iterator[tuple[Stack, E
         Home(poke_interval=interval) as home,
     ):
         for number in range(count):
-            cloud.job("dli_batch", f"b{number}", "running", "success")
+            cloud.job("dli_batch", str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))), "running", "success")
         for example in home.dags.iterdir():
             example.unlink()
         (home.dags / "waits.py").write_text(DAG.format(count=count, interval=interval))
