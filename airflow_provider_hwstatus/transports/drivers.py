@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_hwstatus.core.errors import DeadlineError, HwStatusError
@@ -33,17 +34,34 @@ Lock = TypeVar("Lock")
 _WIDTH = 20
 
 
+@dataclass
+class Past:
+    """
+    How turns have ended.
+
+    :param shared: Errors that concern all who queue.
+    :param ended: How many turns have.
+    :param error: What the last one failed with, if that concerns all who queue.
+    """
+
+    shared: type[Exception] = Exception
+    ended: int = 0
+    error: Exception | None = None
+
+
 class Turn(Generic[Lock]):
     """
     Whose turn it is to do what need be done only once.
 
     Those who queued while it failed share the failure: a thousand waits must not each sit out a time-out in turn.
+
+    :param lock: Lets one in.
+    :param past: What those who queue for the same lock know of each other.
     """
 
-    def __init__(self, lock: Lock) -> None:
+    def __init__(self, lock: Lock, past: Past) -> None:
         self._lock = lock
-        self._ended = 0
-        self._error: Exception | None = None
+        self._past = past
 
     def run(self: Turn[threading.Lock], do: Callable[[], T], patience: float = math.inf) -> T:
         """
@@ -52,7 +70,7 @@ class Turn(Generic[Lock]):
         :param patience: Seconds to wait for the turn.
         :raises DeadlineError: It did not come.
         """
-        ticket = self._ended
+        ticket = self._past.ended
         if not self._lock.acquire(timeout=min(patience, threading.TIMEOUT_MAX)):
             raise _too_late()
         try:
@@ -63,7 +81,7 @@ class Turn(Generic[Lock]):
 
     async def arun(self: Turn[asyncio.Lock], do: Callable[[], Awaitable[T]], patience: float = math.inf) -> T:
         """Do as :meth:`run` does, in an event loop."""
-        ticket = self._ended
+        ticket = self._past.ended
         try:
             async with asyncio.timeout(patience if patience < math.inf else None):
                 await self._lock.acquire()
@@ -77,18 +95,19 @@ class Turn(Generic[Lock]):
 
     @contextmanager
     def _outcome(self, ticket: int) -> Iterator[None]:
-        if self._ended != ticket and self._error:
-            raise _copy(self._error)
-        self._error = None
+        if self._past.ended != ticket and self._past.error:
+            raise _copy(self._past.error)
+        self._past.error = None
         try:
             yield
         except DeadlineError:  # this one's own
             raise
         except Exception as error:
-            self._error = _copy(error)
+            if isinstance(error, self._past.shared):
+                self._past.error = _copy(error)
             raise
         finally:
-            self._ended += 1
+            self._past.ended += 1
 
 
 def _too_late() -> DeadlineError:
@@ -109,14 +128,18 @@ class Turns(Generic[Lock]):
     The turns of one connection, by name.
 
     :param lock: Returns the lock for a name.
+    :param past: Returns the past of its turns.
     """
 
-    def __init__(self, lock: Callable[[Hashable], Lock]) -> None:
+    def __init__(
+        self, lock: Callable[[Hashable], Lock], past: Callable[[Hashable], Past] = lambda name: Past()
+    ) -> None:
         self._lock = lock
+        self._past = past
         self._turns: dict[Hashable, Turn[Lock]] = {}
 
     def __getitem__(self, name: Hashable) -> Turn[Lock]:
-        return self._turns.get(name) or self._turns.setdefault(name, Turn(self._lock(name)))
+        return self._turns.get(name) or self._turns.setdefault(name, Turn(self._lock(name), self._past(name)))
 
     def forget(self, name: Hashable) -> None:
         """Have no turn of that name any more, except for those who queue for it."""

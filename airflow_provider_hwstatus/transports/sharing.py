@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary, WeakSet
 
 from airflow_provider_hwstatus.core.client import Client
-from airflow_provider_hwstatus.core.errors import HwStatusError, without_frames
+from airflow_provider_hwstatus.core.errors import HwStatusError, RetryableError, without_frames
 from airflow_provider_hwstatus.core.messages import Flow, ProcessWide, T
 from airflow_provider_hwstatus.core.renewal import Standings
 from airflow_provider_hwstatus.core.settings import Settings
-from airflow_provider_hwstatus.transports.drivers import Turns, adrive, drive
+from airflow_provider_hwstatus.transports.drivers import Past, Turns, adrive, drive
 from airflow_provider_hwstatus.transports.slots import Slots
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class AsyncConnection:
         self._mask = mask
         self.waits = 0  # how many share it now
         self.joined = 0  # how many have, since it was opened
-        self._turns = Turns(_async_lock)
+        self._turns = Turns(_async_lock, _past)
         self._slots = Slots(settings.max_concurrent_requests)
         self._opening = asyncio.Lock()
         self._transport: AioTransport | None = None
@@ -155,16 +155,27 @@ _in_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, AsyncConn
 _creating = threading.Lock()
 _standings = Standings(time.monotonic)
 
-#: The locks of the names that connections, threads and event loops share.
-_process_wide: dict[Hashable, threading.Lock] = {}
+#: The locks of the names that connections, threads and event loops share, and how their turns have ended.
+_process_wide: dict[Hashable, tuple[threading.Lock, Past]] = {}
+
+
+def _shared(name: Hashable) -> tuple[threading.Lock, Past]:
+    if not isinstance(name, ProcessWide):
+        return threading.Lock(), Past()
+    # What is wrong with one connection, such as its project, is not wrong with others that have the same key.
+    return _process_wide.setdefault(name, (threading.Lock(), Past(RetryableError)))
 
 
 def _thread_lock(name: Hashable) -> threading.Lock:
-    return _process_wide.setdefault(name, threading.Lock()) if isinstance(name, ProcessWide) else threading.Lock()
+    return _shared(name)[0]
 
 
 def _async_lock(name: Hashable) -> asyncio.Lock:
     return _ProcessWideLock(_thread_lock(name)) if isinstance(name, ProcessWide) else asyncio.Lock()
+
+
+def _past(name: Hashable) -> Past:
+    return _shared(name)[1]
 
 
 class _ProcessWideLock(asyncio.Lock):
@@ -249,4 +260,4 @@ def _client(settings: Settings) -> Client:
 
 @lru_cache(maxsize=64)
 def _turns(settings: Settings) -> Turns[threading.Lock]:
-    return Turns(_thread_lock)
+    return Turns(_thread_lock, _past)

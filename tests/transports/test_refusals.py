@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import CredentialsRefusedError
+from airflow_provider_hwstatus.core.errors import ApiError, CredentialsRefusedError, HwStatusError, ServerError
 from airflow_provider_hwstatus.core.flow import Patience
 from airflow_provider_hwstatus.core.jobs import DLI_BATCH
 from airflow_provider_hwstatus.core.settings import Settings, settings_from
-from airflow_provider_hwstatus.testing import FakeHuaweiCloud
+from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
 from airflow_provider_hwstatus.transports.sharing import SyncConnection, joined
 
 
@@ -57,7 +57,7 @@ def in_threads(*calls):
     def run(call):
         try:
             found = call()
-        except CredentialsRefusedError as error:
+        except HwStatusError as error:
             found = error
         results.extend(found if isinstance(found, list) else [found])
 
@@ -107,6 +107,28 @@ def test_first_request_of_a_good_secret_holds_nobody_back_for_long(cloud, auth, 
     every = [settings for settings in connections(cloud, auth) if settings.project_id in (None, cloud.project_id)]
 
     assert ["running"] * 6 == [result.state for result in poll_all(every)]
+
+
+@pytest.mark.parametrize("poll_all", [each_in_a_thread, all_in_one_loop, in_loops_and_threads])
+@pytest.mark.parametrize("auth", ["aksk", "password"])
+def test_gateway_in_trouble_is_not_asked_by_each_connection_in_turn(cloud, auth, poll_all):
+    """Connections that queue for the first answer share its failure, and do not each sit out a time-out."""
+    cloud.break_with(Reply(status=503, delay=0.5), calls=100)
+
+    results = poll_all(list(connections(cloud, auth)))
+    assert [ServerError] * 16 == [type(result) for result in results]
+    assert 3 >= len(cloud.requests)
+
+
+@pytest.mark.parametrize("poll_all", WAYS)
+def test_mistake_of_one_connection_is_none_of_another(cloud, poll_all):
+    """A project that IAM does not know is no reason to refuse those that queue for the same user's first login."""
+    cloud.job("dli_batch", "b1", "running")
+    every = list(connections(cloud, "password"))
+
+    results = poll_all(every)
+    assert 6 == sum(getattr(result, "state", "") == "running" for result in results)
+    assert 10 == sum(type(result) is ApiError for result in results)
 
 
 def test_another_secret_is_another_one(cloud):
