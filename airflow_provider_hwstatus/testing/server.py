@@ -89,11 +89,13 @@ class Server:
         await self._stopping.wait()
         listener.close()
         self._http.pre_shutdown()  # without it, shutdown waits for connections that are kept alive
+        transports = [connection.transport for connection in self._http.connections]
         await self._http.shutdown(timeout=1)
         await asyncio.sleep(0)  # for a connection that was accepted meanwhile
-        for connection in self._http.connections:
-            if connection.transport is not None:
-                connection.transport.abort()
+        transports += [connection.transport for connection in self._http.connections]
+        for transport in transports:
+            if transport is not None:  # one whose client does not read would never close
+                transport.abort()
         await asyncio.sleep(0)  # they close in the loop's next turn
 
     async def _listen(self) -> asyncio.Server:
