@@ -179,6 +179,19 @@ class Requests:
         return [status.to_dict() for status in found.bounded().statuses]  # type: ignore[union-attr]  # of several jobs
 
 
+def subject_for(client: Client, asked: Asked, known: Subject | None) -> Subject:
+    """
+    Return how *asked* is polled over a connection.
+
+    :param known: How it was polled before: what that has found stays found.
+    """
+    if known is None:
+        return asked.ask_with(client)
+    if known.client is not client:
+        known.move_to(client)
+    return known
+
+
 def asked_jobs(kind: JobKind, given: object, rule: Rule) -> OneJob | ListOfJobs:
     """
     Return what is waited for by the ids of jobs.

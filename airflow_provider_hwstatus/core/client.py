@@ -54,6 +54,8 @@ class Client:
         self.hints = Hints(self) if settings.coalesce else None
         #: Told of each attempt: what was asked about, and what kept it from an answer, if anything did.
         self.count: Callable[[str, HwStatusError | None], object] = lambda kind, error: None
+        #: Whether the login was ever accepted.
+        self.accepted = False
         self._login = login_for(settings, clock, self.redact, standings)
         self._project_id = settings.project_id
 
@@ -91,7 +93,9 @@ class Client:
 
         :raises HwStatusError: It was refused, or the login was.
         """
-        return (yield from self._login.exchange(request))
+        response = yield from self._login.exchange(request)
+        self.accepted = self.accepted or response.status < 300
+        return response
 
     def project_id(self) -> Flow[str]:
         """
@@ -157,6 +161,12 @@ class Question:
         self._request: Request | None = None
         self._body: bytes | None = None
         self._status: JobStatus | None = None
+        if client.hints:
+            client.hints.watch(self)
+
+    def move_to(self, client: Client) -> None:
+        """Use another connection from now on."""
+        self.client, self._request = client, None
         if client.hints:
             client.hints.watch(self)
 

@@ -60,6 +60,10 @@ class CphRequests:
         self._confirmed = set[str]()  # they were asked, and are over
         self.subject = title_of_requests(self._request_ids)
 
+    def move_to(self, client: Client) -> None:
+        """Use another connection from now on. What was found stays found."""
+        self.client = client
+
     def look(self, plan: Plan) -> Flow[Tally]:
         """
         List the jobs, and ask about those by themselves that the list does not show any more.

@@ -40,6 +40,12 @@ class Questions:
         self._statuses: dict[str, JobStatus | None] = dict.fromkeys(self._left)
         self.subject = title_of(kind, list(self._left))
 
+    def move_to(self, client: Client) -> None:
+        """Use another connection from now on. What was found stays found."""
+        self.client = client
+        for question in self._left.values():
+            question.move_to(client)
+
     def look(self, plan: Plan) -> Flow[Tally]:
         """
         Ask about each job that is not over.

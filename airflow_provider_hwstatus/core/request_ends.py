@@ -71,7 +71,7 @@ class RequestEnd:
         """
         if self._jobs is None:
             self._jobs = CphRequests(client, [self.request_id], _ALL, self._expected)
-        self._jobs.client = client
+        self._jobs.move_to(client)
         plan = Plan(poke_interval=GRACE, began=self.began, outage_tolerance=0.0, not_found_grace=GRACE)
         try:
             tally = yield from self._jobs.look(plan)

@@ -15,6 +15,7 @@ from airflow_provider_hwstatus.core.errors import (
     DeadlineError,
     HwStatusError,
     JobNotFoundError,
+    is_refused_login,
 )
 from airflow_provider_hwstatus.core.messages import Flow, Sleep
 from airflow_provider_hwstatus.core.plan import Plan
@@ -31,6 +32,9 @@ class Subject(Protocol):
     @property
     def subject(self) -> str:
         """How messages call it."""
+
+    def move_to(self, client: Client) -> None:
+        """Use another connection from now on. What was found stays found."""
 
     def look(self, plan: Plan) -> Flow[Found]:
         """
@@ -112,6 +116,8 @@ def wait(
     """
     Ask until it is over.
 
+    A login that is refused ends it whatever the plan: the connection may have another one by now.
+
     :param saw: Told of what each poll found, and of each error after which the wait goes on.
     :param first_after: Seconds until the first poll.
     :raises HwStatusError: As :func:`poll`.
@@ -123,6 +129,8 @@ def wait(
         try:
             found = yield from poll(subject, plan)
         except HwStatusError as error:
+            if is_refused_login(error):
+                raise
             overlook(error, plan, clock())
             saw(error)
         else:

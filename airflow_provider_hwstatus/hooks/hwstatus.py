@@ -95,29 +95,35 @@ class HwStatusHook(BaseHook):
     def run(self, flow_with: Callable[[Client], Flow[T]]) -> T:
         """
         Run a flow over the connection. If its login is refused and the Airflow connection has changed since it was
-        read, run it again with the new login.
+        read, run it again with the new login; not if that one is refused, too.
 
         :param flow_with: Makes the flow.
         :raises HwStatusError: The flow did.
         """
+        replaced = False
         while True:
             connection = self.get_conn()
             try:
                 return connection.run(flow_with(connection.client))
             except HwStatusError as error:
-                if not is_refused_login(error) or not self._has_changed(connection.client.settings):
+                client = connection.client
+                if not (_may_be_replaced(error, client, replaced) and self._has_changed(client.settings)):
                     raise
+            replaced = True
             self.close()
 
     async def arun(self, flow_with: Callable[[AsyncConnection], Flow[T]]) -> T:
         """Do as :meth:`run` does, without blocking the event loop."""
+        replaced = False
         while True:
             async with self.get_async_conn() as connection:
                 try:
                     return await connection.run(flow_with(connection))
                 except HwStatusError as error:
-                    if not is_refused_login(error) or not await self._ahas_changed(connection.client.settings):
+                    client = connection.client
+                    if not (_may_be_replaced(error, client, replaced) and await self._ahas_changed(client.settings)):
                         raise
+            replaced = True
 
     def _has_changed(self, used: Settings) -> bool:
         """Whether the Airflow connection is another one than when it was read; not if it cannot be read now."""
@@ -300,6 +306,16 @@ def kind_of(kind: JobKind | str) -> JobKind:
     if not isinstance(kind, str) or kind not in KINDS:
         raise ConfigurationError(f"kind must be one of {', '.join(KINDS)}; it is {str(kind)[:64]!r}")
     return KINDS[kind]
+
+
+def _may_be_replaced(error: HwStatusError, client: Client, replaced: bool) -> bool:
+    """
+    Return whether the login was refused, and another one may help.
+
+    :param replaced: Whether this one is such another one. If it was never accepted, a third one is not tried: a secrets
+        backend may make a new one each time.
+    """
+    return is_refused_login(error) and (client.accepted or not replaced)
 
 
 async def _look_up(conn_id: str) -> tuple[Connection, dict[str, Any]]:

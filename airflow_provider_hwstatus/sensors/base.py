@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_hwstatus.core.asked import Asked, asked_jobs
+from airflow_provider_hwstatus.core.asked import Asked, asked_jobs, subject_for
 from airflow_provider_hwstatus.core.errors import (
     ConfigurationError,
     CredentialsRefusedError,
@@ -178,8 +178,7 @@ class JobStatusSensor(BaseSensorOperator):
         return Observer(self.log, time.time, plan.began, plan.until)
 
     def _poll(self, client: Client) -> Flow[Found]:
-        if self._question is None or self._question.client is not client:
-            self._question = self._asked.ask_with(client)
+        self._question = subject_for(client, self._asked, self._question)
         return poll(self._question, self._plan())
 
     def execute(self, context: Context) -> Any:

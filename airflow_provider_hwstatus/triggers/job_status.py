@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_hwstatus.core.asked import Asked, asked_jobs
+from airflow_provider_hwstatus.core.asked import Asked, asked_jobs, subject_for
 from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
 from airflow_provider_hwstatus.core.observing import Observer
@@ -25,6 +25,7 @@ from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook, kind_of
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.core.jobs import JobKind
     from airflow_provider_hwstatus.core.messages import Flow
+    from airflow_provider_hwstatus.core.waiting import Subject
     from airflow_provider_hwstatus.transports.sharing import AsyncConnection
 
 # Not the trigger's own: binding one takes as long as a poll, for each trigger.
@@ -111,6 +112,7 @@ class JobStatusTrigger(BaseTrigger):
         self.not_found_grace = not_found_grace
         self.wait_for_all = wait_for_all
         self.fail_fast = fail_fast
+        self._subject: Subject | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -186,8 +188,9 @@ class JobStatusTrigger(BaseTrigger):
         self, connection: AsyncConnection, asked: Asked, plan: Plan, observer: Observer, spread: float
     ) -> Flow[Found]:
         # Waits that begin together spread over *spread* seconds: each asks a golden section after the one before.
-        first_after = (connection.joined - 1) * _GOLDEN_RATIO % 1 * spread
-        return wait(asked.ask_with(connection.client), plan, observer.saw, first_after)
+        first_after = 0.0 if self._subject else (connection.joined - 1) * _GOLDEN_RATIO % 1 * spread
+        self._subject = subject_for(connection.client, asked, self._subject)
+        return wait(self._subject, plan, observer.saw, first_after)
 
     def asked(self) -> Asked:
         """
