@@ -224,6 +224,15 @@ class _HTTPConnection(HTTPConnection):
         self._kept = False
         super().connect()
 
+    def send(self, data: Any) -> None:
+        """Send, unless the server has closed a kept connection; with TLS, that is no ``ConnectionError``."""
+        try:
+            super().send(data)
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            if self._kept:
+                raise StaleConnectionError from None
+            raise
+
     def getresponse(self) -> Any:
         reply = super().getresponse()
         self._kept = True

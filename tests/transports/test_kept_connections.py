@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import re
 import socket
 import ssl
@@ -188,6 +189,25 @@ def test_request_that_cannot_be_sent_any_more_is_repeated(serve, certificate, mo
     monkeypatch.setattr("urllib3.connectionpool.is_connection_dropped", dropped)
     assert [RUNNING] * 2 == send_sync(settings, get(server), get(server))
     assert 2 == server.connections
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), ConnectionResetError(), ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")]
+)
+def test_every_way_in_which_sending_fails_is_known(serve, monkeypatch, error):
+    """Which error the system gives depends on what has arrived, and on TLS."""
+    server = serve([OK], [OK])
+    sent, send_on = [], http.client.HTTPConnection.send
+
+    def send(connection, data):
+        sent.append(data)
+        if len(sent) == 2:
+            raise error
+        send_on(connection, data)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "send", send)
+    assert [RUNNING] * 2 == send_sync(settings_for(server), get(server), get(server))
+    assert (2, 3) == (server.connections, len(sent))
 
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])
