@@ -200,6 +200,9 @@ def test_what_cannot_be_stopped_is_left_behind(quick, run_sensor, monkeypatch):
     assert "no answer within 0.5 s" == sensor.hook.explain("dli_batch", status, 0.5).missing
     assert [] == looked_up
     verdict.set()
+    for thread in threading.enumerate():
+        if thread.name == "hwstatus-within":
+            thread.join(30)
 
 
 @pytest.mark.parametrize("error", [AirflowTaskTimeout("Timeout, PID: 1"), RuntimeError("the API server is gone")])
