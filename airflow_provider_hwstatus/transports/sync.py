@@ -226,8 +226,10 @@ class _HTTPConnection(HTTPConnection):
 
     def send(self, data: Any) -> None:
         """Send, unless the server has closed a kept connection; with TLS, that is no ``ConnectionError``."""
+        held = [data]
+        del data  # it has the signature, and a traceback may show local variables
         try:
-            super().send(data)
+            super().send(held.pop())
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             if self._kept:
                 raise StaleConnectionError from None
