@@ -84,13 +84,15 @@ def test_both_forms_agree():
 
 
 def test_secret_extras_have_names_that_airflow_masks():
-    """The REST API masks extras by their names alone."""
+    """The REST API masks extras by their names alone; Airflow 3.0 alone does not know ``proxy``, as the docs say."""
     from airflow.providers.common.compat.sdk import redact
 
     shown = redact(dict.fromkeys(CONNECTION_FIELDS, "plain-text-value"))
     secret = {name for name, declared in CONNECTION_FIELDS.items() if declared["schema"].get("format") == "password"}
 
-    assert secret == {name for name, value in shown.items() if value == "***"}
+    unmasked = {"proxy"} if AIRFLOW == (3, 0) else set()
+
+    assert secret - unmasked == {name for name, value in shown.items() if value == "***"}
 
 
 @pytest.mark.long
