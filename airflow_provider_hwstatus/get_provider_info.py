@@ -93,9 +93,11 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [_modules("hooks.hwstatus")],
         "sensors": [_modules("sensors.dli", "sensors.cph")],
-        "operators": [_modules("operators.ends")],
-        "triggers": [_modules("triggers.job_status", "triggers.cph_request", "triggers.started", "triggers.watchers")],
-        "extra-links": ["airflow_provider_hwstatus.sensors.links.ConsoleLink"],
+        "operators": [_modules("operators.new_ends")],
+        "triggers": [
+            _modules("triggers.job_status", "triggers.cph_request", "triggers.start_from_trigger", "triggers.watchers")
+        ],
+        "extra-links": ["airflow_provider_hwstatus.sensors.console_link.ConsoleLink"],
         "cli": ["airflow_provider_hwstatus.cli.definition.get_commands"],  # since Airflow 3.2
         "connection-types": [
             {

@@ -13,8 +13,8 @@ from enum import EnumType
 from importlib import import_module
 from pathlib import Path
 
-from airflow_provider_hwstatus.core.advice import CLASSES, CODES
-from airflow_provider_hwstatus.core.jobs import KINDS
+from airflow_provider_hwstatus.core.protocol.advice import CLASSES, CODES
+from airflow_provider_hwstatus.kinds import KINDS
 
 DOCS = Path(__file__).parent
 _NOTE = "<!-- Made by docs/generate.py from the code: change it there, then run `nox -s docs`. -->"
@@ -89,12 +89,12 @@ REFERENCE = {
     "triggers.job_status": ("JobStatusTrigger",),
     "triggers.cph_request": ("CphRequestTrigger",),
     "triggers.watchers": ("DliBatchWatcher", "CphRequestWatcher"),
-    "operators.ends": ("NewEndsOperator",),
+    "operators.new_ends": ("NewEndsOperator",),
     "hooks.hwstatus": ("HwStatusHook",),
-    "core.status": ("JobStatus",),
-    "core.explaining": ("Explanation",),
-    "core.jobs": ("Outcome",),
-    "core.errors": ("HwStatusError",),
+    "core.polling.job_status": ("JobStatus",),
+    "core.reporting.diagnosis": ("Diagnosis",),
+    "kinds.job_kind": ("Outcome",),
+    "errors": ("HwStatusError",),
     "testing": ("FakeHuaweiCloud", "Reply", "Fault"),
 }
 
@@ -112,7 +112,7 @@ def reference() -> str:
         parts.append(f"## `{name}`")
         for member in members:
             parts += _class(getattr(module, member))
-    errors = inspect.getdoc(import_module("airflow_provider_hwstatus.core.errors")) or ""
+    errors = inspect.getdoc(import_module("airflow_provider_hwstatus.errors")) or ""
     parts += ["## The tree of errors", f"```text\n{errors}\n```"]
     return "\n\n".join(parts) + "\n"
 

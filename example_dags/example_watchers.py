@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk import Asset, AssetWatcher, dag, task
 
-from airflow_provider_hwstatus.operators.ends import NewEndsOperator
+from airflow_provider_hwstatus.operators.new_ends import NewEndsOperator
 from airflow_provider_hwstatus.triggers.watchers import CphRequestWatcher, DliBatchWatcher
 
 # [START howto_watcher_dli_batch]

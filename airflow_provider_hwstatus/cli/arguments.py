@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_hwstatus.core.jobs import KINDS
+from airflow_provider_hwstatus.kinds import KINDS
 
 HELP = "Huawei Cloud jobs: check a connection, show and wait for jobs"
 

@@ -13,15 +13,16 @@ from enum import IntEnum
 from typing import NoReturn, cast
 
 from airflow_provider_hwstatus.cli.progress import Progress
-from airflow_provider_hwstatus.core.checkup import Result, Step, usable
-from airflow_provider_hwstatus.core.client import Question
-from airflow_provider_hwstatus.core.errors import ConfigurationError, DeadlineError, HwStatusError
-from airflow_provider_hwstatus.core.jobs import KINDS, JobKind, Outcome
-from airflow_provider_hwstatus.core.plan import Plan
-from airflow_provider_hwstatus.core.report import failure_message
-from airflow_provider_hwstatus.core.status import JobStatus
-from airflow_provider_hwstatus.core.waiting import poll
+from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+from airflow_provider_hwstatus.core.polling.wait import poll_once
+from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
+from airflow_provider_hwstatus.core.reporting.connection_checkup import Result, Step, usable
+from airflow_provider_hwstatus.core.reporting.failure_message import failure_message
+from airflow_provider_hwstatus.errors import ConfigurationError, DeadlineError, HwStatusError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 
 
 class Exit(IntEnum):
@@ -120,8 +121,8 @@ def wait(arguments: Namespace) -> NoReturn:
     kind, hook = KINDS[arguments.kind], _hook(arguments)
     jobs, began = [Job(job_id) for job_id in arguments.ids], time.time()
     try:
-        plan = Plan(poke_interval=arguments.poke_interval, began=began, deadline=began + arguments.timeout)
-        _wait(hook, kind, jobs, plan)
+        options = WaitOptions(poke_interval=arguments.poke_interval, began=began, deadline=began + arguments.timeout)
+        _wait(hook, kind, jobs, options)
     except HwStatusError as error:
         for job in jobs:
             job.error = job.error or error
@@ -129,7 +130,7 @@ def wait(arguments: Namespace) -> NoReturn:
         sys.exit(130)
     for job in jobs:
         if job.status is not None and job.exit is Exit.FAILURE:
-            found = hook.explain(kind, job.status)
+            found = hook.diagnose(kind, job.status)
             job.status, job.message = found.status, failure_message(found.status, found.missing, found.console)
     hook.close()
     exits = {job.exit for job in jobs}
@@ -137,26 +138,26 @@ def wait(arguments: Namespace) -> NoReturn:
     _finish(arguments, jobs, worst)
 
 
-def _wait(hook: HwStatusHook, kind: JobKind, jobs: Sequence[Job], plan: Plan) -> None:
-    progress = Progress(plan.began)
+def _wait(hook: HwStatusHook, kind: JobKind, jobs: Sequence[Job], options: WaitOptions) -> None:
+    progress = Progress(options.began)
     while True:
         for job in jobs:
             if job.over:
                 continue
             try:
-                job.status = _poll(hook, kind, job.job_id, plan)
+                job.status = _poll(hook, kind, job.job_id, options)
             except HwStatusError as error:
                 job.error = error
-            progress.saw(job.job_id, job.shown)
+            progress.on_poll(job.job_id, job.shown)
         left = sum(not job.over for job in jobs)
         if not left:
             progress.end()
             return
-        progress.pause(plan.interval(time.time()), f"{left} of {len(jobs)} not over")
+        progress.pause(options.interval(time.time()), f"{left} of {len(jobs)} not over")
 
 
-def _poll(hook: HwStatusHook, kind: JobKind, job_id: str, plan: Plan) -> JobStatus:
-    return cast(JobStatus, hook.run(lambda client: poll(Question(client, kind, job_id), plan)))  # of one job
+def _poll(hook: HwStatusHook, kind: JobKind, job_id: str, options: WaitOptions) -> JobStatus:
+    return cast(JobStatus, hook.run(lambda client: poll_once(JobPoller(client, kind, job_id), options)))  # of one job
 
 
 def _hook(arguments: Namespace) -> HwStatusHook:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from airflow_provider_hwstatus.core.observing import duration
+from airflow_provider_hwstatus.core.reporting.progress import duration
 
 
 class Progress:
@@ -21,7 +21,7 @@ class Progress:
         self._live = sys.stderr.isatty()
         self._anew = "\r\x1b[K" if self._live else ""
 
-    def saw(self, job_id: str, state: str) -> None:
+    def on_poll(self, job_id: str, state: str) -> None:
         """Show a state, if it is a new one."""
         if self._states.get(job_id) != state:
             self._states[job_id] = state

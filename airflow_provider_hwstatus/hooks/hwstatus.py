@@ -12,28 +12,31 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
-from airflow_provider_hwstatus.core.check import check
-from airflow_provider_hwstatus.core.checkup import Checkup, Step
-from airflow_provider_hwstatus.core.console import console_url
-from airflow_provider_hwstatus.core.endpoints import is_known
-from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, is_refused_login, without_frames
-from airflow_provider_hwstatus.core.explaining import BUDGET, Explanation, explain
-from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE, Patience
-from airflow_provider_hwstatus.core.jobs import KINDS, JobKind
-from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.settings import Settings, check_job_id, settings_from
+from airflow_provider_hwstatus.core.connection.endpoints import is_known
+from airflow_provider_hwstatus.core.connection.settings import Settings, settings_from
+from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
+from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.protocol.responses import clip
+from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERANCE, RetryBudget
+from airflow_provider_hwstatus.core.reporting.connection_check import check
+from airflow_provider_hwstatus.core.reporting.connection_checkup import Checkup, Step
+from airflow_provider_hwstatus.core.reporting.console import console_url
+from airflow_provider_hwstatus.core.reporting.diagnosis import BUDGET, Diagnosis, diagnose
+from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, is_refused_login, without_frames
 from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELING
-from airflow_provider_hwstatus.hooks.limits import within
-from airflow_provider_hwstatus.hooks.lookups import lookups
+from airflow_provider_hwstatus.hooks.connection_cache import connection_cache
 from airflow_provider_hwstatus.hooks.metrics import count_in_triggerer, count_in_worker
-from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection, client_for, joined
+from airflow_provider_hwstatus.hooks.time_limit import within
+from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection, SyncConnection, client_for, joined
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_hwstatus.core.client import Client
-    from airflow_provider_hwstatus.core.messages import Flow
-    from airflow_provider_hwstatus.core.status import JobStatus
+    from airflow_provider_hwstatus.core.connection.client import Client
+    from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+    from airflow_provider_hwstatus.core.protocol.effects import Flow
 
 T = TypeVar("T")
 
@@ -88,7 +91,7 @@ class HwStatusHook(BaseHook):
 
         :raises ConfigurationError: As :meth:`get_conn`.
         """
-        settings = await lookups().get(self._name, self._asettings)
+        settings = await connection_cache().get(self._name, self._asettings)
         async with joined(settings, _amask_secret, count_in_triggerer) as connection:
             yield connection
 
@@ -134,7 +137,7 @@ class HwStatusHook(BaseHook):
 
     async def _ahas_changed(self, used: Settings) -> bool:
         try:
-            return await lookups().get_changed(self._name, self._asettings, used) is not None
+            return await connection_cache().get_changed(self._name, self._asettings, used) is not None
         except ConfigurationError:
             return False
 
@@ -144,18 +147,18 @@ class HwStatusHook(BaseHook):
         """
         Ask for the state of a job.
 
-        :param kind: One of :data:`~airflow_provider_hwstatus.core.jobs.KINDS`, or its name.
+        :param kind: One of :data:`~airflow_provider_hwstatus.kinds.job_kind.KINDS`, or its name.
         :param outage_tolerance: Seconds to go on without an answer; 0 to ask only once.
         :raises HwStatusError: The question could not be answered.
         """
-        return self.run(lambda client: client.get_status(kind_of(kind), job_id, Patience(outage_tolerance)))
+        return self.run(lambda client: JobPoller(client, kind_of(kind), job_id).ask(RetryBudget(outage_tolerance)))
 
     async def aget_status(
         self, kind: JobKind | str, job_id: str, outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
     ) -> JobStatus:
         """Ask as :meth:`get_status` does, without blocking the event loop."""
-        patience = Patience(outage_tolerance)
-        return await self.arun(lambda connection: connection.client.get_status(kind_of(kind), job_id, patience))
+        budget = RetryBudget(outage_tolerance)
+        return await self.arun(lambda connection: JobPoller(connection.client, kind_of(kind), job_id).ask(budget))
 
     def get_dli_batch_status(self, batch_id: str) -> JobStatus:
         """Ask for the state of a DLI batch."""
@@ -173,7 +176,7 @@ class HwStatusHook(BaseHook):
         """Ask for the state of a CPH job."""
         return self.get_status("cph_job", job_id)
 
-    def explain(self, kind: JobKind | str, status: JobStatus, seconds: float = BUDGET) -> Explanation:
+    def diagnose(self, kind: JobKind | str, status: JobStatus, seconds: float = BUDGET) -> Diagnosis:
         """
         Ask why a job failed: for its name, queue, times and log, where the service tells.
 
@@ -183,15 +186,15 @@ class HwStatusHook(BaseHook):
         """
         try:
             connection = self.get_conn()
-            flow = explain(connection.client, kind_of(kind), status, seconds)
+            flow = diagnose(connection.client, kind_of(kind), status, seconds)
             return within(seconds, lambda: connection.run(flow))
         except TimeoutError:
-            return Explanation(status, f"no answer within {seconds:g} s")
+            return Diagnosis(status, f"no answer within {seconds:g} s")
         except HwStatusError as error:
-            return Explanation(status, clip(str(error), 200))
+            return Diagnosis(status, clip(str(error), 200))
         except Exception as error:  # noqa: BLE001  # the job has failed, and nothing may hide that
             self.log.warning("It could not be asked why %s failed: %s", status.job_id, type(error).__name__)
-            return Explanation(status, type(error).__name__)
+            return Diagnosis(status, type(error).__name__)
 
     def console_url(self, kind: JobKind | str, job_id: str) -> str | None:
         """Return the page of a job in the cloud's web console, or of its service; None where that is not known."""
@@ -265,7 +268,7 @@ class HwStatusHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the form as Airflow 2.11 to 3.1 read it."""
-        from airflow_provider_hwstatus.hooks.form import widgets
+        from airflow_provider_hwstatus.hooks.connection_form import widgets
 
         return widgets()
 

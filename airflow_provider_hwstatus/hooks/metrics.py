@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from airflow_provider_hwstatus.core.errors import HwStatusError, RetryableError, ThrottledError
+from airflow_provider_hwstatus.errors import HwStatusError, RetryableError, ThrottledError
 
 
 def count_in_worker(kind: str, error: HwStatusError | None) -> None:

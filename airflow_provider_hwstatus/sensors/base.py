@@ -20,37 +20,38 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_hwstatus.core.asked import Asked, asked_jobs, subject_for
-from airflow_provider_hwstatus.core.errors import (
+from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, PollResult
+from airflow_provider_hwstatus.core.polling.wait import error_boundary, poll_once, raise_unless_tolerated
+from airflow_provider_hwstatus.core.polling.wait_options import UNKNOWN_STATE_POLICIES, WaitOptions
+from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget, poller_of, target_of_jobs
+from airflow_provider_hwstatus.core.protocol.arguments import one_of, seconds
+from airflow_provider_hwstatus.core.protocol.responses import clip
+from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERANCE
+from airflow_provider_hwstatus.core.reporting.progress import ProgressLogger, duration
+from airflow_provider_hwstatus.errors import (
     ConfigurationError,
     CredentialsRefusedError,
     HwStatusError,
     TriggerError,
 )
-from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
-from airflow_provider_hwstatus.core.jobs import KINDS, JobKind, Outcome
-from airflow_provider_hwstatus.core.observing import Observer, duration
-from airflow_provider_hwstatus.core.plan import UNKNOWN_STATE_POLICIES, Plan
-from airflow_provider_hwstatus.core.replies import clip
-from airflow_provider_hwstatus.core.settings import one_of, seconds
-from airflow_provider_hwstatus.core.tally import Found, Rule
-from airflow_provider_hwstatus.core.waiting import error_boundary, overlook, poll
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import waited_in_worker
+from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text
-from airflow_provider_hwstatus.sensors.explaining import why_failed
-from airflow_provider_hwstatus.sensors.links import ConsoleLink, offer
-from airflow_provider_hwstatus.sensors.rescheduling import first_poke_at
-from airflow_provider_hwstatus.sensors.resuming import first_began, resumes
-from airflow_provider_hwstatus.sensors.starting import StartsInTriggerer, starts_in_triggerer
+from airflow_provider_hwstatus.sensors.console_link import ConsoleLink, push_console_link
+from airflow_provider_hwstatus.sensors.failure import why_failed
+from airflow_provider_hwstatus.sensors.reschedule import first_poke_at
+from airflow_provider_hwstatus.sensors.resume_deadline import resumes, wait_started_at
+from airflow_provider_hwstatus.sensors.start_from_trigger import StartsInTriggerer, starts_in_triggerer
 from airflow_provider_hwstatus.sensors.verdict import VERDICTS, Stop, flags, unanswered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_hwstatus.core.client import Client
-    from airflow_provider_hwstatus.core.messages import Flow
-    from airflow_provider_hwstatus.core.waiting import Subject
+    from airflow_provider_hwstatus.core.connection.client import Client
+    from airflow_provider_hwstatus.core.polling.wait import Poller
+    from airflow_provider_hwstatus.core.protocol.effects import Flow
     from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
 #: Seconds by which Airflow's own time-out of a deferral lies behind the trigger's: when it fires, no trigger runs.
@@ -74,7 +75,7 @@ class JobStatusSensor(BaseSensorOperator):
     """
     Waits until a job is over, or several. A job's failure fails the task at once, whatever its ``retries``.
 
-    :param kind: What to wait for: one of :data:`~airflow_provider_hwstatus.core.jobs.KINDS`.
+    :param kind: What to wait for: one of :data:`~airflow_provider_hwstatus.kinds.job_kind.KINDS`.
     :param hwstatus_conn_id: The Airflow connection.
     :param region: Wins over the connection's.
     :param project_id: Wins over the connection's.
@@ -86,7 +87,7 @@ class JobStatusSensor(BaseSensorOperator):
     :param success_states: States that end the wait well, instead of the table's.
     :param failure_states: States that end it badly, instead of the table's.
     :param on_unknown_state: What a state that no table lists does: ``wait``, or ``fail`` with an
-        :class:`~airflow_provider_hwstatus.core.errors.UnknownStateError`.
+        :class:`~airflow_provider_hwstatus.errors.UnknownStateError`.
     :param outage_tolerance: Seconds to go on without an answer; 0 for not at all.
     :param not_found_grace: Seconds from the begin of the wait for which a job that the service does not know (yet) is
         waited for; by default that is an error at once.
@@ -136,11 +137,11 @@ class JobStatusSensor(BaseSensorOperator):
         self.not_found_grace = seconds("not_found_grace", not_found_grace)
         self.wait_for_all = wait_for_all
         self.fail_fast = fail_fast
-        self._rule = Rule(wait_for_all=wait_for_all, fail_fast=fail_fast)
+        self._rule = CompletionRule(wait_for_all=wait_for_all, fail_fast=fail_fast)
         self.on_empty = one_of("on_empty", on_empty, EMPTY_LIST_POLICIES)
         self._began: float | None = None
         self._deadline: float | None = None
-        self._question: Subject | None = None
+        self._question: Poller | None = None
         self.resume_deadline = resumes(resume_deadline, start_from_trigger)
         self.start_from_trigger = starts_in_triggerer(start_from_trigger, deferrable)
 
@@ -150,13 +151,13 @@ class JobStatusSensor(BaseSensorOperator):
         return self.kind.id_name
 
     @cached_property
-    def _asked(self) -> Asked:
+    def _target(self) -> WaitTarget:
         """
         What to wait for, once templates are rendered.
 
         :raises ConfigurationError: An id is missing, or cannot be one.
         """
-        return asked_jobs(self.kind, getattr(self, self.id_argument, None), self._rule)
+        return target_of_jobs(self.kind, getattr(self, self.id_argument, None), self._rule)
 
     @cached_property
     def hook(self) -> HwStatusHook:
@@ -167,19 +168,19 @@ class JobStatusSensor(BaseSensorOperator):
     def console_page(self) -> str:
         """The job's page in the cloud's web console; empty where it is not known."""
         try:
-            first = self._asked.first
+            first = self._target.first
             return (first and self.hook.console_url(self.kind, first)) or ""
         except Exception:  # noqa: BLE001  # a wait must not end for want of a button
             return ""
 
     @cached_property
-    def _observer(self) -> Observer:
-        plan = self._plan()
-        return Observer(self.log, time.time, plan.began, plan.until)
+    def _observer(self) -> ProgressLogger:
+        options = self._plan()
+        return ProgressLogger(self.log, time.time, options.began, options.until)
 
-    def _poll(self, client: Client) -> Flow[Found]:
-        self._question = subject_for(client, self._asked, self._question)
-        return poll(self._question, self._plan())
+    def _poll(self, client: Client) -> Flow[PollResult]:
+        self._question = poller_of(client, self._target, self._question)
+        return poll_once(self._question, self._plan())
 
     def execute(self, context: Context) -> Any:
         """
@@ -189,15 +190,15 @@ class JobStatusSensor(BaseSensorOperator):
         """
         self._began, limit = self._first_poke_at(context), self._limit
         if self.resume_deadline:
-            self._began = first_began(context, self._began, limit)
+            self._began = wait_started_at(context, self._began, limit)
         self._deadline, timeout = self._began + limit, self.timeout
         # Each poke looks at the deadline. Airflow's own look would race it, with a message that names no job.
         self.timeout = math.inf
         try:
             with flags(self), self._execution_timeout():
-                if self._asked.first is None:
+                if self._target.first is None:
                     return self._nothing()
-                offer(self.console_page, context.get("ti"), self.log)
+                push_console_link(self.console_page, context.get("ti"), self.log)
                 if not self.deferrable:
                     # Past Airflow 2's guard, which takes this call for one from outside of a task.
                     return super().execute.__wrapped__(self, context)  # type: ignore[attr-defined]  # by functools.wraps
@@ -216,19 +217,19 @@ class JobStatusSensor(BaseSensorOperator):
         :raises AirflowSensorTimeout: The deadline has passed.
         :raises HwStatusError: The question could not be answered.
         """
-        plan = self._plan()
+        options = self._plan()
         try:
             with error_boundary(self._subject, *VERDICTS):
                 found = self.hook.run(self._poll)
-                self._observer.saw(found)
+                self._observer.on_poll(found)
                 return self._settle(found)
         except HwStatusError as error:
-            return self._poke_failed(error, plan)
+            return self._poke_failed(error, options)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Resume after the trigger's event. Returns what :meth:`execute` does."""
         with flags(self):
-            if self._asked.first is None:  # found out by a trigger that began without a worker
+            if self._target.first is None:  # found out by a trigger that began without a worker
                 return self._nothing()
             self._resumed(event)
             found = self._settle(self._found_in(event))
@@ -236,9 +237,9 @@ class JobStatusSensor(BaseSensorOperator):
                 raise TriggerError(f"{self._subject}: the trigger ended before the job did: {clip(repr(event), 200)}")
             return found.xcom_value
 
-    def _found_in(self, event: object) -> Found:
+    def _found_in(self, event: object) -> PollResult:
         try:
-            return self._asked.found_in(event)
+            return self._target.found_in(event)
         except HwStatusError as error:
             unanswered(error)
 
@@ -274,7 +275,7 @@ class JobStatusSensor(BaseSensorOperator):
             )
         return []
 
-    def _settle(self, found: Found) -> PokeReturnValue:
+    def _settle(self, found: PollResult) -> PokeReturnValue:
         """
         Turn what was found into a verdict. Every mode comes through here.
 
@@ -284,19 +285,19 @@ class JobStatusSensor(BaseSensorOperator):
             waited_in_worker(self.kind.name, time.time() - self._began)
         if found.outcome is Outcome.FAILURE:
             raise AirflowFailException(why_failed(self.hook, self.kind, found, self.log))
-        return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self._asked.value(found))
+        return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self._target.value(found))
 
     @property
     def _subject(self) -> str:
-        return self._asked.subject
+        return self._target.subject
 
     def _first_poke_at(self, context: Context) -> float:
         rescheduled = first_poke_at(self, context) if self.reschedule and not self.deferrable else None
         return rescheduled.timestamp() if isinstance(rescheduled, datetime) else time.time()
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> WaitOptions:
         began = time.time() if self._began is None else self._began
-        return Plan(
+        return WaitOptions(
             poke_interval=self.poke_interval,
             began=began,
             deadline=self._deadline,
@@ -334,17 +335,17 @@ class JobStatusSensor(BaseSensorOperator):
     def _wait_deferred(self, context: Context) -> Any:
         """Ask once, and defer what is not over; a rest that no trigger could poll in is waited out here."""
         while not (found := self.poke(context)):
-            plan, now = self._plan(), time.time()
-            if plan.worth_deferring(now):
-                self._defer(plan)
-            time.sleep(plan.interval(now))
+            options, now = self._plan(), time.time()
+            if options.worth_deferring(now):
+                self._defer(options)
+            time.sleep(options.interval(now))
         return found.xcom_value
 
-    def _defer(self, plan: Plan) -> NoReturn:
+    def _defer(self, options: WaitOptions) -> NoReturn:
         now = time.time()
-        left = (plan.deadline or 0.0) - now
+        left = (options.deadline or 0.0) - now
         backstop = timedelta(seconds=min(left + BACKSTOP, _LONGEST_DEFERRAL.total_seconds()))
-        trigger = self._trigger(**self._asked.row, **self.trigger_arguments() | {"deferred_at": now})
+        trigger = self._trigger(**self._target.row, **self.trigger_arguments() | {"deferred_at": now})
         self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop)
         raise AssertionError("defer() returned")
 
@@ -373,16 +374,16 @@ class JobStatusSensor(BaseSensorOperator):
             "fail_fast": self.fail_fast,
         } | dataclasses.asdict(self._plan())
 
-    def _poke_failed(self, error: HwStatusError, plan: Plan) -> PokeReturnValue:
+    def _poke_failed(self, error: HwStatusError, options: WaitOptions) -> PokeReturnValue:
         try:
-            overlook(error, plan, time.time())
+            raise_unless_tolerated(error, options, time.time())
         except CredentialsRefusedError as refused:
             if self.silent_fail:
                 raise Stop(refused) from None
             raise
         except HwStatusError as final:
             unanswered(final)
-        self._observer.saw(error)
+        self._observer.on_poll(error)
         return PokeReturnValue(is_done=False)
 
     @contextmanager

@@ -7,9 +7,9 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_hwstatus.core.asked import Requests, asked_requests
-from airflow_provider_hwstatus.core.jobs import CPH_JOB
-from airflow_provider_hwstatus.core.submissions import expected_from
+from airflow_provider_hwstatus.core.polling.expected_jobs import expected_from
+from airflow_provider_hwstatus.core.polling.wait_target import Requests, target_of_requests
+from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.sensors.base import JobStatusSensor
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class CphRequestSensor(JobStatusSensor):
         return "request_id"
 
     @cached_property
-    def _asked(self) -> Requests:
-        return asked_requests(self.kind, self.request_id, self._rule, expected_from(self.expected_jobs))
+    def _target(self) -> Requests:
+        return target_of_requests(self.kind, self.request_id, self._rule, expected_from(self.expected_jobs))
 
     def _trigger(self, **arguments: Any) -> CphRequestTrigger:
         from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger

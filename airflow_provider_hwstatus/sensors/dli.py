@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_hwstatus.core.jobs import DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED
 from airflow_provider_hwstatus.sensors.base import JobStatusSensor
 
 

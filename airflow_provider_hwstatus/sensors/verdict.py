@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
 )
 
-from airflow_provider_hwstatus.core.errors import CredentialsRefusedError, DeadlineError, HwStatusError
+from airflow_provider_hwstatus.errors import CredentialsRefusedError, DeadlineError, HwStatusError
 
 #: Exceptions by which a poke ends a task.
 VERDICTS = (AirflowFailException, AirflowSensorTimeout, AirflowSkipException)

@@ -12,7 +12,7 @@ from threading import Event
 from types import FrameType
 from typing import Any
 
-from airflow_provider_hwstatus.core.jobs import KINDS
+from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 from airflow_provider_hwstatus.testing.dli import check_id
 from airflow_provider_hwstatus.testing.script import check_step
@@ -25,7 +25,7 @@ STATES is one per call, such as starting,running,success, or by seconds since th
 
 
 @dataclass(frozen=True)
-class Plan:
+class WaitOptions:
     """A job as the command line names it; either *steps* or *seconds*, which count from the first call."""
 
     kind: str
@@ -36,19 +36,21 @@ class Plan:
 
 
 READY_MADE = (
-    Plan("dli_batch", "0a324461-d9d9-45da-a52a-3b3c7a3d809e", seconds={0: "starting", 5: "running", 20: "success"}),
-    Plan(
+    WaitOptions(
+        "dli_batch", "0a324461-d9d9-45da-a52a-3b3c7a3d809e", seconds={0: "starting", 5: "running", 20: "success"}
+    ),
+    WaitOptions(
         "dli_batch",
         "46a8f0b7-3e5c-4d12-9f68-c7b1d2e09a35",
         seconds={0: "starting", 5: "running", 10: "dead"},
         fields={"log": ["stdout: ", "stderr: ", "java.lang.OutOfMemoryError: Java heap space"]},
     ),
-    Plan("dli_session_ready", "session-good", seconds={0: "not_started", 5: "starting", 15: "idle"}),
-    Plan("dli_session_ready", "session-bad", seconds={0: "not_started", 5: "starting", 10: "error"}),
-    Plan("dli_session_stopped", "session-stops", seconds={0: "busy", 10: "shutting_down", 15: "success"}),
-    Plan("dli_session_stopped", "session-dies", seconds={0: "busy", 10: "dead"}),
-    Plan("cph_job", "cph-good", seconds={0: 1, 15: 2}, fields={"execute_msg": "done"}),
-    Plan(
+    WaitOptions("dli_session_ready", "session-good", seconds={0: "not_started", 5: "starting", 15: "idle"}),
+    WaitOptions("dli_session_ready", "session-bad", seconds={0: "not_started", 5: "starting", 10: "error"}),
+    WaitOptions("dli_session_stopped", "session-stops", seconds={0: "busy", 10: "shutting_down", 15: "success"}),
+    WaitOptions("dli_session_stopped", "session-dies", seconds={0: "busy", 10: "dead"}),
+    WaitOptions("cph_job", "cph-good", seconds={0: 1, 15: 2}, fields={"execute_msg": "done"}),
+    WaitOptions(
         "cph_job",
         "cph-bad",
         seconds={0: 1, 10: -1},
@@ -57,7 +59,7 @@ READY_MADE = (
 )
 
 
-def parse_plan(text: str) -> Plan:
+def parse_plan(text: str) -> WaitOptions:
     """
     Return the job of ``--job KIND:ID:STATES``.
 
@@ -71,9 +73,9 @@ def parse_plan(text: str) -> Plan:
     try:
         check_id(KINDS[kind], job_id)
         if "=" not in states:
-            return Plan(kind, job_id, steps=tuple(_step(part) for part in parts))
+            return WaitOptions(kind, job_id, steps=tuple(_step(part) for part in parts))
         pairs = [part.split("=", 1) for part in parts]
-        return Plan(kind, job_id, seconds={float(second): _step(step) for second, step in pairs})
+        return WaitOptions(kind, job_id, seconds={float(second): _step(step) for second, step in pairs})
     except ValueError as exc:
         raise argparse.ArgumentTypeError(f"{text!r}: {exc}") from exc
 
@@ -108,13 +110,13 @@ def show_connection(cloud: FakeHuaweiCloud) -> str:
     )
 
 
-def show_plans(plans: Sequence[Plan]) -> str:
+def show_plans(plans: Sequence[WaitOptions]) -> str:
     """Return one line for each job."""
     lines = ["", "Jobs (seconds count from the first call):"]
-    for plan in plans:
-        timeline = [f"{second:g}={step}" for second, step in (plan.seconds or {}).items()]
-        states = ",".join(timeline or (str(step) for step in plan.steps))
-        lines.append(f"  {plan.kind:<20} {plan.job_id:<36} {states}")
+    for options in plans:
+        timeline = [f"{second:g}={step}" for second, step in (options.seconds or {}).items()]
+        states = ",".join(timeline or (str(step) for step in options.steps))
+        lines.append(f"  {options.kind:<20} {options.job_id:<36} {states}")
     return "\n".join([*lines, "", "Ctrl-C stops it."])
 
 
@@ -151,8 +153,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         signal.signal(number, stop)
     cloud = FakeHuaweiCloud(arguments.port)
     cloud.listeners.append(show_record)
-    for plan in plans:
-        cloud.job(plan.kind, plan.job_id, *plan.steps, seconds=plan.seconds, since_first_call=True, **plan.fields)
+    for options in plans:
+        cloud.job(
+            options.kind,
+            options.job_id,
+            *options.steps,
+            seconds=options.seconds,
+            since_first_call=True,
+            **options.fields,
+        )
     with cloud:
         print(show_connection(cloud), show_plans(plans), sep="\n", flush=True)
         done.wait()

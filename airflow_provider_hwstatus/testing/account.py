@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
-from airflow_provider_hwstatus.core.signing import AccessKey
+from airflow_provider_hwstatus.core.connection.signing import AccessKey
 
 REGION = "cn-north-4"
 PROJECTS = {REGION: "0a1f9e2c3b4d4586a7b8c9d0e1f20306"}

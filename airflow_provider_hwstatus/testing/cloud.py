@@ -8,8 +8,10 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from airflow_provider_hwstatus.core.jobs import CPH_JOB, KINDS, JobKind
-from airflow_provider_hwstatus.core.signing import AccessKey
+from airflow_provider_hwstatus.core.connection.signing import AccessKey
+from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds.cph import CPH_JOB
+from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.testing.account import Account
 from airflow_provider_hwstatus.testing.dli import check_id
 from airflow_provider_hwstatus.testing.routes import COLLECTIONS, Breakage, Dispatcher

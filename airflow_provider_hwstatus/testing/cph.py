@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow_provider_hwstatus.core.jobs import CPH_JOB
+from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.testing.lists import CphJobList, Row
 from airflow_provider_hwstatus.testing.replies import Refused, cph_error
 from airflow_provider_hwstatus.testing.script import Job, Jobs, State

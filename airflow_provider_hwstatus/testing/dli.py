@@ -11,7 +11,8 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from airflow_provider_hwstatus.core.jobs import DLI_BATCH, JobKind
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
+from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.testing.lists import BatchList, Row
 from airflow_provider_hwstatus.testing.replies import Refused, dli_error
 from airflow_provider_hwstatus.testing.script import Job, Jobs, State

@@ -12,8 +12,7 @@ import re
 from collections import Counter
 from datetime import UTC, datetime
 
-from airflow_provider_hwstatus.core.messages import Request
-from airflow_provider_hwstatus.core.signing import (
+from airflow_provider_hwstatus.core.connection.signing import (
     ALGORITHM,
     DATE_FORMAT,
     AccessKey,
@@ -22,6 +21,7 @@ from airflow_provider_hwstatus.core.signing import (
     signature,
     string_to_sign,
 )
+from airflow_provider_hwstatus.core.protocol.effects import Request
 from airflow_provider_hwstatus.testing.account import Account
 from airflow_provider_hwstatus.testing.replies import Refused, gateway_error
 from airflow_provider_hwstatus.testing.wire import Incoming

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from airflow_provider_hwstatus.core.jobs import CPH_JOB, DLI_BATCH, DLI_SESSION_READY
+from airflow_provider_hwstatus.kinds.cph import CPH_JOB
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
 from airflow_provider_hwstatus.testing.account import Account
 from airflow_provider_hwstatus.testing.cph import Cph
 from airflow_provider_hwstatus.testing.dli import Dli, DliBatches

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeGuard
 
-from airflow_provider_hwstatus.core.jobs import CPH_JOB, JobKind
+from airflow_provider_hwstatus.kinds.cph import CPH_JOB
+from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.testing.replies import error
 from airflow_provider_hwstatus.testing.wire import Answer, Fault, Incoming, Reply, Step
 

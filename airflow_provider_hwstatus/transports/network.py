@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from airflow_provider_hwstatus.core.client import Client
-from airflow_provider_hwstatus.core.errors import ConfigurationError, MalformedResponseError
-from airflow_provider_hwstatus.core.messages import Request
+from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.protocol.effects import Request
+from airflow_provider_hwstatus.errors import ConfigurationError, MalformedResponseError
 
 #: Bytes of a reply that are read at most. A status takes a hundred.
 LONGEST_BODY = 4 * 1024 * 1024

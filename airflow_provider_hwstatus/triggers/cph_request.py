@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_hwstatus.core.asked import Asked, asked_requests
-from airflow_provider_hwstatus.core.jobs import CPH_JOB, Outcome
-from airflow_provider_hwstatus.core.status import JobStatus
-from airflow_provider_hwstatus.core.submissions import expected_from
+from airflow_provider_hwstatus.core.polling.expected_jobs import expected_from
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget, target_of_requests
+from airflow_provider_hwstatus.kinds.cph import CPH_JOB
+from airflow_provider_hwstatus.kinds.job_kind import Outcome
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_hwstatus.core.jobs import JobKind
-    from airflow_provider_hwstatus.core.tally import Rule
+    from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule
+    from airflow_provider_hwstatus.kinds.job_kind import JobKind
 
 
 class CphRequestTrigger(JobStatusTrigger):
@@ -45,9 +46,9 @@ class CphRequestTrigger(JobStatusTrigger):
         own = {"request_id": self.request_id, "expected_jobs": self.expected_jobs, "rejected": self.rejected}
         return path, own | arguments
 
-    def _asked(self, kind: JobKind, rule: Rule) -> Asked:
+    def _target(self, kind: JobKind, rule: CompletionRule) -> WaitTarget:
         expected = replace(expected_from(self.expected_jobs), rejected=tuple(map(_rejected, self.rejected or ())))
-        return asked_requests(kind, self.request_id, rule, expected)
+        return target_of_requests(kind, self.request_id, rule, expected)
 
 
 def _rejected(fields: Any) -> JobStatus:

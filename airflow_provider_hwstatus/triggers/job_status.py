@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_hwstatus.core.asked import Asked, asked_jobs, subject_for
-from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError
-from airflow_provider_hwstatus.core.flow import DEFAULT_OUTAGE_TOLERANCE
-from airflow_provider_hwstatus.core.observing import Observer
-from airflow_provider_hwstatus.core.plan import Plan
-from airflow_provider_hwstatus.core.status import JobStatus
-from airflow_provider_hwstatus.core.tally import Found, Rule
-from airflow_provider_hwstatus.core.waiting import error_boundary, overlook, wait
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, PollResult
+from airflow_provider_hwstatus.core.polling.wait import error_boundary, raise_unless_tolerated, wait
+from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
+from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget, poller_of, target_of_jobs
+from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERANCE
+from airflow_provider_hwstatus.core.reporting.progress import ProgressLogger
+from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook, kind_of
 
 if TYPE_CHECKING:
-    from airflow_provider_hwstatus.core.jobs import JobKind
-    from airflow_provider_hwstatus.core.messages import Flow
-    from airflow_provider_hwstatus.core.waiting import Subject
-    from airflow_provider_hwstatus.transports.sharing import AsyncConnection
+    from airflow_provider_hwstatus.core.polling.wait import Poller
+    from airflow_provider_hwstatus.core.protocol.effects import Flow
+    from airflow_provider_hwstatus.kinds.job_kind import JobKind
+    from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection
 
 # Not the trigger's own: binding one takes as long as a poll, for each trigger.
 _log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class JobStatusTrigger(BaseTrigger):
         self.not_found_grace = not_found_grace
         self.wait_for_all = wait_for_all
         self.fail_fast = fail_fast
-        self._subject: Subject | None = None
+        self._subject: Poller | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -141,7 +141,7 @@ class JobStatusTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """
-        Yield ``{"status": …}`` when the job is over, ``{"tally": …}`` when several are, or ``{"error": …}``.
+        Yield ``{"status": …}`` when the job is over, ``{"summary": …}`` when several are, or ``{"error": …}``.
 
         With it come ``waited``, in seconds from the begin of the whole wait, and ``polls``, of this trigger.
         """
@@ -150,49 +150,56 @@ class JobStatusTrigger(BaseTrigger):
     async def _report(self) -> dict[str, object]:
         try:
             with error_boundary("the trigger's row"):
-                plan = self._plan()
-                settling = plan.settling(time.time())
+                options = self._plan()
+                settling = options.settling(time.time())
                 await asyncio.sleep(settling)
-                asked = self.asked()
-                if asked.first is None:
+                target = self.target()
+                if target.first is None:
                     raise ConfigurationError("the trigger's row has an empty list of ids")
         except HwStatusError as error:  # no flag is about that
             return {"error": error.to_dict()}
-        observer = Observer(_log, time.time, plan.began, plan.until)
+        progress = ProgressLogger(_log, time.time, options.began, options.until)
         try:
-            found = await self._wait(asked, plan, observer, plan.poke_interval - settling)
+            found = await self._wait(target, options, progress, options.poke_interval - settling)
         except HwStatusError as error:
             told: dict[str, object] = {"error": error.to_dict()}
         else:
-            told = {"status" if isinstance(found, JobStatus) else "tally": found.to_dict()}
-        return told | {"waited": round(time.time() - plan.began, 3), "polls": observer.polls}
+            told = {"status" if isinstance(found, JobStatus) else "summary": found.to_dict()}
+        return told | {"waited": round(time.time() - options.began, 3), "polls": progress.polls}
 
-    async def _wait(self, asked: Asked, plan: Plan, observer: Observer, spread: float) -> Found:
+    async def _wait(
+        self, target: WaitTarget, options: WaitOptions, progress: ProgressLogger, spread: float
+    ) -> PollResult:
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
         tolerated = time.time() + (0.0 if self.began is None else LOOKUP_TOLERANCE)
-        give_up = tolerated if plan.deadline is None else min(tolerated, plan.deadline)
+        give_up = tolerated if options.deadline is None else min(tolerated, options.deadline)
         while True:
             longest = math.inf
             try:
-                with error_boundary(asked.subject):
-                    return await hook.arun(lambda connection: self._flow(connection, asked, plan, observer, spread))
+                with error_boundary(target.subject):
+                    return await hook.arun(lambda connection: self._flow(connection, target, options, progress, spread))
             except HwStatusError as error:
                 if isinstance(error.__cause__, AirflowNotFoundException) and time.time() < give_up:
                     longest = LOOKUP_PAUSE
                 else:
-                    overlook(error, plan, time.time())
-                observer.saw(error)
-            await asyncio.sleep(min(plan.interval(time.time()), longest))
+                    raise_unless_tolerated(error, options, time.time())
+                progress.on_poll(error)
+            await asyncio.sleep(min(options.interval(time.time()), longest))
 
     def _flow(
-        self, connection: AsyncConnection, asked: Asked, plan: Plan, observer: Observer, spread: float
-    ) -> Flow[Found]:
+        self,
+        connection: AsyncConnection,
+        target: WaitTarget,
+        options: WaitOptions,
+        progress: ProgressLogger,
+        spread: float,
+    ) -> Flow[PollResult]:
         # Waits that begin together spread over *spread* seconds: each asks a golden section after the one before.
         first_after = 0.0 if self._subject else (connection.joined - 1) * _GOLDEN_RATIO % 1 * spread
-        self._subject = subject_for(connection.client, asked, self._subject)
-        return wait(self._subject, plan, observer.saw, first_after)
+        self._subject = poller_of(connection.client, target, self._subject)
+        return wait(self._subject, options, progress.on_poll, first_after)
 
-    def asked(self) -> Asked:
+    def target(self) -> WaitTarget:
         """
         Return what is waited for.
 
@@ -200,15 +207,15 @@ class JobStatusTrigger(BaseTrigger):
         """
         try:
             kind = kind_of(self.kind).with_states(self.success_states, self.failure_states)
-            return self._asked(kind, Rule(wait_for_all=self.wait_for_all, fail_fast=self.fail_fast))
+            return self._target(kind, CompletionRule(wait_for_all=self.wait_for_all, fail_fast=self.fail_fast))
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
 
-    def _asked(self, kind: JobKind, rule: Rule) -> Asked:
-        return asked_jobs(kind, self.job_id, rule)
+    def _target(self, kind: JobKind, rule: CompletionRule) -> WaitTarget:
+        return target_of_jobs(kind, self.job_id, rule)
 
-    def _plan(self) -> Plan:
-        return Plan(
+    def _plan(self) -> WaitOptions:
+        return WaitOptions(
             poke_interval=self.poke_interval,
             began=time.time() if self.began is None else self.began,
             deadline=self.deadline,

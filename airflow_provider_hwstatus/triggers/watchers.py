@@ -10,15 +10,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from airflow_provider_hwstatus.core.ends import Ends, Matches
-from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, ThrottledError
-from airflow_provider_hwstatus.core.pages import PAGE, REQUESTS_PER_CALL
-from airflow_provider_hwstatus.core.replies import is_unknown_to_service
-from airflow_provider_hwstatus.core.request_ends import RequestEnd, look_each
-from airflow_provider_hwstatus.core.settings import one_of
-from airflow_provider_hwstatus.core.submissions import all_of, expected_from
-from airflow_provider_hwstatus.triggers.reading import Tick, Watch
-from airflow_provider_hwstatus.triggers.watching import Watcher
+from airflow_provider_hwstatus.core.polling.expected_jobs import expected_from
+from airflow_provider_hwstatus.core.polling.job_ids import all_of
+from airflow_provider_hwstatus.core.polling.job_lists import PAGE, REQUESTS_PER_CALL
+from airflow_provider_hwstatus.core.protocol.arguments import one_of
+from airflow_provider_hwstatus.core.protocol.responses import is_unknown_to_service
+from airflow_provider_hwstatus.core.watching.batch_watermark import BatchWatermark, Matches
+from airflow_provider_hwstatus.core.watching.request_watermark import RequestWatermark, poll_each
+from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, ThrottledError
+from airflow_provider_hwstatus.triggers.base_watcher import Watcher
+from airflow_provider_hwstatus.triggers.shared_poll import SharedPoll, Watch
 
 _ENDS = ("any", "success", "failure")
 
@@ -87,16 +88,16 @@ class _Batches(Watch):
         self._arguments = arguments
         self._matches = matches
         self._ends = ends
-        self._seen: dict[str, Ends] = {}
+        self._seen: dict[str, BatchWatermark] = {}
 
-    async def look(self, tick: Tick) -> AsyncIterator[dict[str, object]]:
-        seen = await self._seen_in(await tick.project_id())
+    async def poll(self, shared_poll: SharedPoll) -> AsyncIterator[dict[str, object]]:
+        seen = await self._seen_in(await shared_poll.project_id())
         errors, answered, gone, reported = list[HwStatusError](), list[str](), list[str](), 0
-        job_ids = seen.take(await tick.rows(seen.since), self._matches, time.time())
+        job_ids = seen.take(await shared_poll.rows(seen.since), self._matches, time.time())
         for first in range(0, len(job_ids), PAGE):
             if reported >= MOST_ENDS:  # the next reading goes on
                 break
-            for job_id, answer in (await tick.ask(job_ids[first : first + PAGE])).items():
+            for job_id, answer in (await shared_poll.ask(job_ids[first : first + PAGE])).items():
                 if isinstance(answer, HwStatusError):
                     errors.append(answer)
                     gone += [job_id] if is_unknown_to_service(answer) else []
@@ -112,15 +113,15 @@ class _Batches(Watch):
         if errors:
             raise _gravest(errors)
 
-    async def _seen_in(self, project_id: str) -> Ends:
+    async def _seen_in(self, project_id: str) -> BatchWatermark:
         name = json.dumps([self._arguments, project_id], sort_keys=True)
-        mark = f"hwstatus_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-        if mark not in self._seen:
-            self._seen[mark] = Ends.from_dict(await self._kept(mark), time.time())
-        return self._seen[mark]
+        checkpoint = f"hwstatus_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+        if checkpoint not in self._seen:
+            self._seen[checkpoint] = BatchWatermark.from_dict(await self._kept(checkpoint), time.time())
+        return self._seen[checkpoint]
 
-    def marks(self) -> Mapping[str, dict[str, object]]:
-        return {mark: seen.to_dict() for mark, seen in self._seen.items() if seen.begun}
+    def checkpoints(self) -> Mapping[str, dict[str, object]]:
+        return {checkpoint: seen.to_dict() for checkpoint, seen in self._seen.items() if seen.begun}
 
 
 class CphRequestWatcher(Watcher):
@@ -170,36 +171,38 @@ class CphRequestWatcher(Watcher):
             request.remember(await self._kept(_mark_of(request, self.ends)), time.time())
         return _Requests(requests, self.ends)
 
-    def _requests(self) -> list[RequestEnd]:
-        return [RequestEnd(one, expected_from(self.expected_jobs.get(one))) for one in dict.fromkeys(self.request_id)]
+    def _requests(self) -> list[RequestWatermark]:
+        return [
+            RequestWatermark(one, expected_from(self.expected_jobs.get(one))) for one in dict.fromkeys(self.request_id)
+        ]
 
 
 class _Requests(Watch):
-    def __init__(self, requests: list[RequestEnd], ends: str) -> None:
+    def __init__(self, requests: list[RequestWatermark], ends: str) -> None:
         super().__init__()
         self._requests = requests
         self._ends = ends
 
-    async def look(self, tick: Tick) -> AsyncIterator[dict[str, object]]:
+    async def poll(self, shared_poll: SharedPoll) -> AsyncIterator[dict[str, object]]:
         errors = list[HwStatusError]()
         left = [request for request in self._requests if not request.told]
         known = [request.request_id for request in left if request.going]
-        going = await tick.going(known) if known else set()
+        going = await shared_poll.going(known) if known else set()
         left = [request for request in left if not request.going & going]
         for first in range(0, len(left), REQUESTS_PER_CALL):
             some = left[first : first + REQUESTS_PER_CALL]
-            for request, tally in zip(some, await tick.run(partial(look_each, requests=some)), strict=True):
-                if isinstance(tally, HwStatusError):
-                    errors.append(tally)
-                elif tally and tally.over:
+            for request, summary in zip(some, await shared_poll.run(partial(poll_each, requests=some)), strict=True):
+                if isinstance(summary, HwStatusError):
+                    errors.append(summary)
+                elif summary and summary.over:
                     request.told = True
-                    if self._ends in {"any", tally.outcome.value}:
-                        end = {"request_id": request.request_id, "outcome": tally.outcome.value}
-                        yield end | tally.to_dict() | self.first_after(request.began)
+                    if self._ends in {"any", summary.outcome.value}:
+                        end = {"request_id": request.request_id, "outcome": summary.outcome.value}
+                        yield end | summary.to_dict() | self.first_after(request.began)
         if errors:
             raise _gravest(errors)
 
-    def marks(self) -> Mapping[str, dict[str, object]]:
+    def checkpoints(self) -> Mapping[str, dict[str, object]]:
         return {_mark_of(request, self._ends): request.to_dict() for request in self._requests}
 
 
@@ -208,5 +211,5 @@ def _gravest(errors: Sequence[HwStatusError]) -> HwStatusError:
     return next((error for error in errors if isinstance(error, ThrottledError)), errors[0])
 
 
-def _mark_of(request: RequestEnd, ends: str) -> str:
+def _mark_of(request: RequestWatermark, ends: str) -> str:
     return f"hwstatus_{ends}_{request.request_id}"

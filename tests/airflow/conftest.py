@@ -97,9 +97,10 @@ class Loop(asyncio.SelectorEventLoop):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Clock:
     """Let nobody in this test wait for the time to pass, and return the clock that all go by, the fake cloud, too."""
-    from airflow_provider_hwstatus.transports import aio, drivers, sync  # noqa: F401  # which are imported late
+    # They are imported late.
+    from airflow_provider_hwstatus.transports import aiohttp_transport, requests_transport, runners  # noqa: F401
 
-    send, new_loop = aio.AioTransport.send, asyncio.events.new_event_loop
+    send, new_loop = aiohttp_transport.AioTransport.send, asyncio.events.new_event_loop
 
     async def counted(transport: Any, request: Any) -> Any:
         loop = asyncio.get_running_loop()
@@ -110,9 +111,9 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
         return Loop() if threading.current_thread() is threading.main_thread() else new_loop()
 
     monkeypatch.setattr(CLOCK, "slept", 0.0)
-    monkeypatch.setattr(aio.AioTransport, "send", counted)
+    monkeypatch.setattr(aiohttp_transport.AioTransport, "send", counted)
     monkeypatch.setattr(asyncio.events, "new_event_loop", new_event_loop)
-    monkeypatch.setattr(drivers.drive, "__defaults__", (CLOCK.sleep,))
+    monkeypatch.setattr(runners.run_sync, "__defaults__", (CLOCK.sleep,))
     for name, module in list(sys.modules.items()):
         if name.startswith(CLOCKED) and not name.startswith(FAKE) and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", CLOCK)

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from airflow_provider_hwstatus.core import flow, plan
+from airflow_provider_hwstatus.core.polling import wait_options
+from airflow_provider_hwstatus.core.protocol import retry
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.cph import CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
@@ -23,8 +24,8 @@ SLACK = 6.0
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch):
     """Let tests not wait for the seconds that the last poll has."""
-    for module in (flow, plan):
-        monkeypatch.setattr(module, "LAST_LOOK", GRACE)
+    for module in (retry, wait_options):
+        monkeypatch.setattr(module, "LAST_POLL", GRACE)
 
 
 def connect(monkeypatch, cloud, auth="aksk", **extra):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-DEMO = (sys.executable, "-m", "airflow_provider_hwstatus.testing.demo")
+DEMO = (sys.executable, "-m", "airflow_provider_hwstatus.demo.__main__")
 
 #: Runs one DAG with a key that the cloud does not know.
 SABOTAGED = """

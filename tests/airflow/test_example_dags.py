@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_hwstatus.demo.home import AIRFLOW_3, Home
 from airflow_provider_hwstatus.testing import scenario
-from airflow_provider_hwstatus.testing.home import AIRFLOW_3, Home
 
 #: The only id of which the fake cloud must know nothing.
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
@@ -37,11 +37,11 @@ def test_dag_files_are_imported_without_a_warning(bag: Any) -> None:
 def test_demo_has_a_job_for_every_id(bag: Any) -> None:
     """What a wait asks about by default is what the demo plays, and nothing else."""
     given = [value for dag in bag.dags.values() for value in dag.params.dump().values()]
-    asked = {one for value in given for one in (value if isinstance(value, list) else [value])}
+    target = {one for value in given for one in (value if isinstance(value, list) else [value])}
     parts = [part for part in scenario.PARTS if part.request_id != scenario.WATCHED_REQUEST]
     requests = {part.request_id for part in parts if part.request_id}
 
-    assert asked - {UNKNOWN} == {part.job_id for part in parts} | requests
+    assert target - {UNKNOWN} == {part.job_id for part in parts} | requests
 
 
 @pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 has no asset watchers")

@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_hwstatus.hooks import hwstatus
-from airflow_provider_hwstatus.sensors import explaining
+from airflow_provider_hwstatus.sensors import failure
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
 from airflow_provider_hwstatus.testing import Fault, Reply
@@ -170,8 +170,8 @@ def test_region_without_the_log_api(quick, run_sensor):
 
 def test_details_take_ten_seconds_at_most(huaweicloud, run_sensor, clock, monkeypatch):
     """Requests that hang end in time, however long the connection lets requests take."""
-    assert 10.0 == explaining.BUDGET
-    monkeypatch.setattr(explaining, "BUDGET", 2.0)  # and two are as good here
+    assert 10.0 == failure.BUDGET
+    monkeypatch.setattr(failure, "BUDGET", 2.0)  # and two are as good here
     huaweicloud.job("dli_batch", BATCH, "dead")
     for path in (f"/{BATCH}", "/log"):
         huaweicloud.break_with(Fault.HANG, 100, path_ends=path)
@@ -197,7 +197,7 @@ def test_what_cannot_be_stopped_is_left_behind(quick, run_sensor, monkeypatch):
         return look_up(*args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    assert "no answer within 0.5 s" == sensor.hook.explain("dli_batch", status, 0.5).missing
+    assert "no answer within 0.5 s" == sensor.hook.diagnose("dli_batch", status, 0.5).missing
     assert [] == looked_up
     verdict.set()
     for thread in threading.enumerate():
@@ -210,12 +210,12 @@ def test_nothing_that_is_raised_replaces_the_verdict(quick, run_sensor, monkeypa
     """Airflow's time-out or an error of its own, while a failure is looked into, comes too late to matter."""
     quick.job("dli_batch", BATCH, "running", "dead")
 
-    def explain(*args):
+    def diagnose(*args):
         raise error
 
-    monkeypatch.setattr(hwstatus, "explain", explain)
+    monkeypatch.setattr(hwstatus, "diagnose", diagnose)
     if isinstance(error, AirflowTaskTimeout):
-        monkeypatch.setattr(hwstatus.HwStatusHook, "explain", explain)
+        monkeypatch.setattr(hwstatus.HwStatusHook, "diagnose", diagnose)
     end = run_sensor(DliBatchSensor, mode, batch_id=BATCH, **FAST)
 
     assert "AirflowFailException" == end.verdict

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.errors import ConfigurationError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.testing import Fault
 

@@ -40,12 +40,12 @@ def test_list_of_jobs(huaweicloud, run_sensor, mode, kind):
     """The result is a list in the order given; who is given twice is asked once."""
     cls, argument, (good, _) = SENSORS[kind]
     ids = add(huaweicloud, kind, [(1, True), (0, True), (2, True)])
-    asked = [ids[2], ids[0], ids[1], ids[2]]
+    target = [ids[2], ids[0], ids[1], ids[2]]
 
-    end = run_sensor(cls, mode, **{argument: asked}, **FAST)
+    end = run_sensor(cls, mode, **{argument: target}, **FAST)
 
     assert "success" == end.verdict
-    assert asked == [status["job_id"] for status in end.value]
+    assert target == [status["job_id"] for status in end.value]
     assert {str(good)} == {status["state"] for status in end.value}
     assert end.value == json.loads(json.dumps(end.value))
     if mode == "poke":
@@ -200,7 +200,7 @@ def test_counts_are_in_the_event_and_the_log(huaweicloud, caplog):
     lines = [one.getMessage().partition(": ")[2] for one in caplog.records if "2 DLI batches" in one.getMessage()]
     told = [re.split(", was|:|;", line)[0] for line in lines]
     assert ["0 of 2 over", "1 of 2 over", "2 of 2 over, 1 failed"] == told
-    assert {"total": 2, "succeeded": 1, "failed": 1, "in_progress": 0} == event["tally"]["counts"]
+    assert {"total": 2, "succeeded": 1, "failed": 1, "in_progress": 0} == event["summary"]["counts"]
 
 
 def test_status_of_a_failed_job_is_in_the_message(huaweicloud, run_sensor, mode):

@@ -57,7 +57,9 @@ def test_metrics_are_those_that_airflow_has_set_up():
         return
     used = getattr(task_runner, "stats", None) or getattr(task_runner, "Stats", None)
     if used is None:  # Airflow 3.0, where tasks count with the server's
-        from airflow.stats import Stats as used
+        from airflow.stats import Stats
+
+        used = Stats
     assert used.incr == metrics._of_worker().incr
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.errors import ConfigurationError
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
-from airflow_provider_hwstatus.sensors.starting import AIRFLOW_3_3
-from airflow_provider_hwstatus.triggers.started import StartedTrigger
+from airflow_provider_hwstatus.sensors.start_from_trigger import AIRFLOW_3_3
+from airflow_provider_hwstatus.triggers.start_from_trigger import StartedTrigger
 
 SENSORS: dict[str, type] = {
     "batch_id": DliBatchSensor,

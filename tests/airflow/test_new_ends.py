@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_hwstatus.core.errors import ConfigurationError
-from airflow_provider_hwstatus.testing.home import AIRFLOW_3
+from airflow_provider_hwstatus.demo.home import AIRFLOW_3
+from airflow_provider_hwstatus.errors import ConfigurationError
 
 pytestmark = pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 has no asset watchers")
 
 if AIRFLOW_3:
     from airflow.sdk import DAG, Asset
 
-    from airflow_provider_hwstatus.operators import ends as operators
-    from airflow_provider_hwstatus.operators.ends import NewEndsOperator
+    from airflow_provider_hwstatus.operators import new_ends as operators
+    from airflow_provider_hwstatus.operators.new_ends import NewEndsOperator
 
     ETL = Asset("etl")
 

@@ -13,13 +13,13 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hwstatus.core.errors import ConfigurationError
+from airflow_provider_hwstatus.demo.home import AIRFLOW_3
+from airflow_provider_hwstatus.errors import ConfigurationError
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
-from airflow_provider_hwstatus.testing.home import AIRFLOW_3
 from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
-from airflow_provider_hwstatus.triggers.started import StartedTrigger
+from airflow_provider_hwstatus.triggers.start_from_trigger import StartedTrigger
 
 ODD: list[Any] = [
     None,
@@ -108,7 +108,7 @@ def test_odd_argument_is_one_event(ended: Any, cls: type, argument: str) -> None
         for odd in ODD:
             soon = {} if cls is StartedTrigger else {"deadline": time.time() + 0.2}
             event = one_event(cls(**(row | soon | {argument: odd})))
-            assert len(event.keys() & {"error", "status", "tally"}) == (1 if event else 0), (odd, event)
+            assert len(event.keys() & {"error", "status", "summary"}) == (1 if event else 0), (odd, event)
             if "error" in event:
                 assert str(event["error"]["message"])
 
@@ -119,7 +119,7 @@ def test_odd_argument_of_a_wait_that_begins_in_the_triggerer_is_one_event(ended:
     for odd in ODD:
         row = ROWS[StartedTrigger]
         event = one_event(StartedTrigger(**(row | {"wait": row["wait"] | {argument: odd}})))
-        assert len(event.keys() & {"error", "status", "tally"}) == (1 if event else 0), (odd, event)
+        assert len(event.keys() & {"error", "status", "summary"}) == (1 if event else 0), (odd, event)
 
 
 @pytest.mark.parametrize("argument", ["kind", "job_id", "region", "project_id", "success_states", "on_unknown_state"])
@@ -180,7 +180,7 @@ def test_what_was_rejected_cannot_have_succeeded(ended: Any, rejected: Any) -> N
     if rejected:
         assert "ConfigurationError" == event["error"]["type"]
     else:
-        assert 1 == event["tally"]["counts"]["succeeded"]
+        assert 1 == event["summary"]["counts"]["succeeded"]
 
 
 values = (
@@ -200,7 +200,7 @@ def test_any_row_is_one_event(ended: Any, data: Any) -> None:
     else:
         row["deadline"] = data.draw(st.sampled_from([time.time() + 0.2, 0.0, -1.0, 1e308, "x", float("nan"), []]))
     event = one_event(cls(**row))
-    assert len(event.keys() & {"error", "status", "tally"}) == (1 if event else 0)
+    assert len(event.keys() & {"error", "status", "summary"}) == (1 if event else 0)
 
 
 def test_secret_that_cannot_be_masked_is_one_event(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from importlib.metadata import entry_points, metadata, version
 import jsonschema
 import pytest
 
-from airflow_provider_hwstatus.core.auth import LOGINS
-from airflow_provider_hwstatus.core.settings import Settings
+from airflow_provider_hwstatus.core.connection.login import LOGINS
+from airflow_provider_hwstatus.core.connection.settings import Settings
 from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS, get_provider_info
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 
@@ -23,7 +23,7 @@ COMMANDS = {
     ("providers", "hooks"): "airflow_provider_hwstatus.hooks.hwstatus.HwStatusHook",
     ("providers", "get", "airflow-provider-hwstatus", "--full"): "conn-fields",
     ("providers", "triggers"): "airflow_provider_hwstatus.triggers.job_status",
-    ("providers", "links"): "airflow_provider_hwstatus.sensors.links.ConsoleLink",
+    ("providers", "links"): "airflow_provider_hwstatus.sensors.console_link.ConsoleLink",
 }
 
 #: Runs commands, one after the other: to start Airflow takes longer than they do.

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from airflow_provider_hwstatus.__main__ import main
-from airflow_provider_hwstatus.core.errors import AuthenticationError, CredentialsRefusedError
-from airflow_provider_hwstatus.hooks import lookups
+from airflow_provider_hwstatus.errors import AuthenticationError, CredentialsRefusedError
+from airflow_provider_hwstatus.hooks import connection_cache
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.cph import CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
@@ -19,7 +19,7 @@ NAME = "AIRFLOW_CONN_HWSTATUS_DEFAULT"
 @pytest.fixture(autouse=True)
 def _no_crowd(monkeypatch):
     """Let a look-up be shared by nobody: the connection changes within milliseconds here."""
-    monkeypatch.setattr(lookups, "CROWD", 0.0)
+    monkeypatch.setattr(connection_cache, "CROWD", 0.0)
 
 
 class Rotation:
@@ -34,9 +34,9 @@ class Rotation:
         self.at = 2 if mode == "deferrable" else 1
         self.polls = 0
         monkeypatch.setenv(NAME, json.dumps(cloud.connection(auth)))
-        cloud.listeners.append(self.saw)
+        cloud.listeners.append(self.on_poll)
 
-    def saw(self, record):
+    def on_poll(self, record):
         if "/batches/" in record.path or record.path.endswith("/jobs"):
             self.polls += 1
             if self.polls == self.at:
@@ -195,13 +195,13 @@ def test_command_line_waits_on_with_the_new_key(monkeypatch, huaweicloud, capsys
 
 def test_watchers_read_on_with_the_new_key(monkeypatch, huaweicloud):
     """Watchers take the new key in the reading that met the refusal."""
-    reading = pytest.importorskip("airflow_provider_hwstatus.triggers.reading")
+    reading = pytest.importorskip("airflow_provider_hwstatus.triggers.shared_poll")
     (batch,) = huaweicloud.foreign_jobs("dli_batch", 1, "running")
     rotation = Rotation(monkeypatch, huaweicloud, "aksk")
 
     async def read():
-        tick = reading.Tick(HwStatusHook(), {}, set())
-        return [row["id"] for row in await tick.rows(time.time() - 3600)]
+        shared_poll = reading.SharedPoll(HwStatusHook(), {}, set())
+        return [row["id"] for row in await shared_poll.rows(time.time() - 3600)]
 
     async def run():
         before = await read()

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 
-from airflow_provider_hwstatus.core.errors import ConfigurationError
-from airflow_provider_hwstatus.core.jobs import DLI_BATCH
+from airflow_provider_hwstatus.errors import ConfigurationError
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.sensors.base import BACKSTOP, JobStatusSensor
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor

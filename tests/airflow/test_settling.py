@@ -16,16 +16,17 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 
-from airflow_provider_hwstatus.core.client import Client
-from airflow_provider_hwstatus.core.errors import ConfigurationError
-from airflow_provider_hwstatus.core.messages import Response
-from airflow_provider_hwstatus.core.settings import Settings
+from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.connection.settings import Settings
+from airflow_provider_hwstatus.core.protocol.effects import Response
+from airflow_provider_hwstatus.errors import ConfigurationError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
-from airflow_provider_hwstatus.sensors.starting import AIRFLOW_3_3
-from airflow_provider_hwstatus.transports.drivers import Turns, adrive
-from airflow_provider_hwstatus.transports.slots import Slots
+from airflow_provider_hwstatus.sensors.start_from_trigger import AIRFLOW_3_3
+from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
+from airflow_provider_hwstatus.transports.runners import run_async
+from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
 START = 1_700_000_000.0
@@ -66,7 +67,7 @@ class World:
         yield SimpleNamespace(client=self.client, joined=self.joined, run=self.run_flow)
 
     async def run_flow(self, flow: Any) -> Any:
-        return await adrive(flow, self.send, Turns(asyncio.Lock), Slots(10), self.mask)
+        return await run_async(flow, self.send, SingleFlights(asyncio.Lock), PrioritySemaphore(10), self.mask)
 
     async def send(self, request: Any) -> Response:
         self.polls.append(self.selector.now)

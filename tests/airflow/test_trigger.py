@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
-from airflow_provider_hwstatus.core.errors import TriggerError
+from airflow_provider_hwstatus.errors import TriggerError
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
@@ -129,10 +129,10 @@ def test_waits_share_one_session_and_spread(huaweicloud, clock):
         return await asyncio.gather(*(events(trigger) for trigger in triggers))
 
     asyncio.run(all_waits())
-    asked = sorted(record.time for record in huaweicloud.requests)
+    target = sorted(record.time for record in huaweicloud.requests)
     assert huaweicloud.connections <= 3
-    assert 45.0 < asked[-1] - asked[0] < 70.0
-    assert max(later - earlier for earlier, later in pairwise(asked)) < 12.0
+    assert 45.0 < target[-1] - target[0] < 70.0
+    assert max(later - earlier for earlier, later in pairwise(target)) < 12.0
 
 
 def test_event_loop_is_never_blocked(huaweicloud):
@@ -164,12 +164,12 @@ def test_event_loop_is_never_blocked(huaweicloud):
 def test_cancelled_wait_leaves_nothing(huaweicloud):
     """A triggerer that stops cancels its triggers; nothing is sent to the cloud for it."""
     huaweicloud.job("dli_batch", "b1", "running")
-    asked = threading.Event()
-    huaweicloud.listeners.append(lambda record: asked.set())
+    target = threading.Event()
+    huaweicloud.listeners.append(lambda record: target.set())
 
     async def run():
         task = asyncio.create_task(events(JobStatusTrigger(kind="dli_batch", job_id="b1", poke_interval=0.1)))
-        await asyncio.to_thread(asked.wait, 10)
+        await asyncio.to_thread(target.wait, 10)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -16,9 +16,9 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_hwstatus.core.errors import ConfigurationError, HwStatusError, TransportError
-from airflow_provider_hwstatus.core.status import read_status
-from airflow_provider_hwstatus.core.waiting import error_boundary
+from airflow_provider_hwstatus.core.polling.job_status import read_status
+from airflow_provider_hwstatus.core.polling.wait import error_boundary
+from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, TransportError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
@@ -28,7 +28,7 @@ INTERVAL, TIMEOUT = 0.2, 1.0
 
 #: Where an exception may come from, sync and async.
 PLACES = {
-    "reading": (f"{PACKAGE}.core.client.read_status",) * 2,
+    "reading": (f"{PACKAGE}.core.polling.job_poller.read_status",) * 2,
     "sending": (f"{PACKAGE}.transports.sync.SyncTransport.send", f"{PACKAGE}.transports.aio.AioTransport.send"),
     "look-up": (f"{PACKAGE}.hooks.hwstatus.HwStatusHook.get_connection", f"{PACKAGE}.hooks.hwstatus._look_up"),
     "counting": (f"{PACKAGE}.hooks.hwstatus.count_in_worker", f"{PACKAGE}.hooks.hwstatus.count_in_triggerer"),
@@ -144,7 +144,7 @@ def test_wait_goes_on_where_it_passes(huaweicloud: Any, run_sensor: Any, mode: s
             raise LookupError
         return read_status(*arguments)
 
-    monkeypatch.setattr(f"{PACKAGE}.core.client.read_status", sometimes)
+    monkeypatch.setattr(f"{PACKAGE}.core.polling.job_poller.read_status", sometimes)
     end = run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, timeout=30, silent_fail=True)
     assert ("success", 3) == (end.verdict, len(calls))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import AuthenticationError, UnknownStateError
+from airflow_provider_hwstatus.errors import AuthenticationError, UnknownStateError
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
 from airflow_provider_hwstatus.testing import Reply

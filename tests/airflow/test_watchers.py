@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import HwStatusError, ThrottledError
+from airflow_provider_hwstatus.errors import HwStatusError, ThrottledError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 from airflow_provider_hwstatus.testing.wire import Reply
@@ -22,10 +22,12 @@ HAS_WATCHERS = hasattr(__import__("airflow.triggers.base", fromlist=["x"]), "Bas
 pytestmark = pytest.mark.skipif(not HAS_WATCHERS, reason="Airflow 2 has no asset watchers")
 
 if HAS_WATCHERS:
-    from airflow_provider_hwstatus.core import backoff, request_ends
-    from airflow_provider_hwstatus.core import ends as core_ends
-    from airflow_provider_hwstatus.hooks import lookups
-    from airflow_provider_hwstatus.triggers import reading, watchers, watching
+    from airflow_provider_hwstatus.core.base_watcher import batch_watermark as core_ends
+    from airflow_provider_hwstatus.core.base_watcher import request_watermark
+
+    from airflow_provider_hwstatus.core.protocol import backoff
+    from airflow_provider_hwstatus.hooks import connection_cache
+    from airflow_provider_hwstatus.triggers import base_watcher, shared_poll, watchers
     from airflow_provider_hwstatus.triggers.watchers import CphRequestWatcher, DliBatchWatcher
 
 SHARED = importlib.util.find_spec("airflow.triggers.shared_stream") is not None
@@ -62,8 +64,8 @@ def _fast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     if not request.node.get_closest_marker("real_time"):
         request.getfixturevalue("clock")
         monkeypatch.setitem(globals(), "INTERVAL", 20.0)
-    monkeypatch.setattr(watching, "SHORTEST_INTERVAL", 0.1)
-    monkeypatch.setattr(watching, "RETRY_PAUSE", 0.05)
+    monkeypatch.setattr(base_watcher, "SHORTEST_INTERVAL", 0.1)
+    monkeypatch.setattr(base_watcher, "RETRY_PAUSE", 0.05)
 
 
 def watch(
@@ -112,11 +114,11 @@ class Readings:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._count = asyncio.Semaphore(0)
-        cls, name = (reading.Tick, "save") if SHARED else (watching.Watcher, "_interval")
+        cls, name = (shared_poll.SharedPoll, "save") if SHARED else (base_watcher.Watcher, "_interval")
         original = getattr(cls, name)
 
-        async def saved(tick: Any) -> None:
-            await original(tick)
+        async def saved(shared_poll: Any) -> None:
+            await original(shared_poll)
             self._count.release()
 
         def waited(watcher: Any) -> float:
@@ -295,7 +297,7 @@ def test_proxy_that_says_404_loses_no_job(huaweicloud: Any, monkeypatch: pytest.
 @pytest.fixture
 def other_project(huaweicloud: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what has the connection name another project, and its own again, and that project's cloud."""
-    monkeypatch.setattr(lookups, "MEMORY", 0.0)
+    monkeypatch.setattr(connection_cache, "MEMORY", 0.0)
     with FakeHuaweiCloud() as other:
         other.projects[other.region] = "f" * 32
 
@@ -532,10 +534,10 @@ def test_request_is_told_once_when_all_its_jobs_are_over(huaweicloud: Any) -> No
     assert {"total": 3, "succeeded": 2, "failed": 1, "in_progress": 0} == event["counts"]
     cph(huaweicloud, "r2", 2, 2)
     assert [("r2", "success", 2)] == requests(watch(huaweicloud, store=store, **how))
-    asked = len(huaweicloud.requests)
+    target = len(huaweicloud.requests)
     with pytest.raises(TimeoutError):
         watch_idle(huaweicloud, store, how)
-    assert asked == len(huaweicloud.requests)
+    assert target == len(huaweicloud.requests)
 
 
 def watch_idle(cloud: Any, store: Store, how: dict[str, Any]) -> None:
@@ -552,7 +554,7 @@ def watch_idle(cloud: Any, store: Store, how: dict[str, Any]) -> None:
 
 def test_request_of_unknown_size_is_not_over_at_once(huaweicloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that is not complete yet looks like one that is; and one that knows nothing may come to know it."""
-    monkeypatch.setattr(request_ends, "GRACE", 1000.0)
+    monkeypatch.setattr(request_watermark, "GRACE", 1000.0)
 
     def first() -> None:
         cph(huaweicloud, "r1", 2)
@@ -562,14 +564,14 @@ def test_request_of_unknown_size_is_not_over_at_once(huaweicloud: Any, monkeypat
 
     events = watch(huaweicloud, first, second, kind=CphRequestWatcher, request_id="r1")
     assert [] == events
-    monkeypatch.setattr(request_ends, "GRACE", 0.5)
+    monkeypatch.setattr(request_watermark, "GRACE", 0.5)
     events = watch(huaweicloud, readings=20, kind=CphRequestWatcher, request_id="r1", ends="success")
     assert [("r1", "success", 2)] == requests(events)
 
 
 def test_one_bad_request_keeps_no_other(huaweicloud: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is wrong with one is logged, with its id, and the others are told."""
-    monkeypatch.setattr(request_ends, "GRACE", 0.0)
+    monkeypatch.setattr(request_watermark, "GRACE", 0.0)
     cph(huaweicloud, "r1", 1)
     how: Any = {"kind": CphRequestWatcher, "request_id": ["none", "r1"], "expected_jobs": {"r1": 1, "none": 1}}
 
@@ -609,23 +611,23 @@ def test_requests_of_several_watchers_are_read_together(huaweicloud: Any) -> Non
         tasks = [asyncio.create_task(follow(manager, number)) for number in range(20)]
         while len(huaweicloud.requests) < 40:  # noqa: ASYNC110  # the fake tells nobody
             await asyncio.sleep(0.05)
-        asked = list[int]()
-        while len(asked) < 10 and not in_step(asked):
+        target = list[int]()
+        while len(target) < 10 and not in_step(target):
             before = len(huaweicloud.requests)
             await asyncio.sleep(3.0)
-            asked.append(len(huaweicloud.requests) - before)
+            target.append(len(huaweicloud.requests) - before)
         assert not any(task.done() for task in tasks)
         for task in tasks:
             task.cancel()
         await manager.stop_all()
-        return asked
+        return target
 
-    def in_step(asked: list[int]) -> bool:
+    def in_step(target: list[int]) -> bool:
         # Twelve, and some by themselves where a watcher was held up; 240 if each were asked about by itself.
-        return any(4 <= count <= 36 for count in asked)
+        return any(4 <= count <= 36 for count in target)
 
-    asked = asyncio.run(main())
-    assert in_step(asked), asked
+    target = asyncio.run(main())
+    assert in_step(target), target
 
 
 @pytest.mark.parametrize(
@@ -722,14 +724,14 @@ def test_ends_that_are_too_many_for_a_reading_are_left_to_the_next(
     """Airflow stores events one by one, and starts a watcher again whose events it has not stored in time."""
     monkeypatch.setattr(watchers, "MOST_ENDS", 50)
     names = [f"b{number:03d}" for number in range(250)]
-    asked: list[int] = []
+    target: list[int] = []
 
     def end() -> None:
-        asked.append(len(huaweicloud.requests))
+        target.append(len(huaweicloud.requests))
         ends(huaweicloud, *names)()
 
     assert names == told(watch(huaweicloud, end, readings=6))
-    polls = [record.path for record in list(huaweicloud.requests)[asked[0] :]]
+    polls = [record.path for record in list(huaweicloud.requests)[target[0] :]]
     lists = [number for number, path in enumerate(polls) if path.endswith("/batches")]
     assert max(later - earlier for earlier, later in pairwise(lists)) <= 100 + 5
 
@@ -768,7 +770,7 @@ def test_service_that_holds_watchers_back_does_not_part_them(
     huaweicloud: Any, clock: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     """Airflow shuts out who is not done in time, for good: a reading ends before that, however long it is to wait."""
-    monkeypatch.setattr(reading, "LONGEST_READING", 0.5)
+    monkeypatch.setattr(shared_poll, "LONGEST_READING", 0.5)
     huaweicloud.job("dli_batch", "b1", Reply(429, headers={"Retry-After": "600"}))
     with pytest.raises(ThrottledError):
         asyncio.run(HwStatusHook().aget_status("dli_batch", "b1", 0.0))
@@ -795,14 +797,14 @@ def test_throttled_readings_come_later_and_later(
     # A reading may take longer than an interval.
     huaweicloud.listeners.append(lambda record: clock.sleep(8.0 if record.path.endswith(path) else 0.0))
 
-    def asked() -> list[float]:
+    def target() -> list[float]:
         return [record.time for record in huaweicloud.requests if record.path.endswith(path)]
 
     if shared:
-        follow([kind(poke_interval=5.0, **arguments)], lambda _: len(asked()) >= 4)
+        follow([kind(poke_interval=5.0, **arguments)], lambda _: len(target()) >= 4)
     else:
         watch(huaweicloud, readings=24, kind=kind, poke_interval=5.0, **arguments)
-    pauses = [later - earlier for earlier, later in pairwise(asked())]
+    pauses = [later - earlier for earlier, later in pairwise(target())]
     assert all(pause >= least for pause, least in zip(pauses[:3], (10.0, 20.0, 40.0), strict=True)), pauses
 
 
@@ -812,17 +814,17 @@ def test_throttled_list_leaves_other_watchers_their_pace(huaweicloud: Any) -> No
     cph(huaweicloud, "r1", 1)
     asked_before: dict[str, int] = {}
 
-    def asked(path: str) -> int:
+    def target(path: str) -> int:
         return sum(record.path.endswith(path) for record in huaweicloud.requests) - asked_before.get(path, 0)
 
     def throttled(_: Any) -> bool:
-        if not asked_before and asked("/batches") and asked("/jobs"):  # a key that works
-            asked_before.update({path: asked(path) for path in ("/batches", "/jobs")})
+        if not asked_before and target("/batches") and target("/jobs"):  # a key that works
+            asked_before.update({path: target(path) for path in ("/batches", "/jobs")})
             huaweicloud.break_with(Reply(429, headers={"Retry-After": "1"}), 100, path_ends="/batches")
-        return bool(asked_before) and asked("/jobs") >= 5 and asked("/batches") >= 1
+        return bool(asked_before) and target("/jobs") >= 5 and target("/batches") >= 1
 
     follow([DliBatchWatcher(poke_interval=0.2), CphRequestWatcher("r1", poke_interval=0.2)], throttled)
-    assert asked("/batches") <= 2  # one may have been under way
+    assert target("/batches") <= 2  # one may have been under way
 
 
 @pytest.mark.skipif(not SHARED, reason="Airflow 3.3 has the first shared streams")

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from airflow_provider_hwstatus.testing import standalone
-from airflow_provider_hwstatus.testing.home import Home
+from airflow_provider_hwstatus.demo import standalone
+from airflow_provider_hwstatus.demo.home import Home
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver

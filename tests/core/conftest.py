@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_hwstatus.core.client import Client
-from airflow_provider_hwstatus.core.messages import Response
-from airflow_provider_hwstatus.core.settings import Settings
-from airflow_provider_hwstatus.transports.drivers import Turns, drive
+from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.connection.settings import Settings
+from airflow_provider_hwstatus.core.protocol.effects import Response
+from airflow_provider_hwstatus.transports.runners import run_sync
+from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 _START = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
 
@@ -42,7 +43,7 @@ class StubCloud:
         self.requests = []
         self.asked_at = []
         self.masked = []
-        self._turns = Turns(lambda name: threading.Lock())
+        self._turns = SingleFlights(lambda name: threading.Lock())
 
     def client(self, **fields):
         """Return the client of a connection with a token, in which *fields* are replaced."""
@@ -53,10 +54,10 @@ class StubCloud:
 
     def run(self, flow):
         """Run a flow to its end, as the sync driver does."""
-        return drive(flow, self._send, self._turns, self.masked.append, self._sleep)
+        return run_sync(flow, self._send, self._turns, self.masked.append, self._sleep)
 
     @property
-    def asked(self):
+    def target(self):
         """What was asked, as method and URL without the host."""
         return [f"{request.method} /{request.url.split('/', 3)[3]}" for request in self.requests]
 

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hwstatus.core.auth import LOGINS, login_for
-from airflow_provider_hwstatus.core.errors import HwStatusError, error_from_dict
-from airflow_provider_hwstatus.core.jobs import KINDS
-from airflow_provider_hwstatus.core.messages import Exclusive, Mask, Request, Response
-from airflow_provider_hwstatus.core.profile import Profile
-from airflow_provider_hwstatus.core.redaction import Redactor
-from airflow_provider_hwstatus.core.replies import error_of
-from airflow_provider_hwstatus.core.settings import Settings, check_job_id
-from airflow_provider_hwstatus.core.status import JobStatus, read_status, status_request
+from airflow_provider_hwstatus.core.connection.login import LOGINS, login_for
+from airflow_provider_hwstatus.core.connection.profile import Profile
+from airflow_provider_hwstatus.core.connection.settings import Settings
+from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus, read_status, status_request
+from airflow_provider_hwstatus.core.protocol.effects import Exclusive, Mask, Request, Response
+from airflow_provider_hwstatus.core.protocol.redaction import Redactor
+from airflow_provider_hwstatus.core.protocol.responses import error_of
+from airflow_provider_hwstatus.errors import HwStatusError, error_from_dict
+from airflow_provider_hwstatus.kinds import KINDS
 
 SECRET = "s3cr3t/K+y=="
 NOW = 1_795_000_000.0
@@ -115,7 +116,8 @@ def test_any_login_reply_is_a_login_or_an_error_of_ours(auth, answers):
     """IAM, the metadata service and the gateway may answer anything to a login."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "airflow_provider_hwstatus.core.keys.read_profile", lambda environ, section: Profile("AK", SECRET, SECRET)
+            "airflow_provider_hwstatus.core.connection.access_key.read_profile",
+            lambda environ, section: Profile("AK", SECRET, SECRET),
         )
         settings = Settings(auth=auth, login="AK12", password=SECRET, domain_name="d", region="cn-north-4")
         login = login_for(settings, lambda: NOW, Redactor([SECRET]))

@@ -25,9 +25,9 @@ import psycopg2
 import waits
 from stack import AIRFLOW, HERE, Stack, settings
 
-from airflow_provider_hwstatus.testing import standalone
+from airflow_provider_hwstatus.demo import standalone
+from airflow_provider_hwstatus.demo.home import Home
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
-from airflow_provider_hwstatus.testing.home import Home
 
 #: Seconds between two bursts of ends, and how many ends are in each.
 PAUSE, BURST = 4.0, 3

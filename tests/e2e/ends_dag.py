@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 
-from airflow_provider_hwstatus.operators.ends import STARTS_RUN_PER_EVENT, NewEndsOperator
+from airflow_provider_hwstatus.operators.new_ends import STARTS_RUN_PER_EVENT, NewEndsOperator
 from airflow_provider_hwstatus.triggers.watchers import DliBatchWatcher
 
 watcher = AssetWatcher(name="ends", trigger=DliBatchWatcher(hwstatus_conn_id="hwstatus_aksk", poke_interval=2))

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from airflow_provider_hwstatus.core.signing import AccessKey
+from airflow_provider_hwstatus.core.connection.signing import AccessKey
 from airflow_provider_hwstatus.testing.account import Login
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud, Reply
 from airflow_provider_hwstatus.testing.wire import Answer, Incoming

@@ -25,9 +25,9 @@ import postgres
 from evidence import ENDED, Evidence
 from stack import AIRFLOW, Stack, settings
 
-from airflow_provider_hwstatus.testing import standalone
+from airflow_provider_hwstatus.demo import standalone
+from airflow_provider_hwstatus.demo.home import Home
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
-from airflow_provider_hwstatus.testing.home import Home
 
 DAG = """
 import uuid
@@ -51,9 +51,9 @@ with DAG(
 
 #: What Airflow loads into each of its processes, so that a trigger polls as if nobody had just deferred.
 WITHOUT_FLOOR = """
-from airflow_provider_hwstatus.core.plan import Plan
+from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
 
-Plan.settling = lambda plan, now: 0.0
+WaitOptions.settling = lambda options, now: 0.0
 """
 
 #: Tasks that run at the same time; each costs a process.

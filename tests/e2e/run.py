@@ -27,9 +27,9 @@ import waits
 from evidence import ENDED, Evidence
 from stack import AIRFLOW, HERE, Stack, settings
 
-from airflow_provider_hwstatus.testing import standalone
+from airflow_provider_hwstatus.demo import standalone
+from airflow_provider_hwstatus.demo.home import Home
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
-from airflow_provider_hwstatus.testing.home import Home
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 import allowances
 import psutil
 
-from airflow_provider_hwstatus.testing import standalone
-from airflow_provider_hwstatus.testing.home import Home, stop
+from airflow_provider_hwstatus.demo import standalone
+from airflow_provider_hwstatus.demo.home import Home, stop
 
 HERE = Path(__file__).parent
 

@@ -13,11 +13,11 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["airflow_provider_hwstatus.core"]):
-    from airflow_provider_hwstatus.core.errors import HwStatusError
-    from airflow_provider_hwstatus.core.jobs import KINDS
-    from airflow_provider_hwstatus.core.messages import Response
-    from airflow_provider_hwstatus.core.redaction import Redactor
-    from airflow_provider_hwstatus.core.status import read_status
+    from airflow_provider_hwstatus.core.polling.job_status import read_status
+    from airflow_provider_hwstatus.core.protocol.effects import Response
+    from airflow_provider_hwstatus.core.protocol.redaction import Redactor
+    from airflow_provider_hwstatus.errors import HwStatusError
+    from airflow_provider_hwstatus.kinds import KINDS
 
 KINDS_BY_NUMBER = list(KINDS.values())
 HEADERS = ("retry-after", "x-request-id", "content-type")

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from airflow_provider_hwstatus.core.messages import Request
-from airflow_provider_hwstatus.core.signing import AccessKey, sign
+from airflow_provider_hwstatus.core.connection.signing import AccessKey, sign
+from airflow_provider_hwstatus.core.protocol.effects import Request
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 
 

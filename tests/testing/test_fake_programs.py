@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from airflow_provider_hwstatus.core.messages import Request
-from airflow_provider_hwstatus.core.signing import AccessKey, sign
+from airflow_provider_hwstatus.core.connection.signing import AccessKey, sign
+from airflow_provider_hwstatus.core.protocol.effects import Request
 from airflow_provider_hwstatus.testing import Fault
 from airflow_provider_hwstatus.testing.__main__ import parse_plan
 
@@ -59,9 +59,9 @@ def test_program_serves_until_it_is_told_to_stop(number, complaints):
 )
 def test_job_of_the_command_line(text, steps, seconds):
     """A job is written in one word."""
-    plan = parse_plan(text)
+    options = parse_plan(text)
 
-    assert (steps, seconds) == (plan.steps, plan.seconds)
+    assert (steps, seconds) == (options.steps, options.seconds)
 
 
 @pytest.mark.parametrize(

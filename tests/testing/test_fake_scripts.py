@@ -12,7 +12,8 @@ from contextlib import closing
 import pytest
 import requests
 
-from airflow_provider_hwstatus.core.jobs import CPH_JOB, KINDS
+from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Fault, Reply
 
 STATE = "{dli}/batches/b1/state"

@@ -12,14 +12,14 @@ import pytest
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
 
-from airflow_provider_hwstatus.core.messages import Request
-from airflow_provider_hwstatus.core.signing import (
+from airflow_provider_hwstatus.core.connection.signing import (
     AccessKey,
     canonical_headers,
     canonical_request,
     signature,
     string_to_sign,
 )
+from airflow_provider_hwstatus.core.protocol.effects import Request
 
 SHAPES = {
     "plain": {},

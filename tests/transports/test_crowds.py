@@ -6,15 +6,17 @@ from collections import Counter, deque
 
 import pytest
 
-from airflow_provider_hwstatus.core.client import Client, Question
-from airflow_provider_hwstatus.core.errors import HwStatusError, TransportError
-from airflow_provider_hwstatus.core.jobs import DLI_BATCH
-from airflow_provider_hwstatus.core.messages import Response
-from airflow_provider_hwstatus.core.plan import Plan
-from airflow_provider_hwstatus.core.settings import Settings
-from airflow_provider_hwstatus.core.waiting import wait
-from airflow_provider_hwstatus.transports.drivers import Turns, adrive
-from airflow_provider_hwstatus.transports.slots import Slots
+from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.connection.settings import Settings
+from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.polling.wait import wait
+from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
+from airflow_provider_hwstatus.core.protocol.effects import Response
+from airflow_provider_hwstatus.errors import HwStatusError, TransportError
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
+from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
+from airflow_provider_hwstatus.transports.runners import run_async
+from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 SETTINGS = Settings(login="AK", password="SK", region="cn-north-4", project_id="p1")
 GOLDEN_RATIO = 0.618034
@@ -27,7 +29,7 @@ class Crowd:
         self.loop, self.began = loop, loop.now
         self.allowed, self.throttled, self.resets, self.errors = allowed, throttled, resets, errors
         self.client = Client(SETTINGS, loop.time)
-        self.slots = Slots(20)
+        self.slots = PrioritySemaphore(20)
         self.answers = Counter()
         self.failures = []
         self._window = deque()
@@ -47,17 +49,17 @@ class Crowd:
         self.answers[second // 300] += 1
         return Response(200, {}, b'{"state": "running"}')
 
-    async def one(self, number, plan):
-        question = Question(self.client, DLI_BATCH, f"b{number}")
-        flow = wait(question, plan, lambda seen: None, number * GOLDEN_RATIO % 1 * plan.poke_interval)
+    async def one(self, number, options):
+        poller = JobPoller(self.client, DLI_BATCH, f"b{number}")
+        flow = wait(poller, options, lambda seen: None, number * GOLDEN_RATIO % 1 * options.poke_interval)
         try:
-            await adrive(flow, self.send, Turns(lambda name: asyncio.Lock()), self.slots, None)
+            await run_async(flow, self.send, SingleFlights(lambda name: asyncio.Lock()), self.slots, None)
         except HwStatusError as error:
             self.failures.append(error)
 
     async def go_on(self, count, seconds, tolerance):
-        plan = Plan(poke_interval=60.0, began=self.began, outage_tolerance=tolerance)
-        tasks = [asyncio.create_task(self.one(number, plan)) for number in range(count)]
+        options = WaitOptions(poke_interval=60.0, began=self.began, outage_tolerance=tolerance)
+        tasks = [asyncio.create_task(self.one(number, options)) for number in range(count)]
         await asyncio.sleep(seconds)
         for task in tasks:
             task.cancel()

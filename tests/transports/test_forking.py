@@ -13,12 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from airflow_provider_hwstatus.core.flow import Patience
-from airflow_provider_hwstatus.core.jobs import DLI_BATCH
-from airflow_provider_hwstatus.core.settings import Settings, settings_from
+from airflow_provider_hwstatus.core.connection.settings import Settings, settings_from
+from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
-from airflow_provider_hwstatus.transports import sharing
-from airflow_provider_hwstatus.transports.sharing import SyncConnection, joined
+from airflow_provider_hwstatus.transports import shared_connections
+from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, joined
 
 POLLS = 40
 
@@ -91,7 +92,7 @@ async def amask(secret):
 
 
 def poll(connection, job_id):
-    return connection.run(connection.client.get_status(DLI_BATCH, job_id, Patience(0.0)))
+    return connection.run(JobPoller(connection.client, DLI_BATCH, job_id).ask(RetryBudget(0.0)))
 
 
 def wrong_answers(connection, job_id):
@@ -134,7 +135,7 @@ def test_child_of_an_event_loop_polls_over_a_connection_of_its_own(server, with_
     async def wrong(job_id):
         async with joined(server.settings, amask) as connection:
             statuses = [
-                await connection.run(connection.client.get_status(DLI_BATCH, job_id, Patience(0.0)))
+                await connection.run(JobPoller(connection.client, DLI_BATCH, job_id).ask(RetryBudget(0.0)))
                 for _ in range(POLLS)
             ]
         return sum(status.state != STATES[job_id] for status in statuses)
@@ -185,7 +186,7 @@ def test_child_waits_for_no_lock_of_its_parent():
     held, enough = threading.Event(), threading.Event()
 
     def make():
-        with sharing._creating:
+        with shared_connections._creating:
             held.set()
             enough.wait(0.2)
 

@@ -12,10 +12,10 @@ import time
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import HwStatusError, MalformedResponseError, TransportError
-from airflow_provider_hwstatus.core.messages import Request
-from airflow_provider_hwstatus.core.settings import Settings
-from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection
+from airflow_provider_hwstatus.core.connection.settings import Settings
+from airflow_provider_hwstatus.core.protocol.effects import Request
+from airflow_provider_hwstatus.errors import HwStatusError, MalformedResponseError, TransportError
+from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection, SyncConnection
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"state": "running"}'
 

@@ -8,18 +8,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hwstatus.core import hints
-from airflow_provider_hwstatus.core.client import Client, Question
-from airflow_provider_hwstatus.core.cph_requests import CphRequests, Expected
-from airflow_provider_hwstatus.core.errors import HwStatusError, JobNotFoundError
-from airflow_provider_hwstatus.core.jobs import DLI_BATCH
-from airflow_provider_hwstatus.core.messages import Enter, Exclusive, Leave, Mask, Request, Sleep, Together
-from airflow_provider_hwstatus.core.plan import Plan
-from airflow_provider_hwstatus.core.settings import settings_from
-from airflow_provider_hwstatus.core.tally import Rule
-from airflow_provider_hwstatus.core.waiting import wait
+from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.connection.settings import settings_from
+from airflow_provider_hwstatus.core.polling import batch_coalescer
+from airflow_provider_hwstatus.core.polling.cph_requests import CphRequests
+from airflow_provider_hwstatus.core.polling.expected_jobs import Expected
+from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule
+from airflow_provider_hwstatus.core.polling.wait import wait
+from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
+from airflow_provider_hwstatus.core.protocol.effects import (
+    AcquireSlot,
+    Exclusive,
+    Mask,
+    ReleaseSlot,
+    Request,
+    Sleep,
+    Together,
+)
+from airflow_provider_hwstatus.errors import HwStatusError, JobNotFoundError
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
-from airflow_provider_hwstatus.transports.sync import SyncTransport
+from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
 
 START = 1_700_000_000.0
 INTERVAL = 60.0
@@ -49,9 +59,9 @@ class World:
         self.transport.close()
         self.cloud.stop()
 
-    def begin(self, name, subject, first_after=0.0, **plan):
-        plan = Plan(**({"poke_interval": INTERVAL, "began": self.now} | plan))
-        self._later(0.0, name, wait(subject, plan, lambda seen: None, first_after))
+    def begin(self, name, subject, first_after=0.0, **options):
+        options = WaitOptions(**({"poke_interval": INTERVAL, "began": self.now} | options))
+        self._later(0.0, name, wait(subject, options, lambda seen: None, first_after))
 
     def _later(self, seconds, name, flow):
         heapq.heappush(self._sleeping, (self.now + seconds, next(self._order), name, flow))
@@ -82,7 +92,7 @@ class World:
                 resume, value = flow.throw, error
 
     def _do(self, effect):
-        if isinstance(effect, Enter | Leave | Mask):
+        if isinstance(effect, AcquireSlot | ReleaseSlot | Mask):
             return None
         if isinstance(effect, Together):
             return [self.run(make()) for make in effect.flows]
@@ -112,8 +122,8 @@ def batches(world, ends, **fields):
     for number, end in enumerate(ends):
         job_id = f"b{number:05d}"
         world.cloud.job("dli_batch", job_id, seconds={0: "running", end: "success"}, **fields)
-        question = Question(world.client, DLI_BATCH, job_id)
-        world.begin(job_id, question, number * GOLDEN_RATIO % 1 * INTERVAL)
+        poller = JobPoller(world.client, DLI_BATCH, job_id)
+        world.begin(job_id, poller, number * GOLDEN_RATIO % 1 * INTERVAL)
 
 
 def test_a_thousand_batches_cost_fifteen_calls_an_interval():
@@ -164,7 +174,7 @@ def test_a_list_delays_a_verdict_by_one_interval_and_never_changes_it(ends, bad,
             job_id = f"b{number:05d}"
             last = "dead" if number in bad else "success"
             world.cloud.job("dli_batch", job_id, seconds={0: "starting", end / 2: "running", end: last})
-            world.begin(job_id, Question(world.client, DLI_BATCH, job_id), number * GOLDEN_RATIO % 1 * INTERVAL)
+            world.begin(job_id, JobPoller(world.client, DLI_BATCH, job_id), number * GOLDEN_RATIO % 1 * INTERVAL)
         world.go_on()
 
         late = 2 * 1.1 * INTERVAL + misbehaviour["stale"] + (60.0 if misbehaviour["answer"] == 429 else 0.0)
@@ -230,8 +240,8 @@ def test_who_is_at_its_deadline_does_not_queue_for_the_list():
     with World(coalesce=True) as world:
         for number in range(50):
             world.cloud.job("dli_batch", f"b{number}", "running")
-            question = Question(world.client, DLI_BATCH, f"b{number}")
-            world.begin(f"b{number}", question, number * GOLDEN_RATIO % 1 * INTERVAL, deadline=world.now + 300.0)
+            poller = JobPoller(world.client, DLI_BATCH, f"b{number}")
+            world.begin(f"b{number}", poller, number * GOLDEN_RATIO % 1 * INTERVAL, deadline=world.now + 300.0)
         world.go_on(200.0)
         world.cloud.break_with(Reply(status=429, headers={"Retry-After": "900"}), calls=10_000)
         world.go_on()
@@ -242,19 +252,21 @@ def test_who_is_at_its_deadline_does_not_queue_for_the_list():
 
 def test_a_hint_is_not_taken_twice(monkeypatch):
     """Who has looked since the list was read is not told the same again, but asks: else an end is never seen."""
-    monkeypatch.setattr(hints.random, "randrange", lambda most: 0)  # nobody's turn to be asked in person comes
+    monkeypatch.setattr(
+        batch_coalescer.random, "randrange", lambda most: 0
+    )  # nobody's turn to be asked in person comes
     with World(coalesce=True) as world:
-        plan = Plan(poke_interval=INTERVAL, began=world.now)
-        questions = []
+        options = WaitOptions(poke_interval=INTERVAL, began=world.now)
+        pollers = []
         for number in range(40):
             world.cloud.job("dli_batch", f"b{number}", "running")
-            questions.append(Question(world.client, DLI_BATCH, f"b{number}"))
-        for question in questions:
-            world.run(question.look(plan))
-        last, told = questions[-1], []
+            pollers.append(JobPoller(world.client, DLI_BATCH, f"b{number}"))
+        for poller in pollers:
+            world.run(poller.poll(options))
+        last, told = pollers[-1], []
         for _ in range(4):
             world.now += 1.0
-            world.run(last.look(plan))
+            world.run(last.poll(options))
             told.append((world.cloud.batch_list.calls, world.cloud.polls(last.job_id)))
 
         # It is still new enough; it is read again, as many have looked since; new enough; and few have looked since.
@@ -273,9 +285,9 @@ def test_few_waits_and_waits_of_others_ask_no_list():
         assert 0 == world.cloud.batch_list.calls
 
 
-def cph(world, request_ids, rule=None, expected=None, **plan):
-    subject = CphRequests(world.client, request_ids, rule or Rule(), Expected(expected))
-    world.begin("wait", subject, **({"not_found_grace": 60.0} | plan))
+def cph(world, request_ids, rule=None, expected=None, **options):
+    subject = CphRequests(world.client, request_ids, rule or CompletionRule(), Expected(expected))
+    world.begin("wait", subject, **({"not_found_grace": 60.0} | options))
 
 
 def test_a_thousand_cph_jobs_cost_eleven_calls_an_interval():
@@ -286,8 +298,8 @@ def test_a_thousand_cph_jobs_cost_eleven_calls_an_interval():
         cph(world, [f"r{number}" for number in range(20)], expected=1000)
         world.go_on()
 
-        (at, tally) = world.ends["wait"]
-        assert ("success", 1000) == (tally.outcome, len(tally.statuses))
+        (at, summary) = world.ends["wait"]
+        assert ("success", 1000) == (summary.outcome, len(summary.statuses))
         assert 200 <= at <= 200 + 1.1 * INTERVAL
         assert sum(world.calls().values()) <= 11 * (1 + at // (0.9 * INTERVAL))
         assert {"list"} == {kind for _, kind in world.calls()}
@@ -319,7 +331,7 @@ def test_no_list_of_cph_jobs_makes_a_false_success(ends, bad, misbehaviour, know
                 "cph_job", f"j{number:03d}", seconds=seconds, request_id=f"r{request}", listed_after=listed_after
             )
         requests = sorted({f"r{request}" for _, request, _ in ends})
-        cph(world, requests, Rule(fail_fast=False), len(ends) if known else None, deadline=world.now + 3600)
+        cph(world, requests, CompletionRule(fail_fast=False), len(ends) if known else None, deadline=world.now + 3600)
         world.go_on()
 
         at, found = world.ends["wait"]

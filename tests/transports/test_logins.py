@@ -7,19 +7,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_hwstatus.core.auth import LOGINS
-from airflow_provider_hwstatus.core.errors import (
+from airflow_provider_hwstatus.core.connection.login import LOGINS
+from airflow_provider_hwstatus.core.connection.settings import settings_from
+from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
+from airflow_provider_hwstatus.errors import (
     AuthenticationError,
     ConfigurationError,
     CredentialsRefusedError,
     TransportError,
 )
-from airflow_provider_hwstatus.core.flow import Patience
-from airflow_provider_hwstatus.core.jobs import DLI_BATCH
-from airflow_provider_hwstatus.core.settings import settings_from
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
-from airflow_provider_hwstatus.transports import sharing
-from airflow_provider_hwstatus.transports.sharing import SyncConnection, joined
+from airflow_provider_hwstatus.transports import shared_connections
+from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, joined
 
 
 async def amask(secret):
@@ -76,7 +77,7 @@ def poll_all_sync(settings, waits, polls, between=lambda: None):
         try:
             for _ in range(polls):
                 barrier.wait()
-                results.append(connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0))))
+                results.append(connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0))))
         finally:
             connection.close()
 
@@ -94,7 +95,7 @@ def poll_all_async(settings, waits, polls, between=lambda: None):
         async with joined(settings, amask) as connection:
             for _ in range(polls):
                 between()
-                flows = (connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)) for _ in range(waits))
+                flows = (JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)) for _ in range(waits))
                 results += await asyncio.gather(*map(connection.run, flows))
         return results
 
@@ -140,7 +141,7 @@ def test_refused_login_is_renewed_once_while_waits_run(cloud, connection_of, pol
 def test_login_is_renewed_before_it_expires(monkeypatch, poll_all, auth):
     """Waits that outlast their login never see it refused, by a clock that only this test moves."""
     now = [time.time()]
-    monkeypatch.setattr(sharing, "time", SimpleNamespace(time=lambda: now[0], monotonic=time.monotonic))
+    monkeypatch.setattr(shared_connections, "time", SimpleNamespace(time=lambda: now[0], monotonic=time.monotonic))
 
     def pass_a_quarter_of_an_hour():
         now[0] += 900.0
@@ -250,7 +251,7 @@ def test_unreachable_iam_is_told_from_a_refused_login(cloud):
 
 def test_refused_permanent_key_of_the_environment_is_not_repeated(cloud, environment):
     """A permanent key is locked by repeats, wherever it came from; a new one is tried."""
-    from airflow_provider_hwstatus.core.signing import AccessKey
+    from airflow_provider_hwstatus.core.connection.signing import AccessKey
 
     environment(AccessKey(cloud.access_key, "wrong"))
     settings = settings_of(cloud.connection("env"))
@@ -290,7 +291,7 @@ def test_metadata_is_asked_past_the_proxies(cloud, monkeypatch):
 )
 def test_odd_metadata_is_malformed(cloud, body):
     """What is no key is not signed with."""
-    from airflow_provider_hwstatus.core.errors import MalformedResponseError
+    from airflow_provider_hwstatus.errors import MalformedResponseError
 
     cloud.break_with(Reply(body=body), path_contains="securitykey")
     with pytest.raises(MalformedResponseError):

@@ -8,13 +8,14 @@ import threading
 
 import pytest
 
-from airflow_provider_hwstatus.core.client import Client
-from airflow_provider_hwstatus.core.pages import MOST_PAGES
-from airflow_provider_hwstatus.core.recent_batches import read_recent
-from airflow_provider_hwstatus.core.settings import settings_from
+from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.connection.settings import settings_from
+from airflow_provider_hwstatus.core.polling.job_lists import MOST_PAGES
+from airflow_provider_hwstatus.core.watching.recent_batches import read_recent
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud
-from airflow_provider_hwstatus.transports.drivers import Turns, drive
-from airflow_provider_hwstatus.transports.sync import SyncTransport
+from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
+from airflow_provider_hwstatus.transports.runners import run_sync
+from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0
@@ -48,8 +49,8 @@ class Cloud:
 
     def read_rows(self, since=NOW - HOUR):
         """Return all that a reading finds."""
-        turns = Turns(lambda name: threading.Lock())
-        return drive(read_recent(self.client, since), self.transport.send, turns, lambda text: None)
+        turns = SingleFlights(lambda name: threading.Lock())
+        return run_sync(read_recent(self.client, since), self.transport.send, turns, lambda text: None)
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ import threading
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import ApiError, CredentialsRefusedError, HwStatusError, ServerError
-from airflow_provider_hwstatus.core.flow import Patience
-from airflow_provider_hwstatus.core.jobs import DLI_BATCH
-from airflow_provider_hwstatus.core.settings import Settings, settings_from
+from airflow_provider_hwstatus.core.connection.settings import Settings, settings_from
+from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
+from airflow_provider_hwstatus.errors import ApiError, CredentialsRefusedError, HwStatusError, ServerError
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
-from airflow_provider_hwstatus.transports.sharing import SyncConnection, joined
+from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, joined
 
 
 @pytest.fixture
@@ -36,14 +37,14 @@ def connections(cloud, auth, secret=None):
 def poll_sync(settings):
     connection = SyncConnection(settings, str)
     try:
-        return connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)))
+        return connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
     finally:
         connection.close()
 
 
 async def poll_async(settings):
     async with joined(settings, amask) as connection:
-        return await connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)))
+        return await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
 
 
 async def poll_together(every):

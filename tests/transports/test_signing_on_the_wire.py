@@ -13,12 +13,12 @@ from huaweicloudsdkcore.signer.signer import Signer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hwstatus.core.client import Client
-from airflow_provider_hwstatus.core.messages import Request, encode
-from airflow_provider_hwstatus.core.settings import Settings
-from airflow_provider_hwstatus.core.signing import AccessKey, sign
-from airflow_provider_hwstatus.transports.aio import AioTransport
-from airflow_provider_hwstatus.transports.sync import SyncTransport
+from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.connection.settings import Settings
+from airflow_provider_hwstatus.core.connection.signing import AccessKey, sign
+from airflow_provider_hwstatus.core.protocol.effects import Request, encode
+from airflow_provider_hwstatus.transports.aiohttp_transport import AioTransport
+from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
 
 KEY = AccessKey("AKIDEXAMPLE000000001", "SKEXAMPLEsecret0000000000000000000000001")
 CLIENT = Client(Settings(login="AK", password="SK", request_timeout=10.0), lambda: 0.0)

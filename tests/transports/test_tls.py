@@ -7,12 +7,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import ConfigurationError, TransportError
-from airflow_provider_hwstatus.core.flow import Patience
-from airflow_provider_hwstatus.core.jobs import DLI_BATCH
-from airflow_provider_hwstatus.core.settings import Settings
+from airflow_provider_hwstatus.core.connection.settings import Settings
+from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
+from airflow_provider_hwstatus.errors import ConfigurationError, TransportError
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.transports import network
-from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection
+from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection, SyncConnection
 
 
 async def amask(secret):
@@ -46,7 +47,7 @@ def server(certificate):
 def ask_sync(settings):
     connection = SyncConnection(settings, str)
     try:
-        return connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)))
+        return connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
     finally:
         connection.close()
 
@@ -55,7 +56,7 @@ def ask_async(settings):
     async def ask():
         connection = AsyncConnection(settings, amask)
         try:
-            return await connection.run(connection.client.get_status(DLI_BATCH, "b1", Patience(0.0)))
+            return await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
         finally:
             await connection.close()
 

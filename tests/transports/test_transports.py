@@ -15,7 +15,10 @@ import zlib
 
 import pytest
 
-from airflow_provider_hwstatus.core.errors import (
+from airflow_provider_hwstatus.core.connection.settings import settings_from
+from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
+from airflow_provider_hwstatus.errors import (
     AuthenticationError,
     ConfigurationError,
     HwStatusError,
@@ -23,11 +26,10 @@ from airflow_provider_hwstatus.core.errors import (
     ServerError,
     TransportError,
 )
-from airflow_provider_hwstatus.core.flow import Patience
-from airflow_provider_hwstatus.core.jobs import CPH_JOB, DLI_BATCH, DLI_SESSION_READY
-from airflow_provider_hwstatus.core.settings import settings_from
+from airflow_provider_hwstatus.kinds.cph import CPH_JOB
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Fault, Reply
-from airflow_provider_hwstatus.transports.sharing import AsyncConnection, SyncConnection
+from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection, SyncConnection
 
 
 async def amask(secret):
@@ -47,7 +49,7 @@ def settings_of(connection, **extra):
 def ask_sync(settings, *jobs, tolerance=0.0):
     connection = SyncConnection(settings, str)
     try:
-        return [connection.run(connection.client.get_status(*job, Patience(tolerance))) for job in jobs]
+        return [connection.run(JobPoller(connection.client, *job).ask(RetryBudget(tolerance))) for job in jobs]
     finally:
         connection.close()
 
@@ -56,7 +58,9 @@ def ask_async(settings, *jobs, tolerance=0.0):
     async def ask():
         connection = AsyncConnection(settings, amask)
         try:
-            return [await connection.run(connection.client.get_status(*job, Patience(tolerance))) for job in jobs]
+            return [
+                await connection.run(JobPoller(connection.client, *job).ask(RetryBudget(tolerance))) for job in jobs
+            ]
         finally:
             await connection.close()
 
@@ -115,8 +119,8 @@ def test_project_is_found(ask, cloud, auth):
     settings = settings_of(cloud.connection(auth, project_id=None))
 
     ask(settings, (DLI_BATCH, "b1"), (DLI_BATCH, "b1"))
-    lookups = [record for record in cloud.requests if record.path == "/v3/projects"]
-    assert (1 if auth == "aksk" else 0) == len(lookups)
+    connection_cache = [record for record in cloud.requests if record.path == "/v3/projects"]
+    assert (1 if auth == "aksk" else 0) == len(connection_cache)
     assert cloud.project_id in cloud.requests[-1].path
 
 
@@ -270,7 +274,7 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
     """Notes what it is asked for and answers itself."""
 
     def do_GET(self):
-        self.server.asked.append((self.path, self.headers.get("Proxy-Authorization")))
+        self.server.target.append((self.path, self.headers.get("Proxy-Authorization")))
         body = b'{"state": "running"}'
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -284,7 +288,7 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def proxy():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Proxy) as server:
-        server.asked = []
+        server.target = []
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server
         server.shutdown()
@@ -296,7 +300,7 @@ def test_proxy_of_the_connection_is_used(ask, cloud):
         url = f"http://user:pass@127.0.0.1:{server.server_port}"
         settings = settings_of(cloud.connection(), dli_endpoint="http://dli.example.com", proxy=url)
         assert "running" == ask(settings, (DLI_BATCH, "b1"))[0].state
-        path, login = server.asked[0]
+        path, login = server.target[0]
         assert path.startswith("http://dli.example.com/v2.0/")
         assert "Basic dXNlcjpwYXNz" == login
 
@@ -308,11 +312,11 @@ def test_proxy_of_the_machine_is_used(ask, cloud, monkeypatch):
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         settings = settings_of(cloud.connection(), dli_endpoint="http://dli.example.com")
         ask(settings, (DLI_BATCH, "b1"))
-        assert 1 == len(server.asked)
+        assert 1 == len(server.target)
 
         cloud.job(DLI_BATCH, "b1", "success")
         ask(settings_of(cloud.connection()), (DLI_BATCH, "b1"))
-        assert 1 == len(server.asked)
+        assert 1 == len(server.target)
 
 
 def test_proxy_without_a_scheme_is_taken_for_http(ask, cloud, monkeypatch):
@@ -322,7 +326,7 @@ def test_proxy_without_a_scheme_is_taken_for_http(ask, cloud, monkeypatch):
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         settings = settings_of(cloud.connection(), dli_endpoint="http://dli.example.com")
         ask(settings, (DLI_BATCH, "b1"))
-        assert 1 == len(server.asked)
+        assert 1 == len(server.target)
 
     monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
     with pytest.raises(ConfigurationError, match="only HTTP proxies can be used, not socks5"):

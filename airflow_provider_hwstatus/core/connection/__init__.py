@@ -1,0 +1,1 @@
+"""One connection: its settings, endpoints, login and signing."""

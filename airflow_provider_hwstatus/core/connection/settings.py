@@ -1,0 +1,211 @@
+"""A connection's fields, checked and typed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from airflow_provider_hwstatus.core.connection.endpoints import DOMAINS, endpoint_of
+from airflow_provider_hwstatus.errors import ConfigurationError, MalformedResponseError
+
+T = TypeVar("T")
+
+DEFAULT_REQUEST_TIMEOUT = 30.0
+DEFAULT_MAX_CONCURRENT_REQUESTS = 20
+_LONGEST_REQUEST_TIMEOUT = 240.0  # below the margin that Airflow's own time-out of a deferral has
+
+_PROJECT_ID = re.compile(r"[A-Za-z0-9]{1,64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """
+    Where to ask and as whom. Two equal settings are one connection and share everything.
+
+    :param auth: The way to log in; see :mod:`airflow_provider_hwstatus.core.connection.login`.
+    :param login: Access key or user name.
+    :param password: Secret key, password or token.
+    :param metadata_endpoint: Replaces the metadata service's, for ``auth=agency``.
+    :param profile: Section of the vendor SDK's profile file, for ``auth=env``.
+    :param verify: Whether to check TLS certificates, or the path of a CA bundle to check them with.
+    :param request_timeout: Seconds for one HTTP request, reading the reply included.
+    :param proxy: URL of an HTTP proxy.
+    :param max_concurrent_requests: How many polls of one service are under way at once in a process, at most.
+    :param coalesce: Whether to have the list of DLI batches tell which of many go on, and ask only about the others.
+    """
+
+    auth: str = "aksk"
+    login: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    region: str | None = None
+    project_id: str | None = None
+    domain_name: str | None = None
+    security_token: str | None = field(default=None, repr=False)
+    dli_endpoint: str | None = None
+    cph_endpoint: str | None = None
+    iam_endpoint: str | None = None
+    metadata_endpoint: str | None = None
+    profile: str | None = None
+    verify: bool | str = True
+    request_timeout: float = DEFAULT_REQUEST_TIMEOUT
+    proxy: str | None = field(default=None, repr=False)
+    max_concurrent_requests: int = DEFAULT_MAX_CONCURRENT_REQUESTS
+    coalesce: bool = False
+
+    def endpoint(self, service: str) -> str:
+        """
+        Return the URL of a service, without a slash at its end.
+
+        :param service: ``dli``, ``cph`` or ``iam``.
+        :raises ConfigurationError: Neither the endpoint nor the region is set.
+        """
+        given: str | None = getattr(self, f"{service}_endpoint")
+        if given:
+            return given
+        if not self.region:
+            raise ConfigurationError(f"region is not set: set it, or {service}_endpoint")
+        return endpoint_of(service, self.region)
+
+    @property
+    def cloud(self) -> str:
+        """What judges a key or password: a cloud's domain, or the host and port of an endpoint that is given."""
+        given = self.iam_endpoint or self.dli_endpoint or self.cph_endpoint
+        url = given if given or not self.region else self.endpoint("iam")
+        host = urlsplit(url or "").netloc
+        return next((domain for _, domain in DOMAINS if host.endswith(f".{domain}")), host)
+
+
+def settings_from(
+    login: str | None,
+    password: str | None,
+    extra: Mapping[str, object],
+    region: str | None = None,
+    project_id: str | None = None,
+) -> Settings:
+    """
+    Return the settings that a connection's fields describe. An empty field is one that is not set.
+
+    :param region: Wins over the connection's.
+    :param project_id: Likewise.
+    :raises ConfigurationError: A field has a value that it cannot have; the message names it.
+    """
+    fields = dict(extra) | {name: value for name, value in (("region", region), ("project_id", project_id)) if value}
+    texts = {name: _text(name, fields.get(name)) for name in ("domain_name", "security_token", "profile")}
+    return Settings(
+        auth=_text("auth", fields.get("auth")) or Settings.auth,
+        login=_text("login", login),
+        password=_text("password", password),
+        region=_checked(fields, "region", _region),
+        project_id=_checked(fields, "project_id", _project_id),
+        dli_endpoint=_checked(fields, "dli_endpoint", _endpoint),
+        cph_endpoint=_checked(fields, "cph_endpoint", _endpoint),
+        iam_endpoint=_checked(fields, "iam_endpoint", _endpoint),
+        metadata_endpoint=_checked(fields, "metadata_endpoint", _endpoint),
+        verify=_verify(fields.get("verify")),
+        request_timeout=_request_timeout(fields.get("request_timeout")),
+        proxy=_checked(fields, "proxy", _proxy),
+        max_concurrent_requests=_max_concurrent_requests(fields.get("max_concurrent_requests")),
+        coalesce=_coalesce(fields.get("coalesce")),
+        **texts,
+    )
+
+
+def check_project_id(project_id: object) -> str:
+    """
+    Return what IAM says is a project's id, if it can be one: it becomes part of every path.
+
+    :raises MalformedResponseError: It cannot.
+    """
+    if isinstance(project_id, str) and _PROJECT_ID.fullmatch(project_id):
+        return project_id
+    raise MalformedResponseError("IAM's reply has a project id that is not 1 to 64 letters and digits")
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be text; it is of type {type(value).__name__}")
+    if not value.isprintable() or value != value.strip():
+        raise ConfigurationError(f"{name} has spaces around it, a line break or another character that cannot be seen")
+    return value
+
+
+def _checked(fields: Mapping[str, object], name: str, check: Callable[[str, str], str]) -> str | None:
+    text = _text(name, fields.get(name))
+    return None if text is None else check(name, text)
+
+
+def _region(name: str, text: str) -> str:
+    endpoint_of("iam", text)
+    return text
+
+
+def _project_id(name: str, text: str) -> str:
+    if not _PROJECT_ID.fullmatch(text):
+        raise ConfigurationError(f"{name} must be 1 to 64 letters and digits; it is {text[:64]!r}")
+    return text
+
+
+def _endpoint(name: str, text: str) -> str:
+    if not _is_url(text) or set("?#@") & set(text):
+        raise ConfigurationError(f"{name} must be a URL such as https://host or https://host:port/path, without user")
+    return text.rstrip("/")
+
+
+def _proxy(name: str, text: str) -> str:
+    if not _is_url(text):
+        raise ConfigurationError(f"{name} must be a URL such as http://host:3128")
+    return text
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and " " not in text
+    except ValueError:  # a port that is no number, an IPv6 address without its bracket
+        return False
+
+
+def _verify(value: object) -> bool | str:
+    if value is None or value == "":
+        return True
+    if isinstance(value, bool):
+        return value
+    text = _text("verify", value) or ""
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _request_timeout(value: object) -> float:
+    if value is None or value == "":
+        return DEFAULT_REQUEST_TIMEOUT
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]  # any type is caught
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 < seconds <= _LONGEST_REQUEST_TIMEOUT:
+        raise ConfigurationError(
+            f"request_timeout must be a number of seconds above 0 and at most {_LONGEST_REQUEST_TIMEOUT:g}"
+        )
+    return seconds
+
+
+def _max_concurrent_requests(value: object) -> int:
+    if value is None or value == "":
+        return DEFAULT_MAX_CONCURRENT_REQUESTS
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise ConfigurationError("max_concurrent_requests must be a whole number from 1 to 9999")
+    return int(text)
+
+
+def _coalesce(value: object) -> bool:
+    flags = {"": False, "none": False, "false": False, "true": True}
+    text = str(value).lower()
+    if text not in flags:
+        raise ConfigurationError("coalesce must be true or false")
+    return flags[text]

@@ -1,0 +1,1 @@
+"""The status of jobs, and the wait for their end."""

@@ -1,0 +1,96 @@
+"""The ids of jobs that users give: checked before the first poll."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TypeGuard
+
+from airflow_provider_hwstatus.errors import ConfigurationError
+
+_JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+_STEPS = {".", ".."}  # in a path
+
+
+#: What an XCom that does not exist becomes in a template; the last one with the filter ``tojson``.
+_MISSING = {"", "None", "null"}
+
+
+#: The same as an item of a list that a template has turned into text.
+_MISSING_ITEM = re.compile(r"""[\[(,]\s*(?:None|null|(["'])(?:None|null)?\1)\s*[,\])]""")
+
+
+def check_job_id(name: str, job_id: object) -> str:
+    """
+    Return *job_id* if it can be one; an integer as its digits.
+
+    :param name: How the caller calls the id, e.g. ``batch_id``.
+    :raises ConfigurationError: It is missing, or cannot be an id.
+    """
+    if isinstance(job_id, int) and not isinstance(job_id, bool) and 0 <= job_id < 10**128:
+        return str(job_id)
+    if is_job_id(job_id):
+        return job_id
+    shown = repr(job_id[:64]) if isinstance(job_id, str) else f"a {type(job_id).__name__}"
+    if is_missing(job_id):
+        raise ConfigurationError(
+            f"{name} is missing: what was given is or holds {shown if job_id is not None else None}, so the XCom or "
+            "value that it comes from does not exist or is empty. Check what the task that submits returns"
+        )
+    if not isinstance(job_id, str):
+        raise ConfigurationError(
+            f"{name} must be an id or a flat list of ids; what was given is or holds {shown}. Give the id alone, such "
+            "as submit.output['id']"
+        )
+    if is_list_as_text(job_id):
+        raise ConfigurationError(
+            f"{name} must be a list, not a list as text: {shown}. Give the task's output itself (XComArg, "
+            "submit.output), or set render_template_as_native_obj=True in the DAG"
+        )
+    raise ConfigurationError(
+        f"{name} must be 1 to 128 of the characters A-Z a-z 0-9 . _ - (and not '.' or '..'); it is {shown}"
+    )
+
+
+def is_job_id(job_id: object) -> TypeGuard[str]:
+    """Return whether *job_id* can be one."""
+    return isinstance(job_id, str) and bool(_JOB_ID.fullmatch(job_id)) and job_id not in _STEPS | _MISSING
+
+
+def is_missing(value: object) -> bool:
+    """Return whether *value* is what an XCom that does not exist becomes, or a list with such an item, at any depth."""
+    if isinstance(value, str):
+        return value.strip() in _MISSING or (is_list_as_text(value) and bool(_MISSING_ITEM.search(value)))
+    return value is None or (is_list(value) and any(map(is_missing, value)))
+
+
+def is_list(value: object) -> TypeGuard[Iterable[object]]:
+    """Return whether *value* is a list of any type, such as a tuple or the lazy sequence of a mapped task's outputs."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+
+
+def is_list_as_text(text: str) -> bool:
+    """Return whether a template has made *text* of a list."""
+    return text.lstrip().startswith(("[", "("))
+
+
+def one_or_more(argument: str, value: object) -> str | list[str]:
+    """
+    Return an id, or a list of ids. All that is given as ids comes through here, before the first poll.
+
+    :param value: As it was given, or made from a template or an ``XComArg``; lazy sequences of mapped tasks, too.
+    :raises ConfigurationError: An id is missing or cannot be one, or a template has turned a list into text.
+    """
+    if not is_list(value):
+        return check_job_id(argument, value)
+    given = list(value)
+    missing = [one for one in given if is_missing(one)]  # counts before what else is wrong
+    return [check_job_id(argument, one) for one in missing or given]
+
+
+def all_of(argument: str, value: object) -> list[str]:
+    """Return :func:`one_or_more` as a list."""
+    found = one_or_more(argument, value)
+    return found if isinstance(found, list) else [found]

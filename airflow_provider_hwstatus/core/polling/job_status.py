@@ -1,0 +1,212 @@
+"""One status question: build, read, classify."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airflow_provider_hwstatus.core.protocol.effects import Request, Response, encode
+from airflow_provider_hwstatus.core.protocol.redaction import Redactor
+from airflow_provider_hwstatus.core.protocol.responses import clip, iso_time, json_or_raise, request_id_of, shown
+from airflow_provider_hwstatus.errors import MalformedResponseError
+from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
+
+_LOG_LINES = 50
+
+#: Fields that every status has.
+_REQUIRED = {"kind", "job_id", "state", "outcome"}
+
+#: What a terminal or a browser would take for an order: a job's output is not ours.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStatus:
+    """
+    Everything that one poll found.
+
+    :param kind: Name of the :class:`~airflow_provider_hwstatus.kinds.job_kind.JobKind`.
+    :param state: The service's own word, as text; empty if the reply had none.
+    :param outcome: How it is read.
+    :param begin_time: ISO 8601, UTC; likewise *end_time*.
+    :param request_id: What Huawei Cloud's support asks for.
+    :param log: The last lines of output, as far as the reply has them.
+    :param name: What whoever submitted the job called it; with the rest, only where the reply has it.
+    :param queue: Where it runs.
+    :param phone_id: Which phone it is about; likewise *server_id*.
+    """
+
+    kind: str
+    job_id: str
+    state: str
+    outcome: Outcome
+    error_code: str | None = None
+    error_message: str | None = None
+    begin_time: str | None = None
+    end_time: str | None = None
+    request_id: str | None = None
+    log: tuple[str, ...] = ()
+    name: str | None = None
+    queue: str | None = None
+    phone_id: str | None = None
+    server_id: str | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the wait ends here."""
+        return self.outcome in (Outcome.SUCCESS, Outcome.FAILURE)
+
+    @property
+    def subject(self) -> str:
+        """How messages call the job."""
+        return f"{KINDS[self.kind].title} {self.job_id}"
+
+    @property
+    def unknown_states(self) -> set[str]:
+        """The state, if no table lists it."""
+        return {self.state} if self.outcome is Outcome.UNKNOWN else set()
+
+    @property
+    def brief(self) -> str:
+        """The state."""
+        return repr(self.state)
+
+    @property
+    def line(self) -> str:
+        """The state, and how it is read."""
+        return f"state {self.state!r} ({self.outcome.replace('_', ' ')})"
+
+    @property
+    def standing(self) -> str:
+        """The state, in a sentence."""
+        return f"its state is {self.state!r}"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return JSON scalars and lists from which :meth:`from_dict` makes an equal status."""
+        return vars(self) | {"outcome": self.outcome.value, "log": list(self.log)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, object]) -> JobStatus:
+        """
+        Return the status that :meth:`to_dict` described. Fields of later releases are left out.
+
+        :raises ValueError: *fields* is no such description.
+        """
+        try:
+            known = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name in fields}
+            log = known.pop("log", ())
+            if not isinstance(log, list | tuple):
+                raise TypeError("log is no list")
+            for name, value in known.items():
+                if not isinstance(value, str) and (value is not None or name in _REQUIRED):
+                    raise TypeError(f"{name} is no text")
+            times = {name: iso_time(known.get(name)) for name in ("begin_time", "end_time")}
+            typed = {"outcome": Outcome(str(known["outcome"])), "log": tuple(map(str, log))}
+            return cls(**(known | times | typed))  # type: ignore[arg-type]  # the checks above are what mypy asks for
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a job status: {error}") from error
+
+
+def status_request(kind: JobKind, endpoint: str, project_id: str, job_id: str, path: str | None = None) -> Request:
+    """
+    Return the request that asks for the state of a job.
+
+    :param path: Asks for something else about it: one of the kind's other paths.
+    """
+    path = (path or kind.path).format(project_id=encode(project_id), job_id=encode(job_id))
+    return Request("GET", endpoint + path, {"Content-Type": "application/json", "X-Project-Id": project_id})
+
+
+def read_status(kind: JobKind, job_id: str, response: Response, redact: Redactor, now: float) -> JobStatus:
+    """
+    Return what a reply says about a job.
+
+    :param now: Seconds since 1970.
+    :raises ApiError: The service said no.
+    :raises MalformedResponseError: The reply is not what the API reference promises.
+    """
+    body = json_or_raise(response, redact, now)
+    check_id(kind, job_id, body, redact)
+    return status_of(kind, job_id, body, request_id_of(response, body, redact), redact)
+
+
+def status_of(
+    kind: JobKind, job_id: str, body: Mapping[str, object], request_id: str | None, redact: Redactor
+) -> JobStatus:
+    """
+    Return what an object of a reply says about a job.
+
+    :raises MalformedResponseError: Its state is no number or text.
+    """
+    state = _state(kind, body)
+    outcome = kind.outcome_of(state)
+    return JobStatus(
+        kind=kind.name,
+        job_id=job_id,
+        state=shown(state, redact, 100),
+        outcome=outcome,
+        error_code=_text(body.get("error_code"), redact),
+        error_message=_text(body.get("error_msg"), redact),
+        begin_time=iso_time(body.get(kind.begin_field)),
+        end_time=iso_time(body.get(kind.end_field)) if outcome in (Outcome.SUCCESS, Outcome.FAILURE) else None,
+        request_id=request_id,
+        log=log_lines(body.get(kind.log_field), redact),
+        **_particulars(body, redact),
+    )
+
+
+def with_details(kind: JobKind, status: JobStatus, body: Mapping[str, object], redact: Redactor) -> JobStatus:
+    """
+    Return *status* with what the reply to a question for details has beside the state. The state stays as it was.
+
+    :raises MalformedResponseError: The reply is about another job.
+    """
+    check_id(kind, status.job_id, body, redact)
+    return dataclasses.replace(
+        status,
+        begin_time=iso_time(body.get(kind.begin_field)) or status.begin_time,
+        end_time=iso_time(body.get(kind.end_field)) or status.end_time,
+        log=log_lines(body.get(kind.log_field), redact) or status.log,
+        **_particulars(body, redact),  # type: ignore[arg-type]  # its keys are fields that are text or None
+    )
+
+
+def _particulars(body: Mapping[str, object], redact: Redactor) -> dict[str, str | None]:
+    return {
+        "name": _text(body.get("name"), redact),
+        "queue": _text(body.get("queue") or body.get("cluster_name"), redact),
+        "phone_id": _text(body.get("phone_id"), redact),
+        "server_id": _text(body.get("server_id"), redact),
+    }
+
+
+def check_id(kind: JobKind, job_id: str, body: Mapping[str, object], redact: Redactor) -> None:
+    """:raises MalformedResponseError: *body* is about another job."""
+    answered = body.get(kind.id_field)
+    if isinstance(answered, str) and answered and answered.lower() != job_id.lower():
+        raise MalformedResponseError(f"the reply is about another job: {shown(answered, redact, 128)!r}")
+
+
+def _state(kind: JobKind, body: Mapping[str, object]) -> str:
+    state = body.get(kind.state_field)
+    if state is None:
+        return ""
+    if isinstance(state, bool) or not isinstance(state, str | int | float):
+        raise MalformedResponseError(f"{kind.state_field} is a JSON {type(state).__name__}, not a number or text")
+    return str(state)
+
+
+def _text(value: object, redact: Redactor) -> str | None:
+    return shown(str(value), redact) if isinstance(value, str | int) and value != "" else None
+
+
+def log_lines(value: object, redact: Redactor) -> tuple[str, ...]:
+    """Return the last lines of a reply's output, a text or a list, as they can be shown anywhere."""
+    items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    plain = [redact(_COLOURS.sub("", str(item))) for item in items[-_LOG_LINES:]]
+    lines = [line for item in plain for line in item.splitlines() or [""]]
+    return tuple(clip(_CONTROLS.sub("?", line)) for line in lines[-_LOG_LINES:])

@@ -1,0 +1,144 @@
+"""A whole wait: when it is over, when time has run out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+from traceback import extract_tb
+from typing import Protocol
+
+from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.polling.jobs_summary import PollResult
+from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
+from airflow_provider_hwstatus.core.protocol.effects import Flow, Sleep
+from airflow_provider_hwstatus.errors import (
+    CredentialsRefusedError,
+    DeadlineError,
+    HwStatusError,
+    JobNotFoundError,
+    is_refused_login,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Poller(Protocol):
+    """What is waited for: a job, or several."""
+
+    client: Client
+
+    @property
+    def subject(self) -> str:
+        """How messages call it."""
+
+    def move_to(self, client: Client) -> None:
+        """Use another connection from now on. What was found stays found."""
+
+    def poll(self, options: WaitOptions) -> Flow[PollResult]:
+        """
+        Ask once, waiting out an outage.
+
+        :raises HwStatusError: It could not be answered.
+        """
+
+
+def poll_once(subject: Poller, options: WaitOptions) -> Flow[PollResult]:
+    """
+    Ask once, waiting out an outage, and decide whether the wait may go on.
+
+    :return: What was found; the wait is over if that is.
+    :raises DeadlineError: It is not over, and the deadline has passed.
+    :raises UnknownStateError: A state is unknown, and the plan is to fail then.
+    :raises HwStatusError: The question could not be answered.
+    """
+    now = subject.client.clock()
+    late = options.deadline is not None and now > options.deadline
+    found = yield from subject.poll(options.last_poll(now) if late else options)
+    if options.deadline is not None and not found.over and subject.client.clock() >= options.deadline:
+        raise DeadlineError(
+            f"{subject.subject}: timed out after {options.deadline - options.began:g} s; {found.standing}",
+            request_id=found.request_id,
+        )
+    return found
+
+
+@contextmanager
+def error_boundary(subject: str, *passing: type[Exception]) -> Iterator[None]:
+    """
+    Make any exception that nobody expects in a poll one of this package, so that flags and deadlines hold for it.
+
+    Its own text is left to the cause: nobody knows whether that holds a secret.
+
+    :param subject: What the poll is about, as messages call it.
+    :param passing: Exceptions that are left as they are.
+    :raises HwStatusError: There was such an exception.
+    """
+    try:
+        yield
+    except HwStatusError:
+        raise
+    except passing:
+        raise
+    except Exception as error:
+        _log.debug("%s: an unexpected exception", subject, exc_info=True)
+        place = extract_tb(error.__traceback__)[-1]
+        raise HwStatusError(
+            f"{subject}: an unexpected {type(error).__name__} in {place.name}, {PurePath(place.filename).name} line "
+            f"{place.lineno}; next: look at it in the log, in a triggerer's at level DEBUG, and report it if it comes "
+            "from airflow_provider_hwstatus"
+        ) from error
+
+
+def raise_unless_tolerated(error: HwStatusError, options: WaitOptions, now: float) -> None:
+    """
+    Go on after *error* where the plan is to do so, or raise.
+
+    :param now: Seconds since 1970.
+    :raises DeadlineError: The deadline has passed meanwhile.
+    :raises HwStatusError: *error* itself; always where repeats would lock a key.
+    """
+    if isinstance(error, CredentialsRefusedError | DeadlineError):
+        raise error
+    if not options.silent_fail and not (
+        isinstance(error, JobNotFoundError) and now < options.began + options.not_found_grace
+    ):
+        raise error
+    if options.deadline is not None and now >= options.deadline:
+        raise DeadlineError(
+            f"timed out after {options.deadline - options.began:g} s; the last error was: {error}"
+        ) from error
+
+
+def wait(
+    subject: Poller,
+    options: WaitOptions,
+    on_poll: Callable[[PollResult | HwStatusError], None],
+    first_after: float = 0.0,
+) -> Flow[PollResult]:
+    """
+    Ask until it is over.
+
+    A login that is refused ends it whatever the plan: the connection may have another one by now.
+
+    :param saw: Told of what each poll found, and of each error after which the wait goes on.
+    :param first_after: Seconds until the first poll.
+    :raises HwStatusError: As :func:`poll`.
+    """
+    clock = subject.client.clock
+    left = first_after if options.deadline is None else min(first_after, options.deadline - clock())
+    yield Sleep(max(left, 0.0))
+    while True:
+        try:
+            found = yield from poll_once(subject, options)
+        except HwStatusError as error:
+            if is_refused_login(error):
+                raise
+            raise_unless_tolerated(error, options, clock())
+            on_poll(error)
+        else:
+            on_poll(found)
+            if found.over:
+                return found
+        yield Sleep(options.interval(clock()))

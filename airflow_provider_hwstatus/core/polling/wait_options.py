@@ -1,0 +1,129 @@
+"""How to wait: how often to ask, until when, and what to put up with."""
+
+from __future__ import annotations
+
+import copy
+import random
+from dataclasses import dataclass
+from functools import cached_property
+
+from airflow_provider_hwstatus.core.protocol.responses import clip, utc
+from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERANCE, LAST_POLL, RetryBudget
+from airflow_provider_hwstatus.errors import ConfigurationError
+
+#: Seconds that lie at least between two polls of a job, whatever the interval.
+SHORTEST_INTERVAL = 0.1
+
+#: Seconds that a row may name: more than any timedelta, and few enough to count with.
+_MOST = 1e14
+
+#: Part of the interval by which each is longer or shorter, so that waits that begin together do not stay together.
+_JITTER = 0.1
+
+#: Seconds that a trigger leaves Airflow's scheduler, at most, to notice that the worker that deferred has exited. An
+#: event that comes before fails the task: the scheduler takes the exit for that of the run that the event began. It
+#: needs up to 6 seconds when it is quiet and 10 in a burst, and tells a trigger nothing.
+SETTLING = 15.0
+
+UNKNOWN_STATE_POLICIES = ("wait", "fail")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitOptions:
+    """
+    How to wait.
+
+    :param poke_interval: Seconds between two polls.
+    :param began: When the wait began, in seconds since 1970.
+    :param deadline: When it ends at the latest, likewise; None for never.
+    :param deferred_at: When a worker deferred the wait, in seconds since 1970; None if no worker did.
+    :param exponential_backoff: Whether the interval grows, as Airflow's does.
+    :param max_wait: Seconds that it grows to at most; None for no bound.
+    :param outage_tolerance: Seconds to go on without an answer.
+    :param on_unknown_state: ``wait`` or ``fail``.
+    :param silent_fail: Whether to go on asking after an error.
+    :param not_found_grace: Seconds from the begin for which a job that the service does not know is waited for.
+    :raises ConfigurationError: One of them is none of these: it may come from a database, and another release.
+    """
+
+    poke_interval: float
+    began: float
+    deadline: float | None = None
+    deferred_at: float | None = None
+    exponential_backoff: bool = False
+    max_wait: float | None = None
+    outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
+    on_unknown_state: str = "wait"
+    silent_fail: bool = False
+    not_found_grace: float = 0.0
+
+    def __post_init__(self) -> None:
+        numbers = ("poke_interval", "began", "outage_tolerance", "not_found_grace")
+        optional = tuple(name for name in ("deadline", "deferred_at", "max_wait") if getattr(self, name) is not None)
+        for name in numbers + optional:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST:
+                raise ConfigurationError(f"{name} must be a number from 0 to {_MOST:g}; it is {clip(repr(value), 64)}")
+        if self.on_unknown_state not in UNKNOWN_STATE_POLICIES:
+            raise ConfigurationError(f"on_unknown_state must be 'wait' or 'fail'; it is {self.on_unknown_state!r}")
+
+    @property
+    def until(self) -> str:
+        """How long to wait at most and how often to ask, for a log."""
+        at_most = "" if self.deadline is None else f" until {utc(self.deadline)} at most"
+        return f"; waiting{at_most}, asking every {self.poke_interval:g} s"
+
+    @cached_property
+    def budget(self) -> RetryBudget:
+        """How long to go on without an answer."""
+        return RetryBudget(self.outage_tolerance, self.deadline)
+
+    def last_poll(self, now: float) -> WaitOptions:
+        """Return the plan of a poll that begins *now*, after the deadline: it has :data:`LAST_POLL` seconds in all."""
+        options = copy.copy(self)
+        vars(options)["budget"] = RetryBudget(self.outage_tolerance, self.deadline, now + LAST_POLL)
+        return options
+
+    @property
+    def floor(self) -> float:
+        """Seconds from a deferral to a trigger's first poll and to its event, at least."""
+        return min(self.poke_interval, SETTLING)
+
+    def settling(self, now: float) -> float:
+        """Return seconds from *now* until a trigger may poll; the deadline comes first."""
+        if self.deferred_at is None:
+            return 0.0
+        left = min(self.deferred_at + self.floor - now, self.floor)  # another machine's clock may be ahead
+        if self.deadline is not None:
+            left = min(left, self.deadline - now)
+        return max(left, 0.0)
+
+    def worth_deferring(self, now: float) -> bool:
+        """Return whether a trigger could poll before the deadline, or the rest of the wait is as well spent here."""
+        return self.deadline is None or self.deadline - now > self.floor
+
+    def interval(self, now: float) -> float:
+        """Return seconds from *now* to the next poll: the interval with jitter, at the deadline at the latest."""
+        if self.exponential_backoff:
+            interval = _grown(self.poke_interval, now - self.began)
+            if self.max_wait is not None:
+                interval = min(interval, self.max_wait)
+        else:
+            interval = self.poke_interval * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # spreads, hides nothing
+        if self.deadline is not None:
+            interval = min(interval, self.deadline - now)
+        return max(interval, SHORTEST_INTERVAL)
+
+
+def _grown(poke_interval: float, elapsed: float) -> float:
+    """
+    Return the interval that Airflow's exponential backoff has reached after *elapsed* seconds.
+
+    Airflow's n-th interval is ``poke_interval * 2 ** (n - 2)``, at least 1 s, times 1 to 2 by jitter. It is taken from
+    the time and not from a count of polls, so that it survives a restart.
+    """
+    interval, total = max(poke_interval / 2, 1.0), 0.0
+    while total + interval <= elapsed:
+        total += interval
+        interval = max(interval * 2, 1.0)
+    return interval * random.uniform(1.0, 2.0)  # noqa: S311  # spreads, hides nothing

@@ -1,0 +1,1 @@
+"""How flows talk to the services: effects, responses, retry, redaction."""

@@ -1,0 +1,31 @@
+"""Checks of arguments that users give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from airflow_provider_hwstatus.core.connection.settings import T
+
+
+def one_of(argument: str, value: T, allowed: Sequence[T]) -> T:
+    """
+    Return *value*.
+
+    :raises ValueError: It is not allowed.
+    """
+    if value not in allowed:
+        raise ValueError(f"{argument} must be {' or '.join(map(repr, allowed))}; it is {value!r}")
+    return value
+
+
+def seconds(argument: str, value: timedelta | float) -> float:
+    """
+    Return a duration in seconds.
+
+    :raises ValueError: It is none, or less than 0.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
+        raise ValueError(f"{argument} must be a timedelta or a number of seconds, 0 or more; it is {value!r}")
+    return float(number)

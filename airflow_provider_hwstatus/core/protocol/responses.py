@@ -1,0 +1,215 @@
+"""Reading a reply of any of the services: its JSON, its error and what that error means."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from airflow_provider_hwstatus.core.protocol.advice import by_class, by_code, normalised, with_next
+from airflow_provider_hwstatus.core.protocol.effects import Response
+from airflow_provider_hwstatus.core.protocol.redaction import Redactor
+from airflow_provider_hwstatus.core.protocol.throttle import LONGEST_HOLD
+from airflow_provider_hwstatus.errors import (
+    ApiError,
+    ApiNotAvailableError,
+    AuthenticationError,
+    HwStatusError,
+    JobNotFoundError,
+    MalformedResponseError,
+    ServerError,
+    ThrottledError,
+)
+
+#: What a code says when its HTTP status does not. Sources: the error code pages of DLI, CPH, API Gateway and IAM.
+MEANINGS: dict[str, type[ApiError]] = {
+    "DLI.0999": ServerError,  # "server-side error", sent with status 400
+    "CPS.0003": ServerError,  # internal error, with status 400 in older editions
+    "CPS.0042": ServerError,  # system busy
+    "APIG.0308": ThrottledError,
+    "IAM.0012": ThrottledError,
+    "CPS.0001": AuthenticationError,  # no permission, with status 400 in older editions
+    "DLI.0015": AuthenticationError,  # the token cannot be parsed, with status 400
+    "IAM.1105": AuthenticationError,  # the access key has expired, with status 400
+    "IAM.1107": AuthenticationError,  # it is inactive, with status 400
+    "IAM.1108": AuthenticationError,  # the security token has expired, with status 400
+    "DLI.0002": JobNotFoundError,  # the object does not exist
+    "DLI.0023": JobNotFoundError,
+    "CPS.0011": JobNotFoundError,
+    "CPS.0050": JobNotFoundError,  # no job of this request
+    "APIG.0101": ApiNotAvailableError,
+}
+
+_WINDOW = re.compile(r"time:\s*(\d{1,6})\s*(second|minute|hour|day)")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_SHOWN = 1000
+
+#: Characters of a text that are searched for secrets: many times as many as are shown.
+_SEARCHED = 65_536
+
+#: Characters by which a text that was cut to be searched ends earlier: a short secret at its end may be cut in two.
+_TORN = 512
+_NAMES = (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"))
+
+
+def json_object(response: Response) -> Mapping[str, object] | None:
+    """Return the body as a JSON object, or None if it is something else."""
+    try:
+        body = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def json_or_raise(response: Response, redact: Redactor, now: float) -> Mapping[str, object]:
+    """
+    Return the JSON object of a reply that says that all is well.
+
+    :param now: Seconds since 1970, to read a date in ``Retry-After`` by.
+    :raises ApiError: The reply says that it is not.
+    :raises MalformedResponseError: It is no JSON object.
+    """
+    if not 200 <= response.status < 300:
+        raise error_of(response, redact, now)
+    body = json_object(response)
+    if body is None:
+        raise MalformedResponseError(
+            with_next(
+                f"HTTP {response.status} without a JSON object: {snippet(response, redact)}",
+                by_class(MalformedResponseError),
+            ),
+            http_status=response.status,
+            request_id=request_id_of(response, {}, redact),
+        )
+    return body
+
+
+def error_of(
+    response: Response,
+    redact: Redactor,
+    now: float,
+    refused: type[AuthenticationError] = AuthenticationError,
+    advice: str | None = None,
+) -> HwStatusError:
+    """
+    Return what a reply other than 2xx means.
+
+    :param refused: What a 401 means to the caller.
+    :param advice: What to do about it, where its code does not tell.
+    """
+    body = json_object(response) or {}
+    code, text = _code_and_text(body)
+    cls = _class_of(response.status, code, refused)
+    request_id = request_id_of(response, body, redact)
+    shown_code = "" if code == str(response.status) else shown(code or "", redact, 64)
+    shown_text = shown(text, redact) if text else snippet(response, redact)
+    message = " ".join(part for part in (f"HTTP {response.status}", shown_code, shown_text) if part)
+    if request_id:
+        message += f" (request id {request_id})"
+    return cls(
+        with_next(message, by_code(code, text, response.status) or by_class(cls, message, advice)),
+        http_status=response.status,
+        code=shown(code, redact, 64) if code else None,
+        request_id=request_id,
+        retry_after=_retry_after(response, text, now),
+    )
+
+
+def is_unknown_to_service(error: HwStatusError) -> bool:
+    """Return whether the service itself says, by its own code, that there is no such job. A proxy's 404 has no code."""
+    return isinstance(error, JobNotFoundError) and MEANINGS.get(normalised(error.code or "")) is JobNotFoundError
+
+
+def request_id_of(response: Response, body: Mapping[str, object], redact: Redactor) -> str | None:
+    """Return the reply's request id: the header's, else the body's."""
+    found = response.headers.get("x-request-id") or body.get("request_id")
+    return shown(found, redact, 128) if isinstance(found, str) and found else None
+
+
+def snippet(response: Response, redact: Redactor) -> str:
+    """Return the begin of a body that could not be read otherwise, on one line."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        return f"a body compressed with {shown(encoding, redact, 64)}, which nobody asked for"
+    text = _redacted(response.body.decode("utf-8", "replace"), redact)
+    return clip(" ".join(text.split()), 200) or "an empty body"
+
+
+def shown(text: str, redact: Redactor, length: int = _SHOWN) -> str:
+    """Return a text of a reply as it can be shown: without secrets, and only then cut to *length* characters."""
+    return clip(_redacted(text, redact), length)
+
+
+def _redacted(text: str, redact: Redactor) -> str:
+    redacted = redact(text[:_SEARCHED])
+    return redacted if len(text) <= _SEARCHED else redacted[:-_TORN]
+
+
+def clip(text: str, length: int = _SHOWN) -> str:
+    """Return *text*, cut to *length* characters, and without what databases and logs refuse."""
+    text = text.encode("utf-8", "replace").decode().replace("\0", "?")
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _class_of(status: int, code: str | None, refused: type[AuthenticationError]) -> type[HwStatusError]:
+    meaning = MEANINGS.get(normalised(code or ""))
+    if status == 401:
+        return refused
+    if meaning is ApiNotAvailableError and status != 404:
+        meaning = None
+    if meaning:
+        return meaning
+    if status == 429:
+        return ThrottledError
+    if status == 408 or status >= 500:
+        return ServerError
+    return {403: AuthenticationError, 404: JobNotFoundError}.get(status, ApiError)
+
+
+def _code_and_text(body: Mapping[str, object]) -> tuple[str | None, str]:
+    for nested in (body, *(value for value in body.values() if isinstance(value, dict))):
+        for code_name, text_name in _NAMES:
+            code, text = nested.get(code_name), nested.get(text_name)
+            if code and isinstance(text, str):
+                return str(code), text
+    return None, ""
+
+
+def _retry_after(response: Response, text: str, now: float) -> float | None:
+    value = response.headers.get("retry-after", "").strip()
+    seconds = float(value) if re.fullmatch(r"\d{1,9}", value) else _until(value, now)
+    if seconds is None and response.status == 429 and (window := _WINDOW.search(text)):
+        seconds = float(int(window[1]) * _SECONDS[window[2]])
+    return None if seconds is None else min(max(seconds, 0.0), LONGEST_HOLD)
+
+
+def _until(value: str, now: float) -> float | None:
+    try:
+        date = parsedate_to_datetime(value)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, IndexError, OverflowError):
+        return None
+
+
+def iso_time(value: object) -> str | None:
+    """Return a time of a reply, text or milliseconds since 1970, in ISO 8601, UTC; None if it is not one."""
+    try:
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return _iso(datetime.fromtimestamp(value / 1000, UTC))
+        if isinstance(value, str) and value:
+            date = datetime.fromisoformat(value)
+            return _iso(date if date.tzinfo else date.replace(tzinfo=UTC))
+    except (ValueError, OverflowError, OSError):
+        pass  # junk in a field that only informs must not end a wait
+    return None
+
+
+def utc(seconds: float) -> str:
+    """Return seconds since 1970 in ISO 8601, UTC."""
+    return iso_time(int(min(seconds, 1e12) * 1000)) or "the end of time"
+
+
+def _iso(date: datetime) -> str:
+    return date.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""What users read: failures, progress, links, the connection check."""

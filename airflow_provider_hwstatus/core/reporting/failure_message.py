@@ -1,0 +1,92 @@
+"""What a user reads about a job that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+from airflow_provider_hwstatus.core.polling.jobs_summary import JobsSummary
+from airflow_provider_hwstatus.core.protocol.advice import by_code
+from airflow_provider_hwstatus.core.protocol.responses import clip
+from airflow_provider_hwstatus.core.reporting.progress import duration
+from airflow_provider_hwstatus.kinds import KINDS
+
+#: Lines of output in the message, and characters of each line or fact: the whole log is in the task's log.
+_LAST_LINES = 10
+_LENGTH = 300
+
+#: Jobs that are told about at length, and by id and state alone.
+AT_LENGTH = 5
+_IN_A_WORD = 200
+
+#: Where to look next, by service; with the console's page, or the console as one finds it.
+_NEXT = {
+    "dli": "open {} for the driver's log",
+    "cph": "look the error code up in the CPH API reference, and check the phone or server in {}",
+}
+_CONSOLE = {"dli": "the job under Job Management in the DLI console", "cph": "the CPH console"}
+
+
+def failure_message(status: JobStatus, missing: str = "", console: str | None = None) -> str:
+    """
+    Return why the job failed, as far as it is told, and where to look next; one fact a line.
+
+    :param missing: Why there is no log.
+    :param console: The job's page in the console, if it is known.
+    """
+    kind = KINDS[status.kind]
+    what_next = _NEXT[kind.service].format(console or _CONSOLE[kind.service])
+    facts = {
+        "error": " ".join(part for part in (status.error_code, status.error_message) if part),
+        "name": status.name,
+        "queue": status.queue,
+        "phone": status.phone_id,
+        "server": status.server_id,
+        "began": status.begin_time,
+        "ended": _ended(status),
+        "request id": status.request_id,
+        "no log": missing,
+        "next": by_code(status.error_code) or what_next,
+    }
+    lines = [f"{kind.title} {status.job_id} failed: its state is {status.state!r}"]
+    lines += [f"  {name}: {clip(_one_line(fact), _LENGTH)}" for name, fact in facts.items() if fact]
+    if log := status.log[-_LAST_LINES:]:
+        lines += ["  its last lines of output:", *(f"    {clip(line, _LENGTH)}" for line in log)]
+    return "\n".join(lines)
+
+
+def failures_message(summary: JobsSummary, told: Sequence[str] = ()) -> str:
+    """
+    Return why a wait for several jobs ended badly: all that failed, the first of them at length.
+
+    :param told: What is known about the first of them, as :func:`failure_message` tells it.
+    """
+    counts = summary.counts
+    lines = [
+        f"{summary.subject}: {counts['failed']} of {counts['total']} failed, {counts['succeeded']} succeeded"
+        + (f", {counts['in_progress']} not over" if counts["in_progress"] else "")
+    ]
+    failed = summary.bounded().failed
+    told = [*told, *map(failure_message, failed[len(told) : AT_LENGTH])]
+    lines += [f"  {line}" for message in told for line in message.splitlines()]
+    if summary.gone and summary.missing:
+        why = "probably rejected at submission, see the reply to it; or not_found_grace is too short"
+        lines.append(f"  expected, and not in the list of jobs: {summary.missing} ({why})")
+    if rest := failed[AT_LENGTH:]:
+        told = [f"{status.job_id} ({status.state!r})" for status in rest[:_IN_A_WORD]]
+        more = f" and {len(rest) - len(told)} more" if len(rest) > len(told) else ""
+        lines.append(f"  also failed: {', '.join(told)}{more}")
+    return "\n".join(lines)
+
+
+def _one_line(fact: str) -> str:
+    return " ".join(fact.split())
+
+
+def _ended(status: JobStatus) -> str | None:
+    if not (status.begin_time and status.end_time):
+        return status.end_time
+    began, ended = (datetime.fromisoformat(time) for time in (status.begin_time, status.end_time))
+    seconds = (ended - began).total_seconds()
+    return f"{status.end_time}, after {duration(seconds)}" if seconds >= 0 else status.end_time

@@ -1,0 +1,1 @@
+"""Which ends of jobs are new."""

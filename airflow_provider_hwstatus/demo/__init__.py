@@ -1,0 +1,1 @@
+"""``hwstatus-demo``: the example DAGs on a throw-away Airflow."""

@@ -1,0 +1,153 @@
+"""What the demo plays: the jobs whose ids the example DAGs have by default, and how each DAG must end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Timer
+from typing import Any
+
+from airflow_provider_hwstatus.kinds.cph import CPH_JOB
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
+from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
+from airflow_provider_hwstatus.testing.wire import Record, Step
+
+#: The example DAGs, in the order in which they are run.
+DAGS = (
+    "example_dli_batch",
+    "example_dli_session",
+    "example_cph_job",
+    "example_many_jobs",
+    "example_no_worker",
+    "example_failures",
+)
+
+#: Those that a job's end runs; they are there from Airflow 3 on.
+WATCHING_DAGS = ("example_batch_ended", "example_request_ended")
+
+#: The CPH request that one of them watches.
+WATCHED_REQUEST = "5d0f7b3a9c124e6ab8f1c27e46d09b35"
+
+#: Airflow's state of each task that does not end well, by DAG and task.
+BAD_ENDS = {
+    ("example_failures", "dead_batch"): "failed",
+    ("example_failures", "dead_session"): "failed",
+    ("example_failures", "failed_job"): "failed",
+    ("example_failures", "optional_batch"): "skipped",
+    ("example_failures", "unknown_batch"): "failed",
+}
+
+#: Seconds that a step takes when time goes by: long enough to be watched.
+STEP_SECONDS = 8.0
+
+#: Seconds after its end in which whoever waits for a job can find it so, before it starts again.
+REST_SECONDS = 30.0
+
+_OUT_OF_MEMORY = (
+    "26/11/03 02:14:07 INFO TaskSetManager: Starting task 11.0 in stage 3.0 (TID 74)",
+    "26/11/03 02:14:52 ERROR Executor: Exception in task 11.0 in stage 3.0 (TID 74)",
+    "java.lang.OutOfMemoryError: Java heap space",
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """
+    One job and what it goes through.
+
+    :param fields: Added to the replies that show more than the state.
+    :param request_id: Of the call that submitted it.
+    """
+
+    kind: JobKind
+    job_id: str
+    steps: tuple[Step, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+
+
+PARTS = (
+    Part(DLI_BATCH, "0a324461-d9d9-45da-a52a-3b3c7a3d809e", ("starting", 503, "running", "success")),
+    Part(DLI_BATCH, "5c1d8f02-7e64-4b8f-9d0e-8a4f6f1b2c3d", ("starting", "running", "success")),
+    Part(DLI_BATCH, "b7e9a1c4-2f35-4d6a-8c70-1e5d9b3a4f68", ("starting", "running", "success")),
+    Part(
+        DLI_SESSION_READY,
+        "e47c2f90-6b1d-4c58-a3d2-90f7b6e4d215",
+        ("not_started", "starting", "idle", "busy", 503, "shutting_down", "success"),
+    ),
+    Part(CPH_JOB, "1564be3c272511ea962b0242ac110003", (1, 503, 1, 2)),
+    Part(CPH_JOB, "8f0c7d52272511ea962b0242ac110003", (1, 1, 2), {"execute_msg": "Done on 24 of 24 phones."}),
+    *(
+        Part(DLI_BATCH, f"1b0c6a54-0f5e-4c0b-9a57-52f1c3d0e80{n}", ("starting", "running", "success"))
+        for n in (1, 2, 3)
+    ),
+    *(Part(DLI_BATCH, f"c3a7e5f1-0d29-4b86-8e14-7f2b9d6a5c0{n}", ("starting", "running", "success")) for n in (1, 2)),
+    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110001", (1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
+    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110002", (1, 1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
+    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110011", (1, 2), request_id=WATCHED_REQUEST),
+    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110012", (1, 1, -1), request_id=WATCHED_REQUEST),
+    Part(
+        DLI_BATCH,
+        "d2f6c8e1-94ab-4f07-b5c3-6a7e80d91f24",
+        ("starting", "running", "dead"),
+        {"name": "nightly_etl", "queue": "etl", "log": _OUT_OF_MEMORY},
+    ),
+    Part(DLI_SESSION_READY, "97b3e5d0-1c48-4a9f-8e26-f05d7c3b6a81", ("not_started", "starting", "dead")),
+    Part(
+        CPH_JOB,
+        "3d9e5a10272511ea962b0242ac110003",
+        (1, 1, -1),
+        {
+            "error_code": "CPS.0005",
+            "error_msg": "The phone is not running.",
+            "execute_msg": "phone 7 of 24: device offline",
+        },
+    ),
+    Part(DLI_BATCH, "46a8f0b7-3e5c-4d12-9f68-c7b1d2e09a35", ("starting", 503, "dead")),
+)
+
+
+def expected_state(dag_id: str, task_id: str) -> str:
+    """Return the state in which Airflow must leave a task."""
+    return BAD_ENDS.get((dag_id, task_id), "success")
+
+
+def play_by_calls(cloud: FakeHuaweiCloud) -> None:
+    """Let every job take its next step whenever it is asked about."""
+    cloud.cph_job_list.takes_steps = True
+    for part in PARTS:
+        cloud.job(part.kind, part.job_id, *part.steps, request_id=part.request_id, **part.fields)
+
+
+class Repeating:
+    """
+    Lets every job take its steps as time goes by from the first call on, and again some time after its end.
+
+    So a DAG can be run again, and has something to wait for again. What only the list shows runs once.
+    """
+
+    def __init__(self, cloud: FakeHuaweiCloud) -> None:
+        cloud.cph_job_list.takes_steps = True
+        self._cloud = cloud
+        self._parts = {part.job_id: part for part in PARTS}
+        self._ended: set[str] = set()
+        for part in PARTS:
+            self._start(part)
+        cloud.listeners.append(self._saw)
+
+    def _start(self, part: Part) -> None:
+        self._ended.discard(part.job_id)
+        seconds = {index * STEP_SECONDS: step for index, step in enumerate(part.steps)}
+        self._cloud.job(
+            part.kind, part.job_id, seconds=seconds, since_first_call=True, request_id=part.request_id, **part.fields
+        )
+
+    def _saw(self, record: Record) -> None:
+        part = self._parts.get(record.job_id or "")
+        if part is None or record.state != str(part.steps[-1]) or part.job_id in self._ended:
+            return
+        self._ended.add(part.job_id)
+        timer = Timer(REST_SECONDS, self._start, (part,))
+        timer.daemon = True
+        timer.start()

@@ -1,0 +1,55 @@
+"""The message of a job's failure, which says why as far as the service tells. Every mode comes through here."""
+
+from __future__ import annotations
+
+import time
+
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+from airflow_provider_hwstatus.core.polling.jobs_summary import PollResult
+from airflow_provider_hwstatus.core.reporting.diagnosis import BUDGET, Diagnosis
+from airflow_provider_hwstatus.core.reporting.failure_message import AT_LENGTH, failure_message, failures_message
+from airflow_provider_hwstatus.core.reporting.progress import Log
+from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.kinds.job_kind import JobKind
+
+#: Seconds that must be left to ask about another job.
+_ENOUGH = 1.0
+
+
+def why_failed(hook: HwStatusHook, kind: JobKind, found: PollResult, log: Log) -> str:
+    """
+    Return the message of a failure, and log the last lines of output. That takes ten seconds at most.
+
+    Asked by the worker, in every mode: what a trigger tells goes through Airflow's database, and has to be small.
+
+    :param found: A failed job, or several jobs with such among them, of which the first are asked about.
+    """
+    failed = [found] if isinstance(found, JobStatus) else found.failed[:AT_LENGTH]
+    told = _tell(hook, kind, failed, log)
+    return told[0] if isinstance(found, JobStatus) else failures_message(found, told)
+
+
+def _tell(hook: HwStatusHook, kind: JobKind, failed: list[JobStatus], log: Log) -> list[str]:
+    """Return a message for each job, or for the first if time runs out."""
+    until, messages = time.monotonic() + BUDGET, list[str]()
+    try:
+        for status in failed:
+            left = until - time.monotonic()
+            if messages and left < _ENOUGH:
+                break
+            messages.append(_message(hook.diagnose(kind, status, left), log))
+    except AirflowTaskTimeout:  # execution_timeout, but how the wait ended is known already
+        messages = messages or [failure_message(failed[0], "execution_timeout came first")]
+    finally:
+        hook.close()
+    return messages
+
+
+def _message(found: Diagnosis, log: Log) -> str:
+    if found.status.log:
+        log.info("The last %d lines of output of %s:", len(found.status.log), found.status.subject)
+        for line in found.status.log:
+            log.info("  %s", line)
+    return failure_message(found.status, found.missing, found.console)

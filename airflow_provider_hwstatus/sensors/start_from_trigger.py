@@ -1,0 +1,118 @@
+"""How a wait begins in the triggerer, without a worker; Airflow 3.3 is the first that renders templates there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow import __version__
+from airflow.providers.common.compat.sdk import XComArg
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import StartTriggerArgs
+
+    from airflow_provider_hwstatus.sensors.base import JobStatusSensor
+
+AIRFLOW_3_3 = tuple(map(int, __version__.split(".")[:2])) >= (3, 3)
+
+#: What only a running wait knows, or what is rendered.
+_NOT_IN_ROW = ("began", "deadline", "deferred_at", "hwstatus_conn_id", "region", "project_id")
+
+
+def starts_in_triggerer(wanted: bool, deferrable: bool) -> bool:
+    """
+    Return whether waits begin in the triggerer. Before Airflow 3.3 they begin on a worker, with the same end.
+
+    :raises ValueError: They are to, and yet not to wait there.
+    """
+    if wanted and not deferrable:
+        raise ValueError("start_from_trigger=True needs deferrable=True: it is the triggerer that waits")
+    return wanted and AIRFLOW_3_3
+
+
+class StartsInTriggerer:
+    """
+    What Airflow makes the trigger from when a task starts. It stays true while a DAG file goes on changing the sensor.
+
+    The class itself has none, so that Airflow starts the tasks of a mapped sensor on a worker: it has no way to make
+    their triggers, and says nothing about it.
+    """
+
+    def __set_name__(self, owner: type[JobStatusSensor], name: str) -> None:
+        self._owner = owner
+
+    def __get__(self, sensor: JobStatusSensor | None, owner: type) -> StartTriggerArgs | None:
+        """
+        Return it for one sensor.
+
+        :raises ValueError: An id cannot be known in the triggerer.
+        """
+        if sensor is None or not sensor.start_from_trigger:
+            return None
+        from airflow.triggers.base import StartTriggerArgs
+
+        from airflow_provider_hwstatus.triggers.start_from_trigger import FIELDS, StartedTrigger
+
+        limit, window = sensor.started_window()
+        arguments = sensor.trigger_arguments()
+        row: dict[str, Any] = {"wait": {name: value for name, value in arguments.items() if name not in _NOT_IN_ROW}}
+        row |= {"limit": limit, "window": window, "ends": self._ends(sensor), "returns": bool(sensor.do_xcom_push)}
+        row["id_argument"] = sensor.id_argument
+        fields = [name for name in sensor.template_fields if name in FIELDS]
+        return StartTriggerArgs(
+            trigger_cls=f"{StartedTrigger.__module__}.{StartedTrigger.__qualname__}",
+            trigger_kwargs=row | {name: _encoded(name, getattr(sensor, name, None)) for name in fields},
+            next_method="execute_complete",
+            timeout=timedelta(seconds=window),
+        )
+
+    def _ends(self, sensor: JobStatusSensor) -> bool:
+        """Return whether nothing is left to do on a worker after a success."""
+        own = all(
+            getattr(type(sensor), name) is getattr(self._owner, name) for name in ("execute_complete", "post_execute")
+        )
+        # Airflow 3.3 calls on_success_callback on workers alone, and none of the others has a place here, either.
+        more = ("outlets", "on_success_callback", "_post_execute_hook", "multiple_outputs", "returns_dag_result")
+        return own and not any(getattr(sensor, name, None) for name in more)
+
+
+def _encoded(name: str, value: Any) -> Any:
+    """Return a template field as a trigger's row has it: JSON, with a template for each output of a task."""
+    if isinstance(value, XComArg):
+        return _output(name, value)
+    if isinstance(value, list | tuple):
+        return [_encoded(name, one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): _encoded(name, one) for key, one in value.items()}
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ValueError(
+        f"start_from_trigger=True: {name} must be text, a template, a task's output, or a list of these; it is a "
+        f"{type(value).__name__}"
+    )
+
+
+def _output(name: str, output: XComArg) -> dict[str, str]:
+    """
+    Return what renders to the JSON of a task's output.
+
+    :raises ValueError: No template can tell in the triggerer what it is.
+    """
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg
+
+    from airflow_provider_hwstatus.triggers.start_from_trigger import OUTPUT
+
+    if not isinstance(output, PlainXComArg):
+        raise ValueError(
+            f"start_from_trigger=True: {name} must be a task's output as it is, without map, zip or concat"
+        )
+    task = output.operator
+    if task.is_mapped or next(task.iter_mapped_task_groups(), None) is not None:
+        raise ValueError(
+            f"start_from_trigger=True: {name} cannot be the output of {task.task_id}, which is mapped: Airflow's "
+            "triggerer cannot collect that"
+        )
+    pull = f"ti.xcom_pull(task_ids={json.dumps(task.task_id)}, key={json.dumps(output.key)})"
+    return {OUTPUT: f"{{{{ {pull} | tojson }}}}"}

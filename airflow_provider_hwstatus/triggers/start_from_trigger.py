@@ -1,0 +1,211 @@
+"""The trigger of a wait that begins in the triggerer, without a worker."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+from airflow_provider_hwstatus.core.polling.expected_jobs import expected_from
+from airflow_provider_hwstatus.core.polling.wait import error_boundary
+from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
+from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.hooks.metrics import waited_in_triggerer
+from airflow_provider_hwstatus.kinds.job_kind import Outcome
+from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
+from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
+
+#: What stands for a task's output: a template that makes JSON, which leaves a list a list.
+OUTPUT = "output_as_json"
+
+#: What Airflow may render: what sensors call their ids, and what they have in common.
+_WHERE = ("hwstatus_conn_id", "region", "project_id")
+FIELDS = ("batch_id", "session_id", "job_id", "request_id", "expected_jobs", *_WHERE)
+
+
+class StartedTrigger(BaseTrigger):
+    """
+    Waits as :class:`JobStatusTrigger` does, or :class:`CphRequestTrigger`, and ends the task itself where that is well.
+
+    Airflow renders what its row has by the names of the sensor's template fields, and keeps its deadline: the row is
+    made from the DAG alone, before anybody knows when the wait begins.
+
+    :param wait: The other arguments of the trigger that waits.
+    :param limit: Seconds for the whole wait.
+    :param window: Seconds from its begin until Airflow's own time-out.
+    :param ends: Whether a success ends the task here; it resumes on a worker where there is more to do.
+    :param returns: Whether the task's return value is stored.
+    :param id_argument: Which of the arguments below has the ids.
+    """
+
+    def __init__(
+        self,
+        wait: dict[str, Any],
+        limit: float,
+        window: float,
+        ends: bool = True,
+        returns: bool = True,
+        id_argument: str = "job_id",
+        batch_id: Any = None,
+        session_id: Any = None,
+        job_id: Any = None,
+        request_id: Any = None,
+        expected_jobs: Any = None,
+        hwstatus_conn_id: str = HwStatusHook.default_conn_name,
+        region: str | None = None,
+        project_id: str | None = None,
+        **_other_releases: Any,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        self.wait = wait
+        self.limit = limit
+        self.window = window
+        self.ends = ends
+        self.returns = returns
+        self.id_argument = id_argument
+        self.batch_id = batch_id
+        self.session_id = session_id
+        self.job_id = job_id
+        self.request_id = request_id
+        self.expected_jobs = expected_jobs
+        self.hwstatus_conn_id = hwstatus_conn_id
+        self.region = region
+        self.project_id = project_id
+        self.timeout_after: datetime | None = None  # the triggerer sets it
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        names = ("wait", "limit", "window", "ends", "returns", "id_argument", *FIELDS)
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    def get_template_env(self, dag: Any = None) -> Environment:
+        """Return what renders; a name that is not defined is an error, as on a worker."""
+        from jinja2 import StrictUndefined
+
+        environment: Environment = super().get_template_env(dag)  # type: ignore[misc,unused-ignore]  # Airflow 3.3's
+        environment.undefined = StrictUndefined
+        return environment
+
+    def render_template_fields(self, context: Any, jinja_env: Environment | None = None) -> None:
+        """Render the fields that Airflow has found to be templates."""
+        ti = _Pulling(context["ti"])
+        seen: Any = {**context, "ti": ti, "task_instance": ti}
+        super().render_template_fields(seen, jinja_env)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event: the end of the task, or what the sensor's trigger yields."""
+        try:
+            with error_boundary("the trigger's row"):
+                trigger = self._trigger()
+                target = trigger.target()
+        except HwStatusError as error:
+            yield TriggerEvent({"error": error.to_dict()})
+            return
+        if target.first is None:  # what that means is said on a worker
+            yield TriggerEvent({"summary": {"statuses": []}})
+            return
+        async for event in trigger.run():
+            yield TaskSuccessEvent() if await self._ended(target, event.payload) else event
+
+    async def _ended(self, target: WaitTarget, event: Mapping[str, Any]) -> bool:
+        """Return whether nothing is left to do on a worker, because the jobs succeeded and the result is stored."""
+        try:
+            with error_boundary(target.subject):
+                found = target.found_in(event)
+                ends = self.ends and found.outcome is Outcome.SUCCESS
+                if not ends or not await self._returned(target.value(found)):
+                    return False
+                waited_in_triggerer(self.wait["kind"], event["waited"])
+                return True
+        except HwStatusError:  # a worker says it
+            return False
+
+    def _trigger(self) -> JobStatusTrigger:
+        """
+        Return what waits.
+
+        :raises ConfigurationError: What was rendered cannot be waited for.
+        """
+        began = self._began()
+        arguments: dict[str, Any] = self.wait | {name: self._given(name) for name in _WHERE}
+        arguments |= {"began": began, "deadline": began + self.limit}
+        if self.id_argument != "request_id":
+            return JobStatusTrigger(job_id=self._given(self.id_argument), **arguments)
+        expected = expected_from(self._given("expected_jobs"))
+        rejected = [status.to_dict() for status in expected.rejected]
+        own: dict[str, Any] = {"request_id": self._given("request_id"), "expected_jobs": expected.jobs}
+        return CphRequestTrigger(**own, rejected=rejected, **arguments)
+
+    def _began(self) -> float:
+        """Return when the wait began: Airflow keeps when it has to end, also while no triggerer runs."""
+        if self.timeout_after is None:
+            return time.time()
+        ends = self.timeout_after if self.timeout_after.tzinfo else self.timeout_after.replace(tzinfo=UTC)
+        return ends.timestamp() - self.window
+
+    def _given(self, name: str) -> Any:
+        return _decoded(name, getattr(self, name))
+
+    async def _returned(self, value: object) -> bool:
+        """
+        Store what the task returns. Airflow would store it itself, but as text within text.
+
+        :return: Whether that is done; if not, a worker does.
+        """
+        ti: Any = self.task_instance
+        if next(iter(ti.task.iter_mapped_dependants()), None) is not None:
+            return False  # only a worker says how many tasks there are to be
+        if not self.returns:
+            return True
+        try:
+            from airflow.providers.common.compat.sdk import XCom
+
+            place = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+            await XCom.aset(key="return_value", value=value, **place)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the job is over, and a worker can say so
+            self.log.warning("The result could not be stored, so a worker does: %s", type(error).__name__)
+            return False
+        return True
+
+
+class _Pulling:
+    """
+    A task instance, as templates see it.
+
+    Airflow 3.3 asks for all of a mapped task's XComs where nothing else is said, and its triggerer never answers that.
+    """
+
+    def __init__(self, ti: Any) -> None:
+        self._ti = ti
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ti, name)
+
+    def xcom_pull(self, *args: Any, map_indexes: Any = -1, **kwargs: Any) -> Any:
+        """Pull as from a task that is not mapped, unless it is said otherwise."""
+        return self._ti.xcom_pull(*args, map_indexes=map_indexes, **kwargs)
+
+
+def _decoded(name: str, value: Any) -> Any:
+    """
+    Return a field with the outputs of tasks in their places.
+
+    :raises ConfigurationError: An output is no JSON.
+    """
+    if isinstance(value, list):
+        return [_decoded(name, one) for one in value]
+    if not isinstance(value, dict) or set(value) != {OUTPUT}:
+        return value
+    try:
+        return json.loads(value[OUTPUT])
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: the output of the task is no JSON: {value[OUTPUT][:64]!r}") from error

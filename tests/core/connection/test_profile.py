@@ -1,0 +1,97 @@
+"""Where the vendor's SDK finds an access key, by its own documentation."""
+
+import traceback
+
+import pytest
+
+from airflow_provider_hwstatus.core.connection.profile import DEFAULT_PROFILE, Profile, read_profile
+from airflow_provider_hwstatus.errors import ConfigurationError
+
+BOTH = {"HUAWEICLOUD_SDK_AK": "AK", "HUAWEICLOUD_SDK_SK": "SK"}
+REST = {"HUAWEICLOUD_SDK_SECURITY_TOKEN": "ST", "HUAWEICLOUD_SDK_PROJECT_ID": "p1"}
+
+
+@pytest.fixture
+def home(tmp_path):
+    """Return a home and a function that puts a text into its profile file."""
+
+    def write(text):
+        file = tmp_path / ".huaweicloud" / "credentials"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return {"HOME": str(tmp_path)}
+
+    return write
+
+
+def test_variables_come_first(home):
+    """The file is not even read where they have a key."""
+    environ = home("[basic]\nak = other\nsk = other\n")
+
+    assert Profile("AK", "SK") == read_profile(environ | BOTH, "basic")
+    assert Profile("AK", "SK", "ST", "p1") == read_profile(environ | BOTH | REST, "basic")
+    assert Profile("AK", "SK") == read_profile(BOTH | dict.fromkeys(REST, ""), "basic")
+
+
+@pytest.mark.parametrize("missing", BOTH)
+def test_half_a_key_in_the_variables_is_none(home, missing):
+    """Then the file's is taken as a whole: parts of two keys make no key."""
+    environ = home("[basic]\nak = A\nsk = S\n") | {name: value for name, value in BOTH.items() if name != missing}
+
+    assert Profile("A", "S") == read_profile(environ | REST, "basic")
+
+
+def test_file_has_sections(home):
+    """The SDK's own for services of a region is the default, and a per cent sign is one."""
+    environ = home(
+        "[basic]\nak = A\nsk = 100%s\nsecurity_token = T\nproject_id = p2\n[team]\nak = B\nsk = Q\n[empty]\nak = C\n"
+    )
+
+    assert "basic" == DEFAULT_PROFILE
+    assert Profile("A", "100%s", "T", "p2") == read_profile(environ, "basic")
+    assert Profile("B", "Q", None, None) == read_profile(environ, "team")
+
+
+def test_file_may_be_elsewhere(home, tmp_path):
+    """A variable of the SDK names it."""
+    home("[basic]\nak = A\nsk = S\n")
+    environ = {"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(tmp_path / ".huaweicloud" / "credentials"), "HOME": "/nowhere"}
+
+    assert Profile("A", "S") == read_profile(environ, "basic")
+
+
+@pytest.mark.parametrize(
+    ("text", "section", "why"),
+    [
+        ("[basic]\nak = A\n", "basic", "it has no ak and sk there"),
+        ("[basic]\nsk = S\n", "basic", "it has no ak and sk there"),
+        ("[basic]\nak =\nsk = S\n", "basic", "it has no ak and sk there"),
+        ("[team]\nak = A\nsk = S\n", "basic", "it has no ak and sk there"),
+        ("sk SECRET\n", "basic", r"it cannot be read \(MissingSectionHeaderError\)"),
+        ("[basic]\nak = A\nak = SECRET\n", "basic", r"it cannot be read \(DuplicateOptionError\)"),
+        (b"[basic]\nak = \xffSECRET\nsk = S\n", "basic", r"it cannot be read \(UnicodeDecodeError\)"),
+    ],
+)
+def test_no_key_says_where_it_was_looked_for(home, text, section, why):
+    """The message names variables, section and file, and shows nothing of the file."""
+    environ = home(text)
+
+    with pytest.raises(ConfigurationError) as caught:
+        read_profile(environ, section)
+    assert f"put ak and sk into section [{section}] of {environ['HOME']}/.huaweicloud/credentials: " in str(
+        caught.value
+    )
+    assert caught.match("^auth=env: set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, .*" + why)
+    assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_no_file(tmp_path):
+    """A home without one, and no home at all, are told alike."""
+    for environ, place in (({"HOME": str(tmp_path)}, tmp_path), ({"HOME": ""}, ""), ({}, "")):
+        with pytest.raises(ConfigurationError, match=f"{place}/.huaweicloud/credentials: it cannot be read"):
+            read_profile(environ, "basic")
+
+
+def test_repr_shows_no_key():
+    """A profile may be logged by accident."""
+    assert not {"AK1", "SK1", "ST1"} & set(repr(Profile("AK1", "SK1", "ST1")).split("'"))

@@ -1,0 +1,189 @@
+"""A connection's fields: what is wrong is named, and nothing secret is said."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_hwstatus.core.connection.endpoints import endpoint_of
+from airflow_provider_hwstatus.core.connection.settings import Settings, settings_from
+from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
+from airflow_provider_hwstatus.errors import ConfigurationError
+
+SECRET = "S3cretS3cret"
+
+
+def settings(**extra):
+    return settings_from("AK", SECRET, extra)
+
+
+def test_empty_fields_are_not_set():
+    """A form sends empty text and null for what was left out."""
+    empty = dict.fromkeys(
+        (
+            "region",
+            "project_id",
+            "domain_name",
+            "security_token",
+            "dli_endpoint",
+            "verify",
+            "request_timeout",
+            "proxy",
+            "auth",
+        ),
+        "",
+    )
+
+    assert Settings(login="AK", password=SECRET) == settings(**empty)
+    assert Settings(login="AK", password=SECRET) == settings(**dict.fromkeys(empty))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("region", "evil.example.com/"),
+        ("region", "CN-NORTH-4"),
+        ("region", "x" * 65),
+        ("region", 4),
+        ("project_id", "p-1"),
+        ("project_id", "p/../q"),
+        ("project_id", "p" * 65),
+        ("auth", ["aksk"]),
+        ("domain_name", 7),
+        ("security_token", "two\nlines"),
+        ("security_token", " padded"),
+        ("dli_endpoint", "dli.example.com"),
+        ("dli_endpoint", "ftp://dli.example.com"),
+        ("dli_endpoint", "https://user:pass@dli.example.com"),
+        ("cph_endpoint", "https://"),
+        ("cph_endpoint", "https://host:port"),
+        ("iam_endpoint", "https://host/?q=1"),
+        ("verify", 1.5),
+        ("max_concurrent_requests", 0),
+        ("max_concurrent_requests", "many"),
+        ("max_concurrent_requests", 2.5),
+        ("max_concurrent_requests", True),
+        ("max_concurrent_requests", 10_000),
+        ("request_timeout", 0),
+        ("request_timeout", -1),
+        ("request_timeout", "soon"),
+        ("request_timeout", "nan"),
+        ("request_timeout", "inf"),
+        ("request_timeout", 601),
+        ("request_timeout", True),
+        ("proxy", "host:3128"),
+        ("proxy", "socks5://host:3128"),
+    ],
+)
+def test_wrong_field_is_named(field, value):
+    """The message names the field, and shows no secret of the others."""
+    with pytest.raises(ConfigurationError, match=field) as caught:
+        settings(**{field: value})
+    assert SECRET not in str(caught.value)
+
+
+def test_secret_field_is_not_echoed():
+    """A wrong secret is not shown, whatever is wrong with it."""
+    for login, password in (("AK", SECRET + "\n"), (SECRET + " ", "x"), ("AK", {"k": SECRET})):
+        with pytest.raises(ConfigurationError) as caught:
+            settings_from(login, password, {})
+        assert SECRET not in str(caught.value)
+
+
+def test_numbers_and_booleans_may_come_as_text():
+    """A URI and older forms know text only."""
+    assert 7.5 == settings(request_timeout="7.5").request_timeout
+    assert [20, 5, 100] == [settings(max_concurrent_requests=v).max_concurrent_requests for v in ("", 5, "100")]
+    assert [False, False, True, "/ca.pem"] == [settings(verify=v).verify for v in ("False", False, "true", "/ca.pem")]
+
+
+def test_arguments_win_over_the_connection():
+    """A sensor's region and project are its own."""
+    found = settings_from("AK", "SK", {"region": "cn-north-4", "project_id": "p1"}, "eu-west-101", "p2")
+
+    assert ("eu-west-101", "p2") == (found.region, found.project_id)
+
+
+def test_repr_shows_no_secret():
+    """Settings may be logged by accident."""
+    shown = repr(settings_from("AKAKAK", SECRET, {"security_token": "tok3n", "proxy": "http://u:pw@host:1"}))
+
+    assert not [secret for secret in ("AKAKAK", SECRET, "tok3n", "pw@") if secret in shown]
+
+
+@pytest.mark.parametrize(
+    ("service", "region", "expected"),
+    [
+        ("dli", "cn-north-4", "https://dli.cn-north-4.myhuaweicloud.com"),
+        ("cph", "ap-southeast-1", "https://cph.ap-southeast-1.myhuaweicloud.com"),
+        ("iam", "la-south-2", "https://iam.la-south-2.myhuaweicloud.com"),
+        ("dli", "eu-west-101", "https://dli.eu-west-101.myhuaweicloud.eu"),
+        ("dli", "eu-west-0", "https://dli.eu-west-0.myhuaweicloud.com"),
+        ("dli", "eu-de", "https://dli.eu-de.otc.t-systems.com"),
+        ("iam", "eu-nl", "https://iam.eu-nl.otc.t-systems.com"),
+        ("dli", "xx-new-9", "https://dli.xx-new-9.myhuaweicloud.com"),
+    ],
+)
+def test_endpoint_of_a_region(service, region, expected):
+    """Each cloud has its own domain."""
+    assert expected == endpoint_of(service, region)
+
+
+@pytest.mark.parametrize("region", ["eu-de", "eu-west-101"])
+def test_service_that_a_region_does_not_have_is_named(region):
+    """Open Telekom Cloud and others have no cloud phones; who knows better can set the endpoint."""
+    with pytest.raises(ConfigurationError, match=f"region {region} has no CPH: .* set cph_endpoint"):
+        settings(region=region).endpoint("cph")
+    assert "https://x.example.com" == settings(region=region, cph_endpoint="https://x.example.com").endpoint("cph")
+
+
+def test_given_endpoint_replaces_the_regions():
+    """An endpoint needs no region, and keeps a path in front."""
+    assert "https://gw.example.com/dli" == settings(dli_endpoint="https://gw.example.com/dli/").endpoint("dli")
+    with pytest.raises(ConfigurationError, match=r"region is not set: set it, or cph_endpoint"):
+        settings(dli_endpoint="https://gw.example.com").endpoint("cph")
+
+
+@pytest.mark.parametrize("job_id", ["0a324461-d9d9-45da-a52a-3b3c7a3d809e", "a", "x" * 128, "batch_1.2"])
+def test_id_that_can_be_one(job_id):
+    """What any of the APIs has as an id is taken."""
+    assert job_id == check_job_id("batch_id", job_id)
+
+
+@pytest.mark.parametrize("job_id", [".", "..", "x" * 129, "a/b", "a b", "a\n", " a", "ä", "{{ x }}"])
+def test_id_that_cannot_be_one_is_named(job_id):
+    """A template that was not rendered and a path are no ids."""
+    with pytest.raises(ConfigurationError, match="batch_id must be 1 to 128"):
+        check_job_id("batch_id", job_id)
+
+
+@pytest.mark.parametrize("job_id", [["a"], {"id": "a"}, b"a", 1.5, True, -1, 10**128, object()])
+def test_what_is_neither_text_nor_a_number_of_digits_is_no_id(job_id):
+    """The message says what it is, and shows nothing of it."""
+    with pytest.raises(ConfigurationError, match=f"batch_id must be an id .* a {type(job_id).__name__}"):
+        check_job_id("batch_id", job_id)
+
+
+def test_integer_is_its_digits():
+    """Airflow's native rendering makes a number of an id that has only digits."""
+    assert ["0", "17"] == [check_job_id("job_id", number) for number in (0, 17)]
+
+
+@pytest.mark.parametrize("job_id", [None, "", " ", "None", "null", " None\n", [None], [["a"], ("None",)]])
+def test_missing_id_is_named(job_id):
+    """An XCom that does not exist is no id, however it arrives."""
+    with pytest.raises(ConfigurationError, match=r"^batch_id is missing: "):
+        check_job_id("batch_id", job_id)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(list(Settings.__dataclass_fields__)),
+        st.none() | st.text() | st.integers() | st.floats() | st.lists(st.text()),
+    )
+)
+def test_any_extra_is_settings_or_a_named_error(extra):
+    """Whatever stands in a connection, the error is ours."""
+    try:
+        settings(**extra)
+    except ConfigurationError as error:
+        assert any(name in str(error) for name in extra)  # noqa: PT017  # the message is what is tested

@@ -1,0 +1,134 @@
+"""What users give: ids that can be asked about, and how many jobs a submission led to; else the error says why not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_hwstatus.core.polling.expected_jobs import expected_from
+from airflow_provider_hwstatus.core.polling.job_ids import one_or_more
+from airflow_provider_hwstatus.errors import ConfigurationError
+
+missing = st.sampled_from([None, "", " ", "None", "None ", "null", "\n"])
+good = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}", fullmatch=True).filter(
+    lambda text: text not in {"None", "null"}
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | good,
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner) | st.sets(st.text()),
+    max_leaves=8,
+)
+
+
+@given(ids=st.lists(good), shape=st.sampled_from([list, tuple, iter]))
+def test_list_of_ids_is_a_list_of_any_type(ids, shape):
+    """In its order, with repeats, and an empty list is one."""
+    assert ids == one_or_more("batch_id", shape(ids))
+
+
+@given(before=st.lists(good | st.just("a b") | st.just(7)), lost=missing, after=st.lists(anything))
+def test_list_with_a_missing_id_says_that(before, lost, after):
+    """Whatever else is in it."""
+    for value in (
+        [*before, lost, *after],
+        (*before, lost),
+        [*before, [lost]],
+        [*before, ("x", {0: lost}.values())],
+        lost,
+    ):
+        with pytest.raises(ConfigurationError, match=r"^batch_id is missing: ") as caught:
+            one_or_more("batch_id", value)
+        assert "empty list" not in str(caught.value)
+
+
+@given(
+    ids=st.lists(st.sampled_from([None, "", "None", "b1", "[", "a, b"]), max_size=4),
+    make=st.sampled_from([json.dumps, str]),
+)
+def test_list_as_text_is_never_ids(ids, make):
+    """It says what is missing, or how to give the list itself."""
+    said = "is missing" if {None, "", "None"} & set(ids) else "must be a list, not a list as text"
+    with pytest.raises(ConfigurationError, match=f"^batch_id {said}"):
+        one_or_more("batch_id", make(ids))
+
+
+@given(value=anything)
+def test_anything_is_ids_or_an_error_of_the_configuration(value):
+    """Nothing else is raised, and what is returned can be asked about."""
+    with contextlib.suppress(ConfigurationError):
+        found = one_or_more("batch_id", value)
+        for job_id in [found] if isinstance(found, str) else found:
+            assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", job_id)
+            assert job_id not in {"None", "null", ".", ".."}
+
+
+@pytest.mark.parametrize(
+    ("given", "jobs", "rejected"),
+    [
+        (None, None, 0),
+        ("", None, 0),
+        (3, 3, 0),
+        ("3", 3, 0),
+        ([2, 1], 3, 0),
+        ({"request_id": "r", "jobs": [{"job_id": "a"}, {"phone_id": "p", "error_code": "CPS.0004"}]}, 1, 1),
+        ('{"jobs": [{"job_id": "a"}]}', 1, 0),
+        ([{"jobs": [{"job_id": "a"}]}, 4], 5, 0),
+        ({"jobs": []}, 0, 0),
+    ],
+)
+def test_expected_jobs(given, jobs, rejected):
+    """A number, the reply to the submission, or a list of these; also as JSON."""
+    found = expected_from(given)
+    assert (jobs, rejected) == (found.jobs, len(found.rejected))
+
+
+@pytest.mark.parametrize("given", [-1, True, 1.5, "three", {"request_id": "r"}, {"jobs": "x"}, [None], "{'jobs': []}"])
+def test_expected_jobs_that_are_none(given):
+    """A typo does not become a number."""
+    with pytest.raises(ConfigurationError, match="expected_jobs must be"):
+        expected_from(given)
+
+
+@pytest.mark.parametrize("name", ["phone_id", "server_id", "encode_server_id", "node_id"])
+def test_rejected_item_names_what_it_is_about(name):
+    """Editions of CPH's API differ in how an item names its phone or server."""
+    found = expected_from({"jobs": [{name: "x-1", "error_code": "CPS.0004"}]})
+    assert ["(none, x-1)"] == [status.job_id for status in found.rejected]
+
+
+def test_rejected_item_of_the_reference():
+    """Of the example of a submission one job was made, and one phone was rejected at once."""
+    answer = json.loads((Path(__file__).parents[2] / "samples" / "lists" / "cph_submission.json").read_text())
+    found = expected_from(answer)
+    (item,) = found.rejected
+
+    assert (1, "(none, 99887766ff55ee44dd33cc22bb11aa00)") == (found.jobs, item.job_id)
+    assert ("cph_job", "rejected", "failure") == (item.kind, item.state, item.outcome)
+    assert ("CPS.0004", "Parameter: phone_id is invalid.") == (item.error_code, item.error_message)
+
+
+def test_rejected_item_may_say_little():
+    """It is a failure all the same; what is no item is none."""
+    found = expected_from({"jobs": [{"job_id": ""}, {"job_id": None, "error_code": 7}, "x", {"job_id": "a"}]})
+
+    assert 1 == found.jobs
+    assert [("(none, no phone_id)", None), ("(none, no phone_id)", "7")] == [
+        (item.job_id, item.error_code) for item in found.rejected
+    ]
+    long = expected_from({"jobs": [{"phone_id": "p" * 99, "error_msg": "m" * 9999}]}).rejected[0]
+    assert (64, 1000) == (len(long.job_id) - len("(none, )"), len(long.error_message))
+
+
+def test_expected_jobs_of_several_submissions_are_added_up():
+    """What each of them had rejected, too."""
+    found = expected_from([{"jobs": [{"phone_id": "p1"}, {"job_id": "a"}]}, 2, {"jobs": [{"phone_id": "p2"}]}, 0])
+
+    assert 3 == found.jobs
+    assert ["(none, p1)", "(none, p2)"] == [item.job_id for item in found.rejected]
+    assert (0, ()) == (expected_from(0).jobs, expected_from([]).rejected)

@@ -1,0 +1,152 @@
+"""How long to wait between two polls, and what an interval may be."""
+
+import pytest
+
+from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
+from airflow_provider_hwstatus.core.protocol.retry import LAST_POLL
+from airflow_provider_hwstatus.errors import ConfigurationError
+
+BEGAN = 1_795_000_000.0
+
+
+def options(**changes):
+    return WaitOptions(**{"poke_interval": 10.0, "began": BEGAN} | changes)
+
+
+def spread(how, elapsed):
+    """Return the shortest and the longest of many intervals."""
+    intervals = [how.interval(BEGAN + elapsed) for _ in range(2000)]
+    return min(intervals), max(intervals)
+
+
+def test_interval_is_a_tenth_longer_or_shorter():
+    """Whatever time has passed."""
+    for elapsed in (0.0, 86_400.0):
+        shortest, longest = spread(options(), elapsed)
+        assert 9.0 <= shortest < 9.1
+        assert 10.9 < longest <= 11.0
+
+
+def test_interval_ends_at_the_deadline():
+    """The last poll is there, a tenth of a second after the one before at the earliest."""
+    how = options(deadline=BEGAN + 100.0)
+
+    assert [9.0, 5.0, 0.1, 0.1] == [how.interval(BEGAN + at) for at in (91.0, 95.0, 99.99, 500.0)]
+    assert 0.1 == options(poke_interval=0.0).interval(BEGAN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "elapsed", "expected"),
+    [
+        ({}, 0.0, 10.0),
+        ({"poke_interval": 60.0}, 0.0, 15.0),
+        ({"poke_interval": 60.0}, 14.0, 1.0),
+        ({"poke_interval": 60.0}, 15.0, 0.0),
+        ({"poke_interval": 60.0}, 9999.0, 0.0),
+        ({"poke_interval": 60.0}, -9999.0, 15.0),
+        ({"poke_interval": 60.0, "deadline": BEGAN + 9.0}, 4.0, 5.0),
+        ({"poke_interval": 60.0, "deadline": BEGAN + 9.0}, 10.0, 0.0),
+        ({"poke_interval": 60.0, "deadline": BEGAN + 90.0}, 4.0, 11.0),
+        ({"deferred_at": None}, 0.0, 0.0),
+    ],
+)
+def test_trigger_pauses_after_a_deferral(changes, elapsed, expected):
+    """For 15 seconds or an interval that is shorter, by any clock, and until the deadline at most."""
+    assert expected == options(**{"deferred_at": BEGAN} | changes).settling(BEGAN + elapsed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"deadline": BEGAN + 10.1}, True),
+        ({"deadline": BEGAN + 10.0}, False),
+        ({"deadline": BEGAN - 1.0}, False),
+        ({"deadline": BEGAN + 15.1, "poke_interval": 60.0}, True),
+        ({"deadline": BEGAN + 15.0, "poke_interval": 60.0}, False),
+        ({}, True),
+    ],
+)
+def test_wait_is_deferred_if_a_trigger_can_poll_in_time(changes, expected):
+    """One whose deadline comes before that is as well waited for where it is."""
+    assert expected == options(**changes).worth_deferring(BEGAN)
+
+
+@pytest.mark.parametrize(
+    ("poke_interval", "elapsed", "expected"),
+    [
+        # Airflow's n-th interval is half of poke_interval for n = 1, doubled each time, at least a second, and up to
+        # twice as long by jitter: 5, 10, 20, 40 … begin at 0, 5, 15, 35 …
+        (10.0, 0.0, 5.0),
+        (10.0, 4.99, 5.0),
+        (10.0, 5.0, 10.0),
+        (10.0, 14.99, 10.0),
+        (10.0, 15.0, 20.0),
+        (10.0, 35.0, 40.0),
+        (10.0, 3600.0, 2560.0),
+        (0.2, 0.0, 1.0),
+        (0.2, 1.0, 2.0),
+        (0.0, 3.0, 4.0),
+    ],
+)
+def test_backoff_is_airflows(poke_interval, elapsed, expected):
+    """It follows the time, so that it survives a restart."""
+    shortest, longest = spread(options(poke_interval=poke_interval, exponential_backoff=True), elapsed)
+
+    assert expected == pytest.approx(shortest, rel=0.01)
+    assert 2 * expected == pytest.approx(longest, rel=0.01)
+
+
+def test_backoff_has_bounds():
+    """The longest interval is what the user says, the deadline comes before it, and without backoff it says nothing."""
+    how = options(exponential_backoff=True, max_wait=60.0, deadline=BEGAN + 3600.0)
+
+    assert 60.0 == how.interval(BEGAN + 3000.0)
+    assert 25.0 == how.interval(BEGAN + 3575.0)
+    assert 9.0 <= options(max_wait=1.0).interval(BEGAN)
+
+
+@pytest.mark.parametrize(
+    "argument", ["poke_interval", "began", "outage_tolerance", "not_found_grace", "deadline", "deferred_at", "max_wait"]
+)
+@pytest.mark.parametrize("wrong", [True, False, "1", -1.0, float("nan"), float("inf"), 10**400, [1]])
+def test_what_is_no_number_is_named(argument, wrong):
+    """A row of a database may hold anything; the error is short and says which argument it is."""
+    with pytest.raises(ConfigurationError, match=rf"^{argument} must be a number") as caught:
+        options(**{argument: wrong})
+    assert 200 > len(str(caught.value))
+
+
+def test_optional_numbers_may_be_left_out():
+    """No deadline and no longest interval are what they say; what must be there must."""
+    assert options(deadline=None, max_wait=None) == options()
+    with pytest.raises(ConfigurationError, match=r"^poke_interval"):
+        options(poke_interval=None)
+
+
+@pytest.mark.parametrize("policy", ["", "Wait", None, "ignore"])
+def test_policy_for_unknown_states_is_one_of_two(policy):
+    """A typo is no policy."""
+    with pytest.raises(ConfigurationError, match=r"^on_unknown_state must be 'wait' or 'fail'"):
+        options(on_unknown_state=policy)
+
+
+def test_log_says_how_long_and_how_often():
+    """With the deadline, if there is one."""
+    assert "; waiting, asking every 10 s" == options().until
+    assert "; waiting until 2026-11-18T11:35:00Z at most, asking every 0.5 s" == (
+        options(poke_interval=0.5, deadline=BEGAN + 1700.0).until
+    )
+
+
+def test_patience_is_the_plans():
+    """Tolerance and deadline are told to each poll; one after the deadline has a few seconds of its own."""
+    how = options(outage_tolerance=7.0, deadline=BEGAN + 60.0)
+    last = how.last_poll(BEGAN + 500.0)
+
+    assert (7.0, BEGAN + 60.0, BEGAN + 60.0 + LAST_POLL) == (
+        how.budget.outage_tolerance,
+        how.budget.deadline,
+        how.budget.end,
+    )
+    assert (7.0, BEGAN + 500.0 + LAST_POLL) == (last.budget.outage_tolerance, last.budget.end)
+    assert BEGAN + 60.0 + LAST_POLL == how.budget.end

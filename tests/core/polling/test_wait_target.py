@@ -1,0 +1,161 @@
+"""What is waited for, and which events of a trigger tell of it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_hwstatus.core.polling.expected_jobs import Expected, rejected
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, JobsSummary
+from airflow_provider_hwstatus.core.polling.wait_target import ListOfJobs, OneJob, Requests
+from airflow_provider_hwstatus.errors import HwStatusError, TriggerError
+from airflow_provider_hwstatus.kinds.cph import CPH_JOB
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
+
+IDS = ["a", "b", "c"]
+STATES = {"success": "success", "dead": "failure", "running": "in_progress"}
+CPH_STATES = {"2": "success", "-1": "failure", "1": "in_progress"}
+
+rules = st.builds(CompletionRule, wait_for_all=st.booleans(), fail_fast=st.booleans())
+odd = st.sampled_from(
+    [None, True, False, -1, 0, 1, 2, 1.0, "", "0", "success", "2", [], {}, float("nan"), 10**30, "a", "A"]
+)
+
+
+def status(job_id: str, state: str, states: dict[str, str]) -> dict[str, Any]:
+    kind = "dli_batch" if states is STATES else "cph_job"
+    return {"kind": kind, "job_id": job_id, "state": state, "outcome": states[state]}
+
+
+@st.composite
+def events(draw: Any, states: dict[str, str], ids: list[str]) -> dict[str, Any]:
+    """Draw an event that a trigger might make, or nearly so, with some of its parts replaced, repeated or left out."""
+    told = draw(st.lists(st.sampled_from(ids), max_size=4))
+    statuses = [status(one, draw(st.sampled_from([next(iter(states)), *states])), states) for one in told]
+    summary: dict[str, Any] = {"statuses": statuses, "missing": draw(st.integers(-1, 3)), "gone": draw(st.booleans())}
+    if draw(st.booleans()):
+        summary |= {"missing": max(2 - len(told), 0), "gone": False}
+    event = copy.deepcopy({"summary": summary, "waited": 1.0, "polls": 1})
+    for _ in range(draw(st.integers(0, 2))):
+        target: Any = draw(st.sampled_from([event, event["summary"], *statuses]))
+        if target and isinstance(target, dict):
+            name = draw(st.sampled_from(sorted(target)))
+            target[name] = draw(odd)
+            if not isinstance(event.get("summary"), dict):
+                break
+    return event
+
+
+def counted(statuses: Any, kind: str, success: str) -> tuple[bool, int]:
+    """Return whether all are jobs of a kind, as an event has them, and how many of them succeeded."""
+    fair = isinstance(statuses, list) and all(isinstance(one, dict) and one.get("kind") == kind for one in statuses)
+    good = [one for one in statuses if (one.get("state"), one.get("outcome")) == (success, "success")] if fair else []
+    return fair, len(good)
+
+
+@given(event=events(STATES, ["a", "b", "A", "d"]), rule=rules)
+def test_no_event_makes_a_false_success_of_a_list(event: Any, rule: CompletionRule) -> None:
+    """Success only where each of the jobs that have to succeed is in it, once, and no other job is."""
+    target = ListOfJobs(DLI_BATCH, ["a", "b", "a"], rule)
+    try:
+        outcome = target.found_in(event).outcome
+    except HwStatusError:
+        return
+    summary = event["summary"]
+    fair, good = counted(summary["statuses"], "dli_batch", "success")
+    told = sorted(one["job_id"] for one in summary["statuses"])
+    assert fair
+    assert told in ([], ["a"], ["b"], ["a", "b"])
+    assert 2 - len(told) == summary.get("missing", 0)
+    assert not summary.get("gone")
+    if outcome == "success":
+        assert good == 2 or (good == 1 and not rule.wait_for_all)
+        assert good == 2 or "a" in told or "b" in told
+
+
+@given(
+    event=events(CPH_STATES, ["a", "b", "B", "c"]),
+    rule=rules,
+    expected=st.none() | st.integers(0, 3),
+    refused=st.booleans(),
+)
+def test_no_event_makes_a_false_success_of_requests(
+    event: Any, rule: CompletionRule, expected: int | None, refused: bool
+) -> None:
+    """Success only where the jobs that were expected are in it, each once, and nothing was rejected."""
+    lost = (rejected("p1", "CPS.0004", "no"),) if refused else ()
+    if refused and isinstance(event.get("summary"), dict) and isinstance(event["summary"].get("statuses"), list):
+        event["summary"]["statuses"].append(lost[0].to_dict())
+    try:
+        outcome = Requests(CPH_JOB, ["r1"], rule, Expected(expected, lost)).found_in(event).outcome
+    except HwStatusError:
+        return
+    summary = event["summary"]
+    jobs = summary["statuses"][: len(summary["statuses"]) - len(lost)]
+    fair, good = counted(jobs, "cph_job", "2")
+    assert fair
+    assert len(jobs) == len({one["job_id"].lower() for one in jobs})
+    assert max((expected or 0) - len(jobs), 0) == summary.get("missing", 0)
+    if outcome == "success":
+        assert good
+        if rule.wait_for_all:
+            assert not refused
+            assert good == len(jobs)
+            assert summary.get("gone") if expected is None else good >= expected
+
+
+@pytest.mark.parametrize(
+    "rule", [CompletionRule(wait_for_all=w, fail_fast=f) for w in (True, False) for f in (True, False)]
+)
+@given(states=st.lists(st.sampled_from(list(STATES)), min_size=3, max_size=3), answered=st.integers(0, 3))
+def test_event_of_a_poll_reads_as_the_poll(rule: CompletionRule, states: list[str], answered: int) -> None:
+    """Whatever it found, also where some jobs were not answered; it crosses the database as JSON."""
+    target = ListOfJobs(DLI_BATCH, IDS, rule)
+    statuses = [
+        JobStatus(kind="dli_batch", job_id=one, state=state, outcome=DLI_BATCH.outcome_of(state))
+        for one, state in zip(IDS[:answered], states, strict=False)
+    ]
+    polled = JobsSummary(subject=target.subject, rule=rule, statuses=tuple(statuses), missing=3 - answered)
+
+    assert polled == target.found_in(json.loads(json.dumps({"summary": polled.to_dict(), "waited": 1.0, "polls": 1})))
+
+
+@given(
+    fields=st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from(["dli_batch", "dli_batch", "cph_job"]) | odd,
+            "job_id": st.sampled_from(["a", "a", "A", "b"]) | odd,
+            "state": st.sampled_from(list(STATES)) | odd,
+            "outcome": st.sampled_from(["success", "success", "failure"]) | odd,
+        }
+    ),
+    more=st.dictionaries(st.sampled_from(["log", "name", "error_code", "begin_time", "end_time", "request_id"]), odd),
+)
+def test_no_event_makes_a_false_success_of_one_job(fields: Any, more: Any) -> None:
+    """Success only of this job, in a state that is one."""
+    with contextlib.suppress(TriggerError):
+        found = OneJob(DLI_BATCH, "a").found_in({"status": fields | more})
+        assert ("dli_batch", "a") == (fields["kind"], fields["job_id"])
+        if found.outcome == "success":
+            assert ("success", "success") == (fields["state"], fields["outcome"])
+        assert {type(None), str} >= {
+            type(value) for name, value in vars(found).items() if name not in ("log", "outcome")
+        }
+
+
+@pytest.mark.parametrize("wrong", [None, 1, 0, "False", []])
+@pytest.mark.parametrize("argument", ["wait_for_all", "fail_fast"])
+def test_rule_is_never_guessed(argument: str, wrong: Any) -> None:
+    """What is no bool does not decide when a wait succeeds; 1 and 0 are bools to Python."""
+    if wrong in (0, 1):
+        CompletionRule(**{argument: wrong})
+    else:
+        with pytest.raises(ValueError, match=f"{argument} must be True or False"):
+            CompletionRule(**{argument: wrong})

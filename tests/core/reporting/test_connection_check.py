@@ -1,0 +1,116 @@
+"""The sentence of the connection form's Test button."""
+
+import pytest
+
+from airflow_provider_hwstatus.core.reporting.connection_check import check, why_unusable
+from airflow_provider_hwstatus.errors import (
+    ApiNotAvailableError,
+    AuthenticationError,
+    CredentialsRefusedError,
+    MalformedResponseError,
+    ServerError,
+    TransportError,
+)
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
+
+PROJECTS = {"projects": [{"name": "cn-north-4_dev", "id": "p0"}, {"name": "cn-north-4", "id": "p1"}]}
+DLI, CPH, IAM = "https://dli/", "https://cph/", "https://iam/v3/projects"
+NO_BATCH = (404, {"error_code": "DLI.0023", "error_msg": "not found"})
+NO_JOB = (400, {"error_code": "CPS.0011", "error_msg": "not found"})
+FORBIDDEN = (403, {"error_code": "APIGW.0302", "error_msg": "no"})
+REFUSED = (401, {"error_code": "APIGW.0301", "error_msg": "no"})
+
+#: A cloud in which all is well.
+WELL = {IAM: PROJECTS, DLI: NO_BATCH, CPH: NO_JOB}
+AKSK = {"auth": "aksk", "login": "AKIDEXAMPLE", "password": "SK"}
+
+
+def test_all_is_well(stub_cloud):
+    """Who is logged in where, after one question to IAM and to each service, about jobs that nobody has."""
+    cloud = stub_cloud(WELL)
+
+    assert (
+        "Logged in as the owner of the given token, project cn-north-4 (p1), region cn-north-4. "
+        "DLI answers; CPH answers."
+    ) == cloud.run(check(cloud.client()))
+    assert [
+        "GET /v3/projects?name=cn-north-4",
+        "GET /v2.0/p1/batches/00000000-0000-0000-0000-000000000000/state",
+        f"GET /v1/p1/cloud-phone/jobs/{'0' * 32}",
+    ] == cloud.target
+
+
+@pytest.mark.parametrize("reply", [FORBIDDEN, 503, {"projects": []}, {"projects": PROJECTS["projects"][:1]}])
+def test_project_without_a_name(stub_cloud, reply):
+    """Waiting needs no right to list projects, so the id must do."""
+    cloud = stub_cloud(WELL | {IAM: reply})
+
+    assert ", project p1, region cn-north-4." in cloud.run(check(cloud.client()))
+
+
+def test_region_is_not_needed(stub_cloud):
+    """Endpoints of one's own do without."""
+    cloud = stub_cloud(WELL)
+
+    assert ", project cn-north-4 (p1), no region." in cloud.run(check(cloud.client(region=None)))
+
+
+def test_one_service_is_enough(stub_cloud):
+    """What the other one says is said, and the connection works."""
+    for broken, said in (
+        (CPH, "DLI answers; CPH cannot be used (CPH job 000"),
+        (DLI, "DLI cannot be used (DLI batch 000"),
+    ):
+        cloud = stub_cloud(WELL | {broken: FORBIDDEN})
+        assert said in cloud.run(check(cloud.client()))
+
+
+def test_no_service_is_an_error(stub_cloud):
+    """The first one is told."""
+    cloud = stub_cloud(WELL | {DLI: FORBIDDEN, CPH: 503})
+
+    with pytest.raises(AuthenticationError, match=r"^DLI batch 0000"):
+        cloud.run(check(cloud.client()))
+
+
+@pytest.mark.parametrize(("where", "target"), [(IAM, 1), (DLI, 2)])
+def test_refused_key_is_tried_once(stub_cloud, where, target):
+    """A few more would lock it."""
+    cloud = stub_cloud(WELL | {IAM: FORBIDDEN, where: REFUSED})
+
+    with pytest.raises(CredentialsRefusedError):
+        cloud.run(check(cloud.client(**AKSK)))
+    assert target == len(cloud.requests)
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (NO_BATCH, None),
+        ((400, {"error_code": "DLI.0002", "error_msg": "not found"}), None),
+        ((400, {"error_code": "DLI.0001", "error_msg": "not a UUID"}), None),
+        ({"state": "running"}, None),
+        (REFUSED, AuthenticationError),
+        (FORBIDDEN, AuthenticationError),
+        ((404, {"error_code": "APIGW.0101", "error_msg": "not published"}), ApiNotAvailableError),
+        (500, ServerError),
+        (TransportError("reset"), TransportError),
+        ((200, b"<html>"), MalformedResponseError),
+    ],
+)
+def test_a_service_that_knows_no_such_job_can_be_used(stub_cloud, reply, expected):
+    """Whatever it says of the job, it has let the question in; anything else is why it cannot be used."""
+    cloud = stub_cloud({DLI: reply})
+    error = cloud.run(why_unusable(cloud.client(), DLI_BATCH, "b1"))
+
+    assert expected is (error and type(error))
+    assert 1 == len(cloud.requests)
+
+
+def test_wrong_endpoint_is_why(stub_cloud):
+    """A region that has no CPH is told, not target."""
+    cloud = stub_cloud(WELL)
+    said = cloud.run(check(cloud.client(region="eu-de", cph_endpoint=None)))
+
+    assert "CPH cannot be used (CPH job" in said
+    assert "region eu-de has no CPH" in said

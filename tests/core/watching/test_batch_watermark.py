@@ -1,0 +1,341 @@
+"""Which batches have ended: each end once, none lost, whatever the list shows and whatever was stored."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_hwstatus.core.polling.expected_jobs import Expected
+from airflow_provider_hwstatus.core.watching import batch_watermark as core_ends
+from airflow_provider_hwstatus.core.watching.batch_watermark import (
+    GONE_POLLS,
+    GONE_SECONDS,
+    OVERLAP,
+    BatchWatermark,
+    Matches,
+    RunningBatch,
+)
+from airflow_provider_hwstatus.core.watching.request_watermark import RequestWatermark
+
+DAY = 86_400.0
+NOW = 1_795_000_000.0
+
+
+def seen(since=0.0, **fields):
+    """Return what a watcher has seen that is not at its first reading."""
+    return BatchWatermark(since, **{"news": 0.0} | fields)
+
+
+def take(ends, *rows, now=10_000.0):
+    """Have a reading taken note of, and settle what it shows; return what that is."""
+    job_ids = ends.take(rows, Matches(), now)
+    for job_id in job_ids:
+        ends.settle(job_id)
+    return job_ids
+
+
+def row(job_id, state="success", **fields):
+    """Return what a list shows of a job."""
+    return {"id": job_id, "state": state, **fields}
+
+
+def stored(ends, saved=0.0):
+    """Return what is read again of that which is stored."""
+    return json.loads(json.dumps(ends.to_dict() | {"saved": saved}))
+
+
+def test_remembers_all_that_a_reading_can_show(monkeypatch):
+    """Ended jobs are forgotten only when no reading can show them."""
+    monkeypatch.setattr(core_ends, "MOST_PAGES", 2)
+    ends = seen()
+    rows = [row(f"b{number}", create_time=number * 1000) for number in range(150)]
+
+    assert 150 == len(take(ends, *rows)) == len(ends.ended)
+    assert [] == take(ends, *rows)
+    assert [] == take(BatchWatermark.from_dict(stored(ends), 10_000.0), *rows)
+
+
+def test_job_without_a_time_is_reported_once():
+    """No field of the list but the id is sure to be there."""
+    ends = seen()
+
+    assert ["x"] == take(ends, row("x"))
+    for hour in range(2, 6):
+        assert [f"b{hour}"] == take(ends, row(f"b{hour}", create_time=hour * 3600_000), row("x"), now=hour * 3600 + 9.0)
+
+
+@pytest.mark.parametrize("create_time", [2_000_000_000_000, 9e14, 1e400, 10**400, -1, True, "2026", math.nan])
+def test_time_that_cannot_be_hides_no_later_job(create_time):
+    """A job of the future, or one in microseconds, is reported once, and so is what comes after it."""
+    ends = seen()
+
+    assert ["x"] == take(ends, row("x", create_time=create_time))
+    assert ends.since <= 10_000.0
+    later = [row("x", create_time=create_time), row("y", create_time=20_000_000)]
+    assert ["y"] == take(ends, *later, now=20_001.0)
+    assert [] == take(BatchWatermark.from_dict(stored(ends), 20_001.0), *later, now=20_002.0)
+
+
+@pytest.mark.parametrize("job_id", ["../x", "", "a" * 129, 7, None, ["x"]])
+def test_row_without_an_id_is_left_out(job_id):
+    """What cannot be asked about is not watched for ever."""
+    ends = seen()
+
+    assert [] == take(ends, row(job_id, "running"))
+    assert {} == ends.going
+
+
+class Polls:
+    """A watcher that polls every minute."""
+
+    def __init__(self, *going, ended=()):
+        self.ends = seen(going={one: RunningBatch(0.0) for one in going}, ended=dict.fromkeys(ended, 1e9))
+        self.now = 0.0
+
+    def poll(self, gone=(), answered=(), listed=(), times=1):
+        """Poll a few times with the same result; return which jobs are in progress then."""
+        for _ in range(times):
+            self.now += 60.0
+            self.ends.take([row(one, "running") for one in listed], Matches(), self.now)
+            self.ends.give_up(answered, gone, self.now)
+        return set(self.ends.going)
+
+
+def test_job_that_the_service_does_not_know_for_long_is_given_up(caplog):
+    """Ten minutes, and not a poll less; the log says which job it was and for how many polls."""
+    polls = Polls("b1", "b2", "b3")
+    often = int(GONE_SECONDS / 60)
+
+    assert {"b1", "b2", "b3"} == polls.poll(gone=["b1"], answered=["b2", "b3"], times=often)
+    assert {"b2", "b3"} == polls.poll(gone=["b1"], answered=["b2", "b3"])
+    assert {"b2", "b3"} == polls.poll(answered=["b2", "b3"], times=3)
+    (line,) = caplog.messages
+    assert f"b1 is given up: DLI has not known it for 600 s, in {often + 1} polls" in line
+
+
+def test_few_polls_give_nothing_up():
+    """However much time is between them."""
+    polls = Polls("b1", "b2")
+    for _ in range(GONE_POLLS - 1):
+        polls.now += 2 * GONE_SECONDS
+        assert {"b1", "b2"} == polls.poll(gone=["b1"], answered=["b2"])
+    assert {"b2"} == polls.poll(gone=["b1"], answered=["b2"])
+
+
+@pytest.mark.parametrize("again", ["answered", "listed"])
+def test_job_that_is_known_again_begins_anew(again):
+    """Only polls in a row count."""
+    polls = Polls("b1", "b2")
+    polls.poll(gone=["b1"], answered=["b2"], times=10)
+    polls.poll(**{again: ["b1", "b2"]})
+
+    assert {"b1", "b2"} == polls.poll(gone=["b1"], answered=["b2"], times=10)
+    assert {"b2"} == polls.poll(gone=["b1"], answered=["b2"])
+
+
+def test_unanswered_poll_counts_neither_way():
+    """An outage between two polls shows nothing."""
+    polls = Polls("b1", "b2")
+    polls.poll(gone=["b1"], answered=["b2"], times=8)
+    polls.poll(times=20)
+
+    assert {"b1", "b2"} == polls.ends.going.keys()
+    assert {"b2"} == polls.poll(gone=["b1"], answered=["b2"])
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 21])
+def test_nothing_is_given_up_while_all_is_unknown(jobs, caplog):
+    """It may be another project, or the service may be ill: a day of it loses nothing, and is one line in the log."""
+    names = [f"b{number}" for number in range(jobs)]
+    polls = Polls(*names)
+
+    assert set(names) == polls.poll(gone=names, times=1440)
+    (line,) = caplog.messages
+    assert f"{jobs} that it knew before it does not know" in line
+
+
+def test_nothing_is_given_up_while_most_is_unknown():
+    """Half of the jobs may be gone, not more."""
+    polls = Polls("b1", "b2", "b3", ended=["b4"])
+
+    assert {"b1", "b2", "b3"} == polls.poll(gone=["b2", "b3"], answered=["b1"], times=100)
+    assert {"b1"} == polls.poll(gone=["b2", "b3"], answered=["b1"], listed=["b4"], times=11)
+
+
+def test_job_that_the_list_shows_is_not_given_up():
+    """Then the service knows it, whatever its own endpoint says."""
+    polls = Polls("b1", "b2")
+    polls.ends.take([row("b1", "success")], Matches(), 1.0)
+
+    for _ in range(100):
+        polls.now += 60
+        polls.ends.take([row("b1", "success")], Matches(), polls.now)
+        polls.ends.give_up(["b2"], ["b1"], polls.now)
+    assert {"b1", "b2"} == set(polls.ends.going)
+
+
+def test_polls_count_across_restarts():
+    """A triggerer that is restarted every five minutes gives up what is gone for ten, and no sooner."""
+    polls = Polls("b1", "b2")
+    for _ in range(2):
+        assert {"b1", "b2"} == polls.poll(gone=["b1"], answered=["b2"], times=5)
+        polls.ends = BatchWatermark.from_dict(stored(polls.ends), polls.now)
+    assert {"b2"} == polls.poll(gone=["b1"], answered=["b2"])
+
+
+#: What watchers store after they have run for a day.
+CHECKPOINT = {
+    "since": NOW - 2 * OVERLAP,
+    "going": {"g1": vars(RunningBatch(NOW - DAY, "etl", "q", "ann")), "g2": vars(RunningBatch(NOW - 60))},
+    "ended": {"e1": NOW - 5000.0, "e2": NOW - OVERLAP},
+    "saved": NOW - 30.0,
+}
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([1e308, -1, 10**400]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+def news(ends):
+    """Return what a watcher reports of jobs that went on, and of ones submitted and ended now."""
+    rows = [row(one, create_time=(NOW - 60) * 1000) for one in ("g1", "g2", "new")]
+    return set(take(ends, *rows, now=NOW + 10)) | set(take(ends, row("newer", create_time=NOW * 1000), now=NOW + 70))
+
+
+def test_whole_checkpoint_is_kept(caplog):
+    """Nothing is lost on the way to the store and back, and nothing is said of it."""
+    ends = BatchWatermark.from_dict(json.loads(json.dumps(CHECKPOINT)), NOW)
+
+    assert CHECKPOINT == ends.to_dict() | {"saved": ends.saved}
+    assert [] == caplog.messages
+    assert {"g1", "g2", "new", "newer"} == news(ends)
+
+
+WRONG = (math.inf, -math.inf, math.nan, 1e308, 10**400, -5, "x", None, [], {}, True, NOW + DAY)
+
+#: Values that a field cannot have, by where it is.
+CORRUPT = [
+    *((path, value) for path in ("since", "saved", "ended", "going", "ended e1") for value in WRONG),
+    *((f"going g1{field}", value) for field in ("", " created", " gone_since") for value in WRONG),
+    *(("going g1 name", value) for value in WRONG if value != "x"),
+    *(("going g1 gone", value) for value in WRONG if value not in (10**400, NOW + DAY)),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [case for case in CORRUPT if case not in (("ended", {}), ("going", {}))], ids=str
+)
+def test_corrupt_value_silences_no_watcher(path, value, caplog):
+    """Whatever a field holds, ends are reported, also those of jobs that went on; the log says what is wrong."""
+    checkpoint = json.loads(json.dumps(CHECKPOINT))
+    *parents, name = path.split()
+    inner = checkpoint
+    for parent in parents:
+        inner = inner[parent]
+    inner[name] = value
+    ends = BatchWatermark.from_dict(checkpoint, NOW)
+
+    assert ("going" == path) == ("g1" not in ends.going)
+    assert {"g2", "new", "newer"} | ends.going.keys() <= news(ends)
+    assert f"corrupt ({'1 of ' if parents else ''}{path.split()[0]})" in caplog.text
+
+
+@pytest.mark.parametrize("name", CHECKPOINT)
+def test_missing_field_silences_no_watcher(name, caplog):
+    """A field that is not there is one that is corrupt."""
+    ends = BatchWatermark.from_dict({key: value for key, value in CHECKPOINT.items() if key != name}, NOW)
+
+    assert {"g2", "new", "newer"} <= news(ends)
+    assert f"corrupt ({name})" in caplog.text
+
+
+def test_corrupt_jobs_are_told_apart():
+    """What becomes of one is not what becomes of another."""
+    ends = BatchWatermark.from_dict(
+        CHECKPOINT | {"going": {"g1": None, "g2": None, "g3": vars(RunningBatch(NOW))}}, NOW
+    )
+
+    for poll in range(GONE_POLLS):
+        ends.take([row("g3", "running")], Matches(), NOW + poll * GONE_SECONDS)
+        ends.give_up(["g2"], ["g1"], NOW + poll * GONE_SECONDS)
+    assert {"g2", "g3"} == ends.going.keys()
+
+
+def test_lost_start_is_found_again():
+    """Without it, what is known shows where to go on: ends that were reported are not reported again."""
+    ends = BatchWatermark.from_dict(CHECKPOINT | {"since": None}, NOW)
+
+    assert "e2" not in take(ends, row("e2", create_time=(NOW - OVERLAP) * 1000), now=NOW)
+
+
+def test_lost_jobs_are_looked_for_again():
+    """As at the very first, a day back; what had ended before is not reported."""
+    ends = BatchWatermark.from_dict(CHECKPOINT | {"going": None}, NOW)
+    old = (NOW - 20 * OVERLAP) * 1000
+
+    ends.take([row("g1", "running", create_time=old), row("o1", create_time=old)], Matches(), NOW)
+    assert ["g1"] == list(ends.going)
+    assert ["g1"] == take(ends, row("g1", create_time=old), row("o1", create_time=old), now=NOW + 60)
+
+
+def test_repeats_after_a_loss_are_said_to_be_possible():
+    """Whoever compares reports must look back as far as one may be repeated."""
+    assert CHECKPOINT["saved"] == BatchWatermark.from_dict(CHECKPOINT, NOW).saved
+    assert CHECKPOINT["since"] == BatchWatermark.from_dict(CHECKPOINT | {"ended": None}, NOW).saved
+
+
+def test_too_many_jobs_are_not_all_read():
+    """A watcher that polls a million jobs polls none in time."""
+    ends = BatchWatermark.from_dict(
+        CHECKPOINT | {"going": {f"b{n}": vars(RunningBatch(NOW)) for n in range(20_000)}}, NOW
+    )
+
+    assert 10_000 == len(ends.going)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(CHECKPOINT)), JUNK))
+def test_any_json_is_read(fields):
+    """Whatever is stored, a watcher begins, and reports what comes."""
+    assert {"newer"} <= news(BatchWatermark.from_dict(CHECKPOINT | fields, NOW))
+
+
+@given(JUNK)
+def test_anything_is_read(fields):
+    """Also what is no object."""
+    assert {"newer"} <= news(BatchWatermark.from_dict(fields, NOW))
+
+
+@pytest.mark.parametrize("fields", [{}, [], "x", 1e308, True])
+def test_what_is_no_checkpoint_begins_anew(fields, caplog):
+    """Jobs in progress of the last day are watched, and ends of before are not reported; the log says so."""
+    ends = BatchWatermark.from_dict(fields, NOW)
+
+    assert (NOW - DAY, False) == (ends.since, ends.begun)
+    assert "corrupt" in caplog.text
+
+
+@pytest.mark.parametrize("began", [value for value in WRONG if value != -1])
+@pytest.mark.parametrize("told", [False, True, 1, "x", None])
+def test_request_with_a_corrupt_checkpoint_is_watched(began, told, caplog):
+    """What cannot be when it began is now; only what is known to have been reported is not reported."""
+    request = RequestWatermark("r1", Expected())
+    request.remember({"began": began, "told": told}, NOW)
+
+    assert (NOW, told is True) == (request.began, request.told)
+    assert "CPH request r1 is corrupt (began" in caplog.text
+
+
+def test_request_goes_on_where_it_was(caplog):
+    """A checkpoint that is whole is kept; so is the lack of one."""
+    request = RequestWatermark("r1", Expected())
+    request.remember(None, NOW)
+    assert (NOW, False) == (request.began, request.told)
+    request.remember({"began": NOW - 5, "told": True, "saved": NOW}, NOW)
+    assert (NOW - 5, True) == (request.began, request.told)
+    assert [] == caplog.messages
