@@ -42,11 +42,15 @@ with DAG(
     schedule="@once",
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
-    max_active_tasks={count},
+    max_active_tasks={active},
     default_args={{"retries": 0, "deferrable": True, "poke_interval": {interval}}},
 ):
     for number in range({count}):
-        DliBatchSensor(task_id=f"wait_{{number}}", batch_id=str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))))
+        DliBatchSensor(
+            task_id=f"wait_{{number}}",
+            batch_id=str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))),
+            priority_weight={count} - number,  # so that waits which resume do not queue behind those not yet begun
+        )
 """
 
 #: What Airflow loads into each of its processes, so that a trigger polls as if nobody had just deferred.
@@ -56,8 +60,12 @@ from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
 WaitOptions.settling = lambda options, now: 0.0
 """
 
-#: Tasks that run at the same time; each costs a process.
-PARALLELISM = 16
+#: Tasks that run at the same time.
+ACTIVE = 16
+
+#: What the executor takes. A task whose exit the scheduler has not heard of still counts here, and the same task must
+#: be queued beside it for the exit to be mistaken.
+PARALLELISM = 2 * ACTIVE
 
 #: Seconds that the scheduler runs between two stops.
 RUNS = 5.0
@@ -101,11 +109,11 @@ def running(count: int, interval: float, floor: bool) -> Iterator[tuple[Stack, E
             cloud.job("dli_batch", str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))), "running", "success")
         for example in home.dags.iterdir():
             example.unlink()
-        (home.dags / "waits.py").write_text(DAG.format(count=count, interval=interval))
+        (home.dags / "waits.py").write_text(DAG.format(count=count, active=ACTIVE, interval=interval))
         (home.path / "config/airflow_local_settings.py").write_text("" if floor else WITHOUT_FLOOR)
         airflow = settings(database.dsn, PARALLELISM, scheduler_lost=60) | {
             "AIRFLOW_CONN_HWSTATUS_DEFAULT": json.dumps(cloud.connection()),
-            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(count),
+            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(ACTIVE),
         }
         stack = Stack(home, airflow, 0)
         try:
@@ -169,7 +177,7 @@ def main() -> int:
     """Run with the floor and without. Return 1 if that does not show what it should."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--waits", type=int, default=300)
-    parser.add_argument("--interval", type=float, default=60.0, help="the waits' poke_interval, in seconds")
+    parser.add_argument("--interval", type=float, default=15.0, help="the waits' poke_interval, in seconds")
     parser.add_argument("--stop", type=float, default=7.0, help="seconds for which the scheduler is stopped each time")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
