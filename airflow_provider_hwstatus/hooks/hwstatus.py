@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -22,14 +22,21 @@ from airflow_provider_hwstatus.core.reporting.connection_check import check
 from airflow_provider_hwstatus.core.reporting.connection_checkup import Checkup, Step
 from airflow_provider_hwstatus.core.reporting.console import console_url
 from airflow_provider_hwstatus.core.reporting.diagnosis import BUDGET, Diagnosis, diagnose
-from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, is_refused_login, without_frames
+from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, without_frames
 from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELING
 from airflow_provider_hwstatus.hooks.connection_cache import connection_cache
-from airflow_provider_hwstatus.hooks.metrics import count_in_triggerer, count_in_worker
+from airflow_provider_hwstatus.hooks.metrics import counter_of_triggerer, counter_of_worker
 from airflow_provider_hwstatus.hooks.time_limit import within
 from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
-from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection, SyncConnection, client_for, joined
+from airflow_provider_hwstatus.transports.shared_connections import (
+    AsyncConnection,
+    SyncConnection,
+    arun_with_current_login,
+    client_for,
+    joined,
+    run_with_current_login,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -81,7 +88,7 @@ class HwStatusHook(BaseHook):
         """
         if self._connection is None:
             with _Naming(self.hwstatus_conn_id):
-                self._connection = SyncConnection(self._settings(), mask_secret, count_in_worker)
+                self._connection = SyncConnection(self._settings(), mask_secret, counter_of_worker())
         return self._connection
 
     @asynccontextmanager
@@ -92,48 +99,34 @@ class HwStatusHook(BaseHook):
         :raises ConfigurationError: As :meth:`get_conn`.
         """
         settings = await connection_cache().get(self._name, self._asettings)
-        async with joined(settings, _amask_secret, count_in_triggerer) as connection:
+        async with joined(settings, _amask_secret, counter_of_triggerer()) as connection:
             yield connection
 
     def run(self, flow_with: Callable[[Client], Flow[T]]) -> T:
         """
-        Run a flow over the connection. If its login is refused and the Airflow connection has changed since it was
-        read, run it again with the new login; not if that one is refused, too.
+        Run a flow over the connection.
+
+        If the login is refused and the Airflow connection has changed since it was read, the flow runs again with the
+        new login. If the new login is refused, too, that is final.
 
         :param flow_with: Makes the flow.
-        :raises HwStatusError: The flow did.
+        :raises HwStatusError: The flow raised it.
         """
-        replaced = False
-        while True:
-            connection = self.get_conn()
-            try:
-                return connection.run(flow_with(connection.client))
-            except HwStatusError as error:
-                client = connection.client
-                if not (_may_be_replaced(error, client, replaced) and self._has_changed(client.settings)):
-                    raise
-            replaced = True
-            self.close()
+        return run_with_current_login(flow_with, self.get_conn, self._close_if_changed)
 
-    async def arun(self, flow_with: Callable[[AsyncConnection], Flow[T]]) -> T:
-        """Do as :meth:`run` does, without blocking the event loop."""
-        replaced = False
-        while True:
-            async with self.get_async_conn() as connection:
-                try:
-                    return await connection.run(flow_with(connection))
-                except HwStatusError as error:
-                    client = connection.client
-                    if not (_may_be_replaced(error, client, replaced) and await self._ahas_changed(client.settings)):
-                        raise
-            replaced = True
+    def arun(self, flow_with: Callable[[AsyncConnection], Flow[T]]) -> Coroutine[Any, Any, T]:
+        """Run a flow as :meth:`run` does, without blocking the event loop."""
+        return arun_with_current_login(flow_with, self.get_async_conn, self._ahas_changed)
 
-    def _has_changed(self, used: Settings) -> bool:
-        """Whether the Airflow connection is another one than when it was read; not if it cannot be read now."""
+    def _close_if_changed(self, used: Settings) -> bool:
+        """Return whether the Airflow connection has changed since it was read; if it cannot be read, it has not."""
         try:
-            return self._settings() != used
+            changed = self._settings() != used
         except (AirflowNotFoundException, ConfigurationError):
             return False
+        if changed:
+            self.close()
+        return changed
 
     async def _ahas_changed(self, used: Settings) -> bool:
         try:
@@ -151,14 +144,18 @@ class HwStatusHook(BaseHook):
         :param outage_tolerance: Seconds to go on without an answer; 0 to ask only once.
         :raises HwStatusError: The question could not be answered.
         """
-        return self.run(lambda client: JobPoller(client, kind_of(kind), job_id).ask(RetryBudget(outage_tolerance)))
+        return self.run(
+            lambda client: JobPoller(client, kind_of(kind), job_id).fetch_status(RetryBudget(outage_tolerance))
+        )
 
     async def aget_status(
         self, kind: JobKind | str, job_id: str, outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
     ) -> JobStatus:
         """Ask as :meth:`get_status` does, without blocking the event loop."""
         budget = RetryBudget(outage_tolerance)
-        return await self.arun(lambda connection: JobPoller(connection.client, kind_of(kind), job_id).ask(budget))
+        return await self.arun(
+            lambda connection: JobPoller(connection.client, kind_of(kind), job_id).fetch_status(budget)
+        )
 
     def get_dli_batch_status(self, batch_id: str) -> JobStatus:
         """Ask for the state of a DLI batch."""
@@ -309,16 +306,6 @@ def kind_of(kind: JobKind | str) -> JobKind:
     if not isinstance(kind, str) or kind not in KINDS:
         raise ConfigurationError(f"kind must be one of {', '.join(KINDS)}; it is {str(kind)[:64]!r}")
     return KINDS[kind]
-
-
-def _may_be_replaced(error: HwStatusError, client: Client, replaced: bool) -> bool:
-    """
-    Return whether the login was refused, and another one may help.
-
-    :param replaced: Whether this one is such another one. If it was never accepted, a third one is not tried: a secrets
-        backend may make a new one each time.
-    """
-    return is_refused_login(error) and (client.accepted or not replaced)
 
 
 async def _look_up(conn_id: str) -> tuple[Connection, dict[str, Any]]:

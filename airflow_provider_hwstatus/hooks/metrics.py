@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from airflow_provider_hwstatus.errors import HwStatusError, RetryableError, ThrottledError
+
+def counter_of_worker() -> Callable[[str], object]:
+    """Return what increments a counter in a task's process."""
+    count: Callable[[str], object] = _of_worker().incr
+    return count
 
 
-def count_in_worker(kind: str, error: HwStatusError | None) -> None:
-    """Count an attempt to ask, in a task's process."""
-    _count(_of_worker(), kind, error)
-
-
-def count_in_triggerer(kind: str, error: HwStatusError | None) -> None:
-    """Count an attempt to ask, in a triggerer."""
-    _count(_of_triggerer(), kind, error)
+def counter_of_triggerer() -> Callable[[str], object]:
+    """Return what increments a counter in a triggerer."""
+    count: Callable[[str], object] = _of_triggerer().incr
+    return count
 
 
 def waited_in_worker(kind: str, seconds: float) -> None:
@@ -27,14 +28,6 @@ def waited_in_worker(kind: str, seconds: float) -> None:
 def waited_in_triggerer(kind: str, seconds: float) -> None:
     """Tell that of a wait that has ended in a triggerer."""
     _time(_of_triggerer(), kind, seconds)
-
-
-def _count(stats: Any, kind: str, error: HwStatusError | None) -> None:
-    stats.incr(f"hwstatus.{kind}.polls")
-    if isinstance(error, ThrottledError):
-        stats.incr(f"hwstatus.{kind}.throttles")
-    elif isinstance(error, RetryableError):
-        stats.incr(f"hwstatus.{kind}.transient_errors")
 
 
 def _time(stats: Any, kind: str, seconds: float) -> None:

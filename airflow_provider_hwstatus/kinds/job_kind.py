@@ -7,9 +7,10 @@ which states end the wait. A new kind is one more declaration, one sensor and it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 
 class Outcome(StrEnum):
@@ -88,14 +89,18 @@ class JobKind:
         """Every state in the table."""
         return self.in_progress | self.success | self.failure
 
+    @cached_property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """The outcome of every state in the table, by state in lower case."""
+        return (
+            dict.fromkeys(self.in_progress, Outcome.IN_PROGRESS)
+            | dict.fromkeys(self.success, Outcome.SUCCESS)
+            | dict.fromkeys(self.failure, Outcome.FAILURE)
+        )
+
     def outcome_of(self, state: str) -> Outcome:
-        """Return how *state* is read; what is not listed is unknown."""
-        state = fold(state)
-        if state in self.success:
-            return Outcome.SUCCESS
-        if state in self.failure:
-            return Outcome.FAILURE
-        return Outcome.IN_PROGRESS if state in self.in_progress else Outcome.UNKNOWN
+        """Return the outcome of *state*; a state that is not listed is unknown."""
+        return self.outcomes.get(fold(state), Outcome.UNKNOWN)
 
     def with_states(
         self, success_states: Iterable[str | int] | None = None, failure_states: Iterable[str | int] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import ssl
 import time
@@ -17,7 +18,7 @@ from aiohttp.client_proto import ResponseHandler
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.protocol.advice import by_class, with_next
 from airflow_provider_hwstatus.core.protocol.effects import Request, Response
-from airflow_provider_hwstatus.errors import MalformedResponseError, TransportError
+from airflow_provider_hwstatus.errors import DeadlineError, MalformedResponseError, TransportError
 from airflow_provider_hwstatus.transports.network import (
     HEADERS,
     IDEMPOTENT,
@@ -35,8 +36,11 @@ from airflow_provider_hwstatus.transports.network import (
 #: What the parser says of a head that is longer than it may be.
 _TOO_LONG = re.compile("400, message:\\s*(Got more than|Too many headers)")
 
-#: Seconds for a request that has none left: aiohttp takes none for no limit.
+#: Seconds for a request that has no time left: aiohttp takes 0 for no limit.
 _SHORTEST = 0.001
+
+#: Where the host begins in a URL, or before.
+_HOST = len("http://")
 
 #: Seconds for which an idle connection is kept: longer than any usual interval between polls.
 KEEPALIVE = 300.0
@@ -60,18 +64,21 @@ class AioTransport:
         self._session = _new_session(self._tls)
         return self
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, until: float = math.inf) -> Response:
         """
-        Send one request.
+        Send one request, and once more if the server closes a reused connection as the request arrives.
 
-        It is sent once more if it may be, and the server closes a kept connection as it arrives.
-
-        :raises TransportError: There was no reply, or not all of it, within ``request_timeout``.
-        :raises MalformedResponseError: The reply is longer than a status can be.
+        :param until: When the response has arrived at the latest, in monotonic seconds.
+        :raises DeadlineError: *until* has passed.
+        :raises TransportError: There was no complete response within ``request_timeout``.
+        :raises MalformedResponseError: The response is longer than a status can be.
         """
         if self._session is None:
             raise RuntimeError("open() comes first")
-        deadline = time.monotonic() + (request.timeout or self._client.settings.request_timeout)
+        now = time.monotonic()
+        if until <= now:
+            raise DeadlineError("the deadline passed before a request could be sent")
+        deadline = min(now + (request.timeout or self._client.settings.request_timeout), until)
         try:
             if request.method in IDEMPOTENT:
                 try:
@@ -93,7 +100,8 @@ class AioTransport:
             yarl.URL(request.url, encoded=True),
             headers=request.headers,
             data=request.body or None,
-            proxy=self._proxies(request),  # in no variable of its own: it has a password
+            # In no local variable: its URL may have a password.
+            proxy=None if request.direct else self._proxies[request.url[: request.url.find("/", _HOST)]],
             timeout=aiohttp.ClientTimeout(total=left),
             allow_redirects=False,
         ) as reply:

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_hwstatus.core.connection.client import Client
-from airflow_provider_hwstatus.core.protocol.effects import Request
 from airflow_provider_hwstatus.errors import ConfigurationError, MalformedResponseError
 
 #: Bytes of a reply that are read at most. A status takes a hundred.
@@ -97,30 +96,27 @@ def _certifi() -> str:
     return certifi.where()
 
 
-class Proxies:
+class Proxies(dict[str, str | None]):
     """
-    The proxies that a client's requests go through.
+    The URL of the proxy for each origin: the connection's, or else the one of this machine's variables.
 
-    :param client: Whose settings may name one, and which must not show its password.
+    :param client: Its settings may name a proxy; its redactor hides the proxy's password.
     """
 
     def __init__(self, client: Client) -> None:
+        super().__init__()
         self._client = client
-        self._found: dict[str, str | None] = {}  # the machine's variables take as long to read as a reply
 
-    def __call__(self, request: Request) -> str | None:
+    def __missing__(self, origin: str) -> str | None:
         """
-        Return the URL of the proxy for a request: the connection's, else the one of this machine's variables.
+        Look up the proxy for an origin: reading the machine's variables takes as long as a request.
 
-        :raises ConfigurationError: That one is no HTTP proxy.
+        :raises ConfigurationError: A variable names a proxy that is no HTTP proxy.
         """
-        if request.direct or self._client.settings.proxy:
-            return None if request.direct else self._client.settings.proxy
-        origin = request.url[: request.url.find("/", len("https://"))]
-        if origin not in self._found:
-            self._found[origin] = _machines_proxy(origin)
-            self._client.redact.add_url(self._found[origin])
-        return self._found[origin]
+        proxy = self._client.settings.proxy or _machines_proxy(origin)
+        self._client.redact.add_url(proxy)
+        self[origin] = proxy
+        return proxy
 
 
 def _machines_proxy(url: str) -> str | None:

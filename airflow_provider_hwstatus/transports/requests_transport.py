@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import math
 import socket
 import ssl
 import time
@@ -21,7 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.protocol.advice import by_class, with_next
 from airflow_provider_hwstatus.core.protocol.effects import Request, Response
-from airflow_provider_hwstatus.errors import ConfigurationError, MalformedResponseError, TransportError
+from airflow_provider_hwstatus.errors import ConfigurationError, DeadlineError, MalformedResponseError, TransportError
 from airflow_provider_hwstatus.transports.network import (
     CHUNK,
     HEADERS,
@@ -39,8 +40,11 @@ if int(version("urllib3").split(".")[0]) < 2:  # the first that notices half a b
     raise ConfigurationError(f"urllib3 2 or newer is needed; {version('urllib3')} is installed")
 
 
-#: Seconds for a request that has none left: the libraries take no less.
+#: Seconds for a request that has no time left: the libraries take no less.
 _SHORTEST = 0.001
+
+#: Where the host begins in a URL, or before.
+_HOST = len("http://")
 
 
 class SyncTransport:
@@ -55,16 +59,19 @@ class SyncTransport:
         self._proxies = Proxies(client)
         self._session = self._new_session()
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: Request, until: float = math.inf) -> Response:
         """
-        Send one request.
+        Send one request, and once more if the server closes a reused connection as the request arrives.
 
-        It is sent once more if it may be, and the server closes a kept connection as it arrives.
-
-        :raises TransportError: There was no reply, or not all of it, within ``request_timeout``.
-        :raises MalformedResponseError: The reply is longer than a status can be.
+        :param until: When the response has arrived at the latest, in monotonic seconds.
+        :raises DeadlineError: *until* has passed.
+        :raises TransportError: There was no complete response within ``request_timeout``.
+        :raises MalformedResponseError: The response is longer than a status can be.
         """
-        deadline = time.monotonic() + (request.timeout or self._client.settings.request_timeout)
+        now = time.monotonic()
+        if until <= now:
+            raise DeadlineError("the deadline passed before a request could be sent")
+        deadline = min(now + (request.timeout or self._client.settings.request_timeout), until)
         try:
             if request.method in IDEMPOTENT:
                 try:
@@ -81,14 +88,19 @@ class SyncTransport:
 
     def _exchange(self, session: requests.Session, request: Request, deadline: float) -> Response:
         left = max(deadline - time.monotonic(), _SHORTEST)
-        with session.send(
-            _prepared(request),
-            timeout=urllib3.Timeout(total=left),  # type: ignore[arg-type]  # requests takes it
-            # In no variable of its own: it has a password.
-            proxies=dict.fromkeys(("http", "https"), self._proxies(request)),  # type: ignore[arg-type]  # or None
-            allow_redirects=False,
-            stream=True,
-        ) as reply:
+        with (
+            session.send(
+                _prepared(request),
+                timeout=urllib3.Timeout(total=left),  # type: ignore[arg-type]  # requests takes it
+                # In no local variable: its URL may have a password.
+                proxies=dict.fromkeys(
+                    ("http", "https"),
+                    None if request.direct else self._proxies[request.url[: request.url.find("/", _HOST)]],
+                ),  # type: ignore[arg-type]  # or None
+                allow_redirects=False,
+                stream=True,
+            ) as reply
+        ):
             return Response(reply.status_code, reply.headers, _body(reply))
 
     def _new_session(self) -> requests.Session:

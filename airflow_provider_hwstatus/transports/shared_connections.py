@@ -7,8 +7,9 @@ import math
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary, WeakSet
@@ -17,16 +18,22 @@ from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.connection.credentials import CredentialRecords
 from airflow_provider_hwstatus.core.connection.settings import Settings
 from airflow_provider_hwstatus.core.protocol.effects import Flow, ProcessWide, T
-from airflow_provider_hwstatus.errors import HwStatusError, RetryableError, without_frames
+from airflow_provider_hwstatus.errors import HwStatusError, RetryableError, is_refused_login, without_frames
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
-from airflow_provider_hwstatus.transports.runners import run_async, run_sync
+from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync
 from airflow_provider_hwstatus.transports.single_flight import Past, SingleFlights
 
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.transports.aiohttp_transport import AioTransport
     from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
 
-Count = Callable[[str, HwStatusError | None], object]
+#: Increments a metric.
+Count = Callable[[str], object]
+
+
+def _no_metrics(name: str) -> None:
+    """Count nothing."""
+
 
 #: Seconds between two moments at which long pauses end.
 _TICK = 0.05
@@ -39,16 +46,16 @@ class SyncConnection:
 
     :param settings: The connection.
     :param mask: Masks a secret in all logs of this process.
-    :param count: Told of each attempt to ask; see :attr:`Client.count`.
+    :param count: Increments a metric.
     :raises ConfigurationError: A field that its way to log in needs is missing.
     """
 
-    def __init__(self, settings: Settings, mask: Callable[[str], object], count: Count | None = None) -> None:
+    def __init__(self, settings: Settings, mask: Callable[[str], object], count: Count = _no_metrics) -> None:
         self.client = client_for(settings)
-        self.client.count = count or self.client.count
         with _creating:
-            self._turns = _turns(settings)
+            self._flights = _flights(settings)
         self._mask = mask
+        self._count = count
         self._transport: SyncTransport | None = None
         _made.add(self)
 
@@ -63,7 +70,7 @@ class SyncConnection:
 
             self._transport = SyncTransport(self.client)
         try:
-            return run_sync(flow, self._transport.send, self._turns, self._mask)
+            return run_sync(flow, SyncHandlers(self._transport.send, self._flights, self._mask, self._count))
         except HwStatusError as error:
             raise without_frames(error)  # noqa: B904  # the same error
 
@@ -75,7 +82,7 @@ class SyncConnection:
 
     def leave_to_parent(self) -> SyncTransport | None:
         """Start anew in a forked process; return what only the parent may use."""
-        inherited, self._transport, self._turns = self._transport, None, _turns(self.client.settings)
+        inherited, self._transport, self._flights = self._transport, None, _flights(self.client.settings)
         return inherited
 
 
@@ -85,20 +92,20 @@ class AsyncConnection:
 
     :param settings: The connection.
     :param mask: Masks a secret in all logs of this process.
-    :param count: Told of each attempt to ask; see :attr:`Client.count`.
+    :param count: Increments a metric.
     :raises ConfigurationError: A field that its way to log in needs is missing.
     """
 
     def __init__(
-        self, settings: Settings, mask: Callable[[str], Awaitable[object]], count: Count | None = None
+        self, settings: Settings, mask: Callable[[str], Awaitable[object]], count: Count = _no_metrics
     ) -> None:
         self.client = client_for(settings)
-        self.client.count = count or self.client.count
         self._mask = mask
+        self._count = count
         self.waits = 0  # how many share it now
         self.joined = 0  # how many have, since it was opened
-        self._turns = SingleFlights(_async_lock, _past)
-        self._slots = PrioritySemaphore(settings.max_concurrent_requests)
+        self._flights = SingleFlights(_async_lock, _past)
+        self._slots = defaultdict[str, PrioritySemaphore](lambda: PrioritySemaphore(settings.max_concurrent_requests))
         self._opening = asyncio.Lock()
         self._transport: AioTransport | None = None
         _made.add(self)
@@ -111,7 +118,8 @@ class AsyncConnection:
         """
         try:
             transport = self._transport or await self._open()
-            return await run_async(flow, transport.send, self._turns, self._slots, self._mask, _sleep)
+            handlers = AsyncHandlers(transport.send, self._flights, self._slots, self._mask, self._count, _sleep)
+            return await run_async(flow, handlers)
         except HwStatusError as error:
             raise without_frames(error)  # noqa: B904  # the same error
 
@@ -213,7 +221,7 @@ def _leave_to_parent() -> None:
     """
     _creating.release()
     _process_wide.clear()
-    _turns.cache_clear()
+    _flights.cache_clear()
     _inherited.extend([connection.leave_to_parent() for connection in list(_made)])
 
 
@@ -222,13 +230,13 @@ os.register_at_fork(before=_creating.acquire, after_in_parent=_creating.release,
 
 @asynccontextmanager
 async def joined(
-    settings: Settings, mask: Callable[[str], Awaitable[object]], count: Count | None = None
+    settings: Settings, mask: Callable[[str], Awaitable[object]], count: Count = _no_metrics
 ) -> AsyncIterator[AsyncConnection]:
     """
     Join the waits of this event loop on a connection; the last one out closes what they shared.
 
     :param mask: Masks a secret in all logs of this process.
-    :param count: Told of each attempt to ask; see :attr:`Client.count`.
+    :param count: Increments a metric.
     :raises ConfigurationError: A field that its way to log in needs is missing.
     """
     connections = _in_loops.setdefault(asyncio.get_running_loop(), {})
@@ -242,6 +250,59 @@ async def joined(
         if not connection.waits:
             del connections[settings]
             await connection.close()
+
+
+def run_with_current_login(
+    flow_with: Callable[[Client], Flow[T]],
+    connect: Callable[[], SyncConnection],
+    has_changed: Callable[[Settings], bool],
+) -> T:
+    """
+    Run a flow; if the login is refused and there is a new one, run the flow again with it.
+
+    :param flow_with: Makes the flow.
+    :param connect: Returns the connection, with the login that is configured now.
+    :param has_changed: Returns whether other settings than these are configured now.
+    :raises HwStatusError: The flow raised it.
+    """
+    replaced = False
+    while True:
+        connection = connect()
+        client = connection.client
+        try:
+            return connection.run(flow_with(client))
+        except HwStatusError as error:
+            if not (_may_be_replaced(error, client, replaced) and has_changed(client.settings)):
+                raise
+        replaced = True
+
+
+async def arun_with_current_login(
+    flow_with: Callable[[AsyncConnection], Flow[T]],
+    connect: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+    has_changed: Callable[[Settings], Awaitable[bool]],
+) -> T:
+    """Run a flow as :func:`run_with_current_login` does, in an event loop."""
+    replaced = False
+    while True:
+        async with connect() as connection:
+            client = connection.client
+            try:
+                return await connection.run(flow_with(connection))
+            except HwStatusError as error:
+                if not (_may_be_replaced(error, client, replaced) and await has_changed(client.settings)):
+                    raise
+        replaced = True
+
+
+def _may_be_replaced(error: HwStatusError, client: Client, replaced: bool) -> bool:
+    """
+    Return whether the login was refused, and another one may help.
+
+    :param replaced: Whether this login has replaced another one. If it was never accepted, a third one is not tried: a
+        secrets backend may make a new one each time.
+    """
+    return is_refused_login(error) and (client.accepted or not replaced)
 
 
 def client_for(settings: Settings) -> Client:
@@ -260,5 +321,5 @@ def _client(settings: Settings) -> Client:
 
 
 @lru_cache(maxsize=64)
-def _turns(settings: Settings) -> SingleFlights[threading.Lock]:
+def _flights(settings: Settings) -> SingleFlights[threading.Lock]:
     return SingleFlights(_thread_lock, _past)

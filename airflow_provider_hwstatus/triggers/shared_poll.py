@@ -17,10 +17,10 @@ from airflow_provider_hwstatus.errors import DeadlineError, HwStatusError
 
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.core.connection.client import Client
+    from airflow_provider_hwstatus.core.polling.job_lists import Row
     from airflow_provider_hwstatus.core.polling.job_status import JobStatus
     from airflow_provider_hwstatus.core.protocol.backoff import Backoff
     from airflow_provider_hwstatus.core.protocol.effects import Flow
-    from airflow_provider_hwstatus.core.watching.recent_batches import Row
     from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 
 _log = logging.getLogger(__name__)

@@ -73,7 +73,7 @@ class AkSk:
         return response
 
     def _send(self, request: Request) -> Flow[Response]:
-        if not self._key.security_token:
+        if not (self._record.proven or self._key.security_token):
             self._record.check()
         response: Response = yield sign(request, self._key, datetime.fromtimestamp(self._clock(), UTC))
         if response.status == 401 and not self._key.security_token:

@@ -1,15 +1,26 @@
-"""One connection's questions. It is shared by all waits on that connection in a process."""
+"""Authenticated requests of one connection, shared by all waits on that connection in a process."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Generic
 
 from airflow_provider_hwstatus.core.connection.credentials import CredentialRecords
 from airflow_provider_hwstatus.core.connection.login import login_for
 from airflow_provider_hwstatus.core.connection.settings import Settings, check_project_id
-from airflow_provider_hwstatus.core.polling.batch_coalescer import BatchCoalescer
-from airflow_provider_hwstatus.core.protocol.effects import Exclusive, Flow, Request, Response, T, encode
+from airflow_provider_hwstatus.core.protocol.effects import (
+    AcquireSlot,
+    Count,
+    Exclusive,
+    Flow,
+    ReleaseSlot,
+    Request,
+    Response,
+    T,
+    encode,
+)
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
 from airflow_provider_hwstatus.core.protocol.responses import json_or_raise, shown
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget, retry
@@ -18,18 +29,20 @@ from airflow_provider_hwstatus.errors import (
     ConfigurationError,
     HwStatusError,
     MalformedResponseError,
+    RetryableError,
+    ThrottledError,
 )
 
 
 class Client:
     """
-    Asks as one connection says: with its login, its project and what it was told about asking too often.
+    Sends authenticated requests with the connection's login and project, at the rate that the services allow.
 
     :param settings: The connection.
     :param clock: Returns seconds since 1970.
-    :param monotonic: Returns seconds by a clock that is never set, for what is measured in this process alone.
-    :param standings: What this process knows of keys and passwords.
-    :raises ConfigurationError: A field that the way to log in needs is missing.
+    :param monotonic: Returns seconds of a clock that is never set, for times that matter in this process only.
+    :param records: What this process knows of keys and passwords.
+    :raises ConfigurationError: A field that the login method needs is missing.
     """
 
     def __init__(
@@ -44,40 +57,46 @@ class Client:
         self.monotonic = monotonic or clock
         self.redact = Redactor()
         self.redact.add_url(settings.proxy)
-        self._throttles: defaultdict[str, Throttle] = defaultdict(Throttle)
-        self.coalescer = BatchCoalescer(self) if settings.coalesce else None
-        #: Told of each attempt: what was asked about, and what kept it from an answer, if anything did.
-        self.count: Callable[[str, HwStatusError | None], object] = lambda kind, error: None
+        self.throttles: defaultdict[str, Throttle] = defaultdict(Throttle)
         #: Whether the login was ever accepted.
         self.accepted = False
         self._login = login_for(settings, clock, self.redact, records)
         self._project_id = settings.project_id
+        self._endpoints: dict[str, str] = {}
 
-    def retry(self, attempt: Callable[[], Flow[T]], budget: RetryBudget, service: str, kind: str) -> Flow[T]:
+    def get(self, service: str, path: str, budget: RetryBudget, read: Callable[[Response], T], metric: str) -> Flow[T]:
         """
-        Run *attempt* as :func:`~airflow_provider_hwstatus.core.protocol.retry.persist` does, at this connection's pace.
+        Send an authenticated GET request, and repeat it during an outage.
 
-        :param kind: What :attr:`count` is told.
+        :param service: The service whose endpoint the request goes to.
+        :param path: Percent-encoded path and query; ``{project_id}`` stands for the connection's project.
+        :param budget: For how long to retry.
+        :param read: Returns the result, or raises what the response means.
+        :param metric: The metric ``hwstatus.<metric>.polls`` counts each attempt.
+        :raises HwStatusError: There was no usable answer.
         """
+        attempt = _Attempt(self, service, path, budget, read, metric)
+        try:
+            return (yield from attempt.send())
+        except RetryableError as error:
+            failure = error
+        return (yield from retry(attempt, failure))  # not above: the failure would be the context of later errors
 
-        def counted() -> Flow[T]:
-            try:
-                result = yield from attempt()
-            except HwStatusError as error:
-                self.count(kind, error)
-                raise
-            self.count(kind, None)
-            return result
+    def endpoint(self, service: str) -> str:
+        """
+        Return the URL of a service, without a slash at its end.
 
-        budget = budget.shifted(self.monotonic() - self.clock() if self.monotonic is not self.clock else 0.0)
-        timeout = self.settings.request_timeout
-        return (yield from retry(counted, budget, self._throttles[service], self.monotonic, service, timeout))
+        :raises ConfigurationError: Neither the endpoint nor the region is set.
+        """
+        if service not in self._endpoints:
+            self._endpoints[service] = self.settings.endpoint(service)
+        return self._endpoints[service]
 
     def exchange(self, request: Request) -> Flow[Response]:
         """
-        Send *request* as the one who is logged in.
+        Send *request* with the login's credentials.
 
-        :raises HwStatusError: It was refused, or the login was.
+        :raises HwStatusError: The login was refused.
         """
         response = yield from self._login.exchange(request)
         self.accepted = self.accepted or response.status < 300
@@ -85,9 +104,9 @@ class Client:
 
     def project_id(self) -> Flow[str]:
         """
-        Return the connection's project, looked up by the region's name if it is not configured.
+        Return the connection's project; one that is not configured is looked up by the region's name.
 
-        :raises ConfigurationError: No project or several have that name, or there is no region to look up.
+        :raises ConfigurationError: No project or several have that name, or there is no region.
         """
         if self._project_id is None:
             yield from self._login.ensure()
@@ -95,22 +114,27 @@ class Client:
         return self._project_id
 
     @property
+    def known_project_id(self) -> str | None:
+        """The project, if it is known without a request."""
+        return self._project_id
+
+    @property
     def who(self) -> str:
-        """Who is logged in, without anything secret."""
+        """Who is logged in, without secrets."""
         return self._login.who
 
     def list_projects(self) -> Flow[list[tuple[str, str]]]:
         """
-        Return name and id of the projects that have the region's name; all of them if there is no region.
+        Return name and id of the projects that have the region's name; of all projects if there is no region.
 
-        :raises HwStatusError: IAM does not say.
+        :raises HwStatusError: IAM did not answer.
         """
         region = self.settings.region
         url = f"{self.settings.endpoint('iam')}/v3/projects" + (f"?name={encode(region)}" if region else "")
         response = yield from self._login.exchange(Request("GET", url, {"Content-Type": "application/json"}))
         listed = json_or_raise(response, self.redact, self.clock()).get("projects")
         if not isinstance(listed, list):
-            raise MalformedResponseError("IAM's list of projects has no projects in it")
+            raise MalformedResponseError("IAM's list of projects has no field projects")
         projects = [project for project in listed if isinstance(project, dict) and project.get("id")]
         return [(str(project.get("name")), str(project["id"])) for project in projects]
 
@@ -131,3 +155,61 @@ class Client:
             )
         self._project_id = check_project_id(ids[0])
         return self._project_id
+
+
+class _Attempt(Generic[T]):
+    """One request that is sent, and repeated by :func:`~airflow_provider_hwstatus.core.protocol.retry.retry`."""
+
+    def __init__(
+        self,
+        client: Client,
+        service: str,
+        path: str,
+        budget: RetryBudget,
+        read: Callable[[Response], T],
+        metric: str,
+    ) -> None:
+        ahead = 0.0 if client.monotonic is client.clock else client.monotonic() - client.clock()
+        self.clock = client.monotonic
+        self.budget = budget
+        self.deadline = math.inf if budget.deadline is None else budget.deadline + ahead
+        self._until = budget.end + ahead
+        self.throttle = client.throttles[service]
+        self.queued_at = 0.0
+        self.sent_at: float | None = None
+        self._client = client
+        self._service = service
+        self._path = path
+        self._read = read
+        self._metric = metric
+
+    def send(self) -> Flow[T]:
+        """
+        Wait for a slot and for the throttle, send the request, and return what its response means.
+
+        :raises HwStatusError: There was no usable answer.
+        """
+        service = self._service
+        self.queued_at, self.sent_at = self.clock(), None
+        try:
+            yield AcquireSlot(service, self.deadline, self._until)
+            if self.throttle.active:
+                yield from self.throttle.turn(self.deadline, self.clock)
+            self.sent_at = self.clock()
+            yield Count(f"hwstatus.{self._metric}.polls")
+            result = self._read((yield from self._client.exchange((yield from self._request()))))
+        except HwStatusError as error:
+            yield ReleaseSlot(error, service)
+            if self.sent_at is not None and isinstance(error, RetryableError):
+                kind = "throttles" if isinstance(error, ThrottledError) else "transient_errors"
+                yield Count(f"hwstatus.{self._metric}.{kind}")
+            raise
+        yield ReleaseSlot(None, service)
+        return result
+
+    def _request(self) -> Flow[Request]:
+        client = self._client
+        # A project id is letters and digits, so it needs no encoding.
+        project_id = client.known_project_id or (yield from client.project_id())
+        url = client.endpoint(self._service) + self._path.replace("{project_id}", project_id)
+        return Request("GET", url, {"Content-Type": "application/json", "X-Project-Id": project_id})

@@ -97,29 +97,30 @@ def sign(request: Request, key: AccessKey, now: datetime) -> Request:
     if now.tzinfo is None:
         raise ValueError("now needs a time zone")
     host, _, _ = _split(request.url)
-    dressed = _dress(tuple(request.headers.items()), host, now.replace(microsecond=0), key.security_token)
-    text = string_to_sign(canonical_request(request, dressed.canonical), dressed.date)
-    proof = f"SignedHeaders={dressed.names}, Signature={signature(key.secret_key, text)}"
-    return request.with_headers({**dressed.headers, "Authorization": f"{ALGORITHM} Access={key.access_key}, {proof}"})
+    template = _header_template(tuple(request.headers.items()), host, now.replace(microsecond=0), key.security_token)
+    text = string_to_sign(canonical_request(request, template.canonical), template.date)
+    proof = f"SignedHeaders={template.names}, Signature={signature(key.secret_key, text)}"
+    signed = {**template.headers, "Authorization": f"{ALGORITHM} Access={key.access_key}, {proof}"}
+    return Request(request.method, request.url, signed, request.body, request.timeout, request.direct)
 
 
 @dataclass(frozen=True, repr=False)  # it has the security token
-class _Dressed:
+class _HeaderTemplate:
     headers: Mapping[str, str]
     canonical: str
     names: str
     date: str
 
 
-@lru_cache(maxsize=8)  # in one second, all polls of a connection have the same
-def _dress(own: tuple[tuple[str, str], ...], host: str, now: datetime, token: str | None) -> _Dressed:
+@lru_cache(maxsize=8)  # all polls of a connection in one second have the same
+def _header_template(own: tuple[tuple[str, str], ...], host: str, now: datetime, token: str | None) -> _HeaderTemplate:
     date = now.astimezone(UTC).strftime(DATE_FORMAT)
     headers = {name: value for name, value in own if name.lower() not in _SET_HERE}
     headers |= {"Host": host, "X-Sdk-Date": date}
     if token:
         headers["X-Security-Token"] = token
     signed = signed_headers(headers)
-    return _Dressed(headers, canonical_headers(signed), ";".join(signed), date)
+    return _HeaderTemplate(headers, canonical_headers(signed), ";".join(signed), date)
 
 
 def _split(url: str) -> tuple[str, str, str]:

@@ -1,10 +1,10 @@
 """
-What the list of DLI batches tells about many waits at once: which of them still go on. A hint, never a verdict.
+One list of DLI batches instead of one poll for each of many waits.
 
-A job that the list shows as over, does not show, or shows in a state that no table has, is asked about by itself. A
-hint serves a wait only if the list was read after that wait had looked the last time; so a list that is true delays a
-verdict by one interval at most. One that lags delays it by that much more, and one that lies about a job until that job
-is asked about by itself again, at the latest after as many polls as :func:`_unasked_at_most` says.
+The list only says that jobs are in progress. A job that the list shows as over, does not show, or shows in an unknown
+state is polled itself. A list answers only waits whose last poll was before the list was read. So a correct list delays
+a verdict by at most one interval. A list that lags delays it by that much more. A list that is wrong about a job delays
+it until the job is polled itself again, after at most as many polls as :func:`_most_cached` returns.
 """
 
 from __future__ import annotations
@@ -15,146 +15,177 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, inf
-from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
-from airflow_provider_hwstatus.core.polling.job_lists import PAGE, Page, dli_batches
+from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.polling.job_lists import PAGE, Page, dli_batches, read_pages
 from airflow_provider_hwstatus.core.protocol.backoff import LONGEST_PAUSE, Backoff
 from airflow_provider_hwstatus.core.protocol.effects import Exclusive, Flow
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import DeadlineError, HwStatusError, RetryableError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
-from airflow_provider_hwstatus.kinds.job_kind import Outcome
-
-if TYPE_CHECKING:
-    from airflow_provider_hwstatus.core.connection.client import Client
-    from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 
 _log = logging.getLogger(__name__)
 
-#: Waits below which each is asked about by itself, and jobs that a page has to show to be worth its call.
+#: Fewer waits than this are polled one by one, and a page must serve so many jobs to be worth its call.
 _FEW = 10
 _WORTH = 4
 
-#: Jobs that are asked about by themselves in an interval although the list shows them, on average.
+#: Jobs that are polled themselves in an interval although the list shows them, on average.
 _CHECKED = 2
 
-#: Seconds that reading it may take, as other waits queue for it.
+#: Seconds that reading the list may take, because other waits queue for it.
 LONGEST_READ = 30.0
 
-#: Jobs whose end is remembered, to see whether the list lags behind.
+#: Jobs whose end is remembered, to notice a list that lags.
 _REMEMBERED = 200
 
 
-@dataclass(slots=True)
-class _Watch:
-    """What is known of a wait: when it last looked, its job's state, and how many hints in a row it has had."""
+@dataclass(slots=True, eq=False)
+class CoalescedWait:
+    """
+    A wait that the list of batches may answer.
 
-    looked_at: float
+    :param polled_at: When it was polled last, in seconds of the monotonic clock.
+    :param state: The last known state of the job.
+    :param cached: How many answers in a row came from the list; None before the first.
+    """
+
+    coalescer: BatchCoalescer
+    kind: JobKind
+    job_id: str
+    polled_at: float
     state: str = "running"
-    unasked: int | None = None
+    cached: int | None = None
+
+    def cached_state(self) -> Flow[str | None]:
+        """Return the state of a job that the list shows in progress; None if the job has to be polled itself."""
+        return self.coalescer.cached_state(self)
+
+    def record(self, state: str, over: bool) -> None:
+        """Record what a poll of the job itself found."""
+        self.coalescer.record(self, state, over)
+
+    def leave(self) -> None:
+        """End the wait."""
+        self.coalescer.waits.pop(self, None)
 
 
 class BatchCoalescer:
-    """The list of batches, as all waits on one connection share it."""
+    """
+    The list of batches, shared by all waits on one connection.
+
+    :param client: The connection, which must live longer.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._watches: WeakKeyDictionary[JobPoller, _Watch] = WeakKeyDictionary()
+        #: The waits that the list may answer, in the order in which they began.
+        self.waits: dict[CoalescedWait, None] = {}
         self._ended: dict[str, None] = {}
         self._shown: dict[str, str] = {}
         self._read_at = -inf
         self._pages = 1
-        self._looks = 0
+        self._polls = 0
         self._backoff = Backoff(LONGEST_PAUSE)
         self._complained = False
 
-    def watch(self, poller: JobPoller) -> None:
-        """Count a wait; it is forgotten with its question."""
-        if poller.kind.name == DLI_BATCH.name:
-            self._watches[poller] = _Watch(self._client.monotonic())
+    def join(self, kind: JobKind, job_id: str) -> CoalescedWait | None:
+        """Add a wait; return None for a kind of job that has no list."""
+        if kind.name != DLI_BATCH.name:
+            return None
+        wait = CoalescedWait(self, kind, job_id.lower(), self._client.monotonic())
+        self.waits[wait] = None
+        return wait
 
-    def cached_state(self, poller: JobPoller) -> Flow[str | None]:
-        """Return the state in which the list shows a job that goes on; None if it is to be asked about by itself."""
-        watch = self._watches.get(poller)
-        if watch is None:
+    def cached_state(self, wait: CoalescedWait) -> Flow[str | None]:
+        """Return :meth:`CoalescedWait.cached_state`."""
+        if wait not in self.waits:
             return None
         now = self._client.monotonic()
-        looked_at, watch.looked_at = watch.looked_at, now
+        polled_at, wait.polled_at = wait.polled_at, now
         if self._backoff.pausing(now):
             return None
-        self._looks += 1
-        if self._read_at < looked_at and self._looks > max(_FEW, _WORTH * self._pages):
-            yield Exclusive("list of batches", partial(self._read_for, looked_at))
-        state = self._shown.get(poller.job_id.lower()) if self._read_at >= looked_at else None
-        if state is None or poller.kind.outcome_of(state) is not Outcome.IN_PROGRESS:
+        self._polls += 1
+        if self._read_at < polled_at and self._polls > max(_FEW, _WORTH * self._pages):
+            yield Exclusive("list of batches", partial(self._read_for, polled_at))
+        state = self._shown.get(wait.job_id) if self._read_at >= polled_at else None
+        if state is None or wait.kind.outcome_of(state) is not Outcome.IN_PROGRESS:
             return None
-        return self._in_turn(watch, state)
+        return self._unless_due(wait, state)
 
-    def record(self, poller: JobPoller, state: str, over: bool) -> None:
-        """Take note of what a job said itself."""
-        watch = self._watches.get(poller)
-        if watch and over:
-            del self._watches[poller]
-            self._ended[poller.job_id.lower()] = None
-            while len(self._ended) > _REMEMBERED:
-                del self._ended[next(iter(self._ended))]
-        elif watch:
-            watch.state, watch.unasked = state, 0
+    def record(self, wait: CoalescedWait, state: str, over: bool) -> None:
+        """Record what a poll of the job itself found."""
+        if wait not in self.waits:
+            return
+        if not over:
+            wait.state, wait.cached = state, 0
+            return
+        wait.leave()
+        self._ended[wait.job_id] = None
+        while len(self._ended) > _REMEMBERED:
+            del self._ended[next(iter(self._ended))]
 
-    def _in_turn(self, watch: _Watch, state: str) -> str | None:
-        """Return *state*, but now and then None: no job is left to the list for good."""
-        most = _unasked_at_most(len(self._watches))
-        watch.unasked = random.randrange(most) if watch.unasked is None else watch.unasked + 1  # noqa: S311  # spreads
-        watch.state = state
-        return state if watch.unasked < most else None
+    def _unless_due(self, wait: CoalescedWait, state: str) -> str | None:
+        """Return *state*, or None if the job is due to be polled itself: no job is left to the list for ever."""
+        most = _most_cached(len(self.waits))
+        wait.cached = random.randrange(most) if wait.cached is None else wait.cached + 1  # noqa: S311  # spreads
+        wait.state = state
+        return state if wait.cached < most else None
 
-    def _read_for(self, looked_at: float) -> Flow[None]:
+    def _read_for(self, polled_at: float) -> Flow[None]:
+        """Read the list for a wait that was polled last at a time."""
         began, shown = self._client.monotonic(), dict[str, str]()
-        if self._read_at >= looked_at or self._backoff.pausing(began):  # another wait was first
+        if self._read_at >= polled_at or self._backoff.pausing(began):  # another wait was first
             return
         self._pages = 0
-        states = Counter(watch.state for watch in list(self._watches.values()))
         until = self._client.clock() + LONGEST_READ
         budget = RetryBudget(0.0, until, until)
         try:
-            for state, count in states.items():
+            for state, count in Counter(wait.state for wait in self.waits).items():
                 if count >= _FEW and state in DLI_BATCH.in_progress:
                     yield from self._read(state, count, shown, budget)
         except (RetryableError, DeadlineError) as error:
             self._backoff.failed(began, self._client.monotonic(), error.retry_after)
             self._drop(str(error))
-            return
         except HwStatusError as error:
             self._give_up(str(error))
-            return
+        else:
+            self._use(shown, began)
+
+    def _use(self, shown: dict[str, str], began: float) -> None:
+        """Use a list that was read, unless it is wrong; do not read it again soon if it serves too few waits."""
         if wrong := next((job_id for job_id in shown if job_id in self._ended), None):
             self._give_up(f"it shows {wrong} as {shown[wrong]!r}, which is over")
             return
-        served = sum(poller.job_id.lower() in shown for poller in list(self._watches))
+        served = sum(wait.job_id in shown for wait in self.waits)
         if served < _WORTH * self._pages:
-            self._give_up(f"{self._pages} calls tell about {served} of the jobs that are waited for")
+            self._give_up(f"{self._pages} calls answer only {served} of the waits")
         else:
             self._complained = False
-        self._shown, self._read_at, self._looks = shown, began, 0
+        self._shown, self._read_at, self._polls = shown, began, 0
 
     def _read(self, state: str, count: int, shown: dict[str, str], budget: RetryBudget) -> Flow[None]:
         """Read the pages of one state, as long as they are worth it for *count* waits."""
-        first, over = 0, set[str]()
-        while True:
-            page: Page = yield from dli_batches(self._client, state, first, budget)
+        read, over = 0, set[str]()
+
+        def take(page: Page) -> bool:
+            nonlocal read
             self._pages += 1
+            read += len(page.rows)
             for row in page.rows:
-                job_id, told = str(row.get("id")).lower(), str(row.get("state")).lower()
-                if DLI_BATCH.outcome_of(told) is Outcome.IN_PROGRESS and job_id not in over:
-                    shown[job_id] = told
+                job_id, listed = str(row.get("id")).lower(), str(row.get("state")).lower()
+                if DLI_BATCH.outcome_of(listed) is Outcome.IN_PROGRESS and job_id not in over:
+                    shown[job_id] = listed
                 else:
                     over.add(job_id)
                     shown.pop(job_id, None)
-            first += len(page.rows)
-            more = first < page.total if page.total is not None else len(page.rows) >= PAGE
-            if not page.rows or not more or max(ceil((page.total or 0) / PAGE), self._pages) * _WORTH > count:
-                return
+            more = read < page.total if page.total is not None else len(page.rows) >= PAGE
+            pages = max(ceil((page.total or 0) / PAGE), self._pages)
+            return bool(page.rows) and more and pages * _WORTH <= count
+
+        yield from read_pages(self._client, dli_batches(state), budget, take)
 
     def _give_up(self, why: str) -> None:
         self._backoff.useless(self._client.monotonic())
@@ -164,9 +195,20 @@ class BatchCoalescer:
         self._shown, self._read_at = {}, -inf
         if not self._complained:
             self._complained = True
-            _log.warning("Asking about DLI batches one by one; the list of them is of no use now: %s", why)
+            _log.warning("Polling DLI batches one by one, because their list cannot be used now: %s", why)
 
 
-def _unasked_at_most(waits: int) -> int:
-    """Return after how many hints in a row a job is asked about by itself, so that few are in each interval."""
+_coalescers: WeakKeyDictionary[Client, BatchCoalescer] = WeakKeyDictionary()
+
+
+def coalescer_of(client: Client) -> BatchCoalescer | None:
+    """Return the coalescer of a connection; None if the connection does not coalesce polls."""
+    if not client.settings.coalesce:
+        return None
+    # The proxy lets the client go: a value of a WeakKeyDictionary must not keep its key alive.
+    return _coalescers.get(client) or _coalescers.setdefault(client, BatchCoalescer(proxy(client)))
+
+
+def _most_cached(waits: int) -> int:
+    """Return after how many answers in a row from the list a job is polled itself, so that few are in each interval."""
     return max(_FEW, waits // _CHECKED)

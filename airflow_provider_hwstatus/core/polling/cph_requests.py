@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.polling.expected_jobs import Expected
 from airflow_provider_hwstatus.core.polling.job_ids import check_job_id, is_job_id
-from airflow_provider_hwstatus.core.polling.job_lists import MOST_PAGES, PAGE, REQUESTS_PER_CALL, cph_jobs, endless_list
+from airflow_provider_hwstatus.core.polling.job_lists import PAGE, REQUESTS_PER_CALL, Page, cph_jobs, read_pages
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller, check_known, poll_together
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus, status_of
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, JobsSummary, ids
@@ -52,6 +52,12 @@ class CphRequests:
     def move_to(self, client: Client) -> None:
         """Use another connection from now on. What was found stays found."""
         self.client = client
+
+    def open(self) -> None:
+        """Begin a wait: nothing to prepare."""
+
+    def close(self) -> None:
+        """End the wait: nothing to release."""
 
     def poll(self, options: WaitOptions) -> Flow[JobsSummary]:
         """
@@ -113,26 +119,25 @@ class CphRequests:
 
     def _pages(self, request_ids: Sequence[str], thorough: bool, budget: RetryBudget) -> Flow[set[str]]:
         """
-        Read the pages of some requests.
+        Read the pages of some requests, and return the ids of the jobs in them.
 
-        :param thorough: Whether to go on after a page that is not full, until one has nothing new.
+        :param thorough: Whether to continue after a page that is not full, until a page has nothing new.
         """
-        listed, offset = set[str](), 0
-        for _ in range(MOST_PAGES):
-            try:
-                page = yield from cph_jobs(self.client, request_ids, offset, budget)
-            except JobNotFoundError:
-                if not offset:
-                    raise
-                return listed  # behind the last one
+        listed = set[str]()
+
+        def take(page: Page) -> bool:
             new = {self._note(self._read(row, page.request_id)) for row in page.rows} - listed
-            if not offset and not new:
+            if not listed and not new:
                 raise JobNotFoundError("the list of jobs has none of it", request_id=page.request_id)
-            listed |= new
-            offset += len(page.rows)
-            if not new or not (thorough or len(page.rows) >= PAGE):
-                return listed
-        raise endless_list()
+            listed.update(new)
+            return bool(new) and (thorough or len(page.rows) >= PAGE)
+
+        try:
+            yield from read_pages(self.client, cph_jobs(request_ids), budget, take)
+        except JobNotFoundError:
+            if not listed:
+                raise  # else the position is behind the last row
+        return listed
 
     def _read(self, row: Mapping[str, object], request_id: str | None) -> JobStatus:
         job_id, redact = row.get(self._kind.id_field), self.client.redact

@@ -1,30 +1,24 @@
-"""The lists of jobs that the services give, page by page."""
+"""The lists of jobs that the services offer, page by page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from airflow_provider_hwstatus.core.protocol.effects import Flow, Request, Response, encode
+from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.protocol.effects import Flow, Response, encode
 from airflow_provider_hwstatus.core.protocol.responses import json_or_raise, request_id_of
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import MalformedResponseError
 
-if TYPE_CHECKING:
-    from airflow_provider_hwstatus.core.connection.client import Client
+Row = Mapping[str, object]
 
-#: Rows of a page, and requests of one call; CPH allows no more.
+#: Rows of a page, and CPH requests of one call; CPH allows no more.
 PAGE = 100
 REQUESTS_PER_CALL = 20
 
-#: Pages of one list that are read at most: a list that does not end would be read, and kept, for ever.
+#: Pages of one list that are read at most: a list without an end would be read, and kept in memory, for ever.
 MOST_PAGES = 100
-
-
-def endless_list() -> MalformedResponseError:
-    """Return the error for a list that goes on after :data:`MOST_PAGES`."""
-    return MalformedResponseError(f"the list of jobs does not end after {MOST_PAGES} pages of {PAGE}")
 
 
 @dataclass(frozen=True)
@@ -32,73 +26,104 @@ class Page:
     """
     Some of the rows of a list.
 
-    :param total: How many there are in all, where the service says so.
+    :param total: The number of rows in all, if the service says it.
     """
 
-    rows: Sequence[Mapping[str, object]]
+    rows: Sequence[Row]
     total: int | None
     request_id: str | None
 
 
-def cph_jobs(client: Client, request_ids: Sequence[str], offset: int, budget: RetryBudget) -> Flow[Page]:
+@dataclass(frozen=True)
+class JobList:
     """
-    Ask CPH for jobs by the requests that submitted them.
+    A list of jobs.
+
+    :param path: With ``{first}`` for the position of the first row, and ``{project_id}``.
+    :param field: The field of the response that has the rows.
+    """
+
+    service: str
+    path: str
+    field: str
+
+    def page(self, client: Client, first: int, budget: RetryBudget) -> Flow[Page]:
+        """
+        Return the page that begins at a position.
+
+        :param first: The position, counted from 0.
+        :raises JobNotFoundError: There are no jobs.
+        :raises HwStatusError: There was no usable answer.
+        """
+
+        def read(response: Response) -> Page:
+            return self._read(client, response)
+
+        path = self.path.replace("{first}", str(first))
+        return (yield from client.get(self.service, path, budget, read, f"{self.service}_list"))
+
+    def _read(self, client: Client, response: Response) -> Page:
+        body = json_or_raise(response, client.redact, client.clock())
+        rows, total = body.get(self.field), body.get("total")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise MalformedResponseError(f"the list of jobs has no {self.field} in it", http_status=response.status)
+        request_id = request_id_of(response, body, client.redact)
+        return Page(rows, total if isinstance(total, int) and not isinstance(total, bool) else None, request_id)
+
+
+def read_pages(
+    client: Client, jobs: JobList, budget: RetryBudget, take: Callable[[Page], bool], first: int = 0
+) -> Flow[int]:
+    """
+    Read a list page by page.
+
+    :param take: Called with each page; returns whether the next page is needed.
+    :param first: The position of the first row, counted from 0.
+    :return: The position after the last row that was read.
+    :raises MalformedResponseError: The list has no end after :data:`MOST_PAGES` pages.
+    :raises HwStatusError: There was no usable answer.
+    """
+    for _ in range(MOST_PAGES):
+        page = yield from jobs.page(client, first, budget)
+        first += len(page.rows)
+        if not take(page):
+            return first
+    raise MalformedResponseError(f"the list of jobs does not end after {MOST_PAGES} pages of {PAGE}")
+
+
+def cph_jobs(request_ids: Sequence[str]) -> JobList:
+    """
+    Return the list of the jobs of some CPH requests.
 
     :param request_ids: At most :data:`REQUESTS_PER_CALL`.
-    :raises JobNotFoundError: There are none.
-    :raises HwStatusError: The question could not be answered.
 
     Source: https://support.huaweicloud.com/intl/en-us/api-cph/cph_api_0522.html (ListJobs).
     """
     # Older editions know request_id alone.
     name = "request_id" if len(request_ids) == 1 else "request_ids"
-    listed = ",".join(map(encode, request_ids))
-    query = f"{name}={listed}&offset={offset}&limit={PAGE}"
-    return (yield from _page(client, "cph", "/v1/{}/cloud-phone/jobs?" + query, "jobs", budget))
+    query = f"{name}={','.join(map(encode, request_ids))}&offset={{first}}&limit={PAGE}"
+    return JobList("cph", "/v1/{project_id}/cloud-phone/jobs?" + query, "jobs")
 
 
-def dli_batches(client: Client, state: str, first: int, budget: RetryBudget) -> Flow[Page]:
+def dli_batches(state: str) -> JobList:
     """
-    Ask DLI for batches that are in a state.
-
-    :param first: From which on, counted from 0.
-    :raises HwStatusError: The question could not be answered.
+    Return the list of the DLI batches that are in a state.
 
     Source: https://support.huaweicloud.com/intl/en-us/api-dli/dli_02_0125.html (ListSparkJobs).
     """
-    query = f"state={encode(state)}&from={first}&size={PAGE}"
-    return (yield from _page(client, "dli", "/v2.0/{}/batches?" + query, "sessions", budget))
+    return _dli_batches(f"state={encode(state)}")
 
 
-def dli_batches_since(client: Client, since: float, first: int, budget: RetryBudget) -> Flow[Page]:
+def dli_batches_since(since: float) -> JobList:
     """
-    Ask DLI for batches that were submitted since a time, the newest first. It may ignore both wishes.
+    Return the list of the DLI batches that were submitted since a time, newest first. A cloud may ignore both.
 
     :param since: Seconds since 1970.
-    :param first: From which on, counted from 0.
-    :raises HwStatusError: The question could not be answered.
 
     Source: https://support.huaweicloud.com/intl/en-us/api-dli/dli_02_0125.html (ListSparkJobs).
     """
-    query = f"start={max(int(since * 1000), 0)}&order=CREATE_TIME_DESC&from={first}&size={PAGE}"
-    return (yield from _page(client, "dli", "/v2.0/{}/batches?" + query, "sessions", budget))
+    return _dli_batches(f"start={max(int(since * 1000), 0)}&order=CREATE_TIME_DESC")
 
 
-def _page(client: Client, service: str, path: str, rows_field: str, budget: RetryBudget) -> Flow[Page]:
-    def attempt() -> Flow[Page]:
-        project_id = yield from client.project_id()
-        url = client.settings.endpoint(service) + path.format(encode(project_id))
-        headers = {"Content-Type": "application/json", "X-Project-Id": project_id}
-        response: Response = yield from client.exchange(Request("GET", url, headers))
-        return _read(client, response, rows_field)
-
-    return (yield from client.retry(attempt, budget, service, f"{service}_list"))
-
-
-def _read(client: Client, response: Response, rows_field: str) -> Page:
-    body = json_or_raise(response, client.redact, client.clock())
-    rows, total = body.get(rows_field), body.get("total")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise MalformedResponseError(f"the list of jobs has no {rows_field} in it", http_status=response.status)
-    request_id = request_id_of(response, body, client.redact)
-    return Page(rows, total if isinstance(total, int) and not isinstance(total, bool) else None, request_id)
+def _dli_batches(query: str) -> JobList:
+    return JobList("dli", f"/v2.0/{{project_id}}/batches?{query}&from={{first}}&size={PAGE}", "sessions")

@@ -1,4 +1,4 @@
-"""Several jobs, each asked about by itself."""
+"""The status of one job, and of several jobs that are polled one by one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from airflow_provider_hwstatus.core.connection.client import Client
-from airflow_provider_hwstatus.core.polling.batch_coalescer import LONGEST_READ
+from airflow_provider_hwstatus.core.polling.batch_coalescer import LONGEST_READ, CoalescedWait, coalescer_of
 from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
-from airflow_provider_hwstatus.core.polling.job_status import JobStatus, read_status, status_request
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus, job_path, read_status
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, JobsSummary, ids
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
-from airflow_provider_hwstatus.core.protocol.effects import Flow, Request, Response, Together
+from airflow_provider_hwstatus.core.protocol.effects import Flow, Response, Together
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import (
     ApiError,
@@ -24,16 +24,96 @@ from airflow_provider_hwstatus.errors import (
 )
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 
-#: What can be wrong with one job's question, while the others have an answer.
+#: Errors that concern one job only, while the others can be polled.
 _OF_ONE_JOB = (JobNotFoundError, MalformedResponseError, UnknownStateError)
+
+
+class JobPoller:
+    """
+    Polls one job.
+
+    :param kind: The kind of the job.
+    :raises ConfigurationError: *job_id* is no valid id.
+    """
+
+    def __init__(self, client: Client, kind: JobKind, job_id: str) -> None:
+        self.client = client
+        self.kind = kind
+        self.job_id = check_job_id(kind.id_name, job_id)
+        self.subject = f"{kind.title} {self.job_id}"
+        self._path = job_path(kind.path, self.job_id)
+        self._coalesced: CoalescedWait | None = None
+
+    def move_to(self, client: Client) -> None:
+        """Use another connection from now on."""
+        joined = self._coalesced is not None
+        self.close()
+        self.client = client
+        if joined:
+            self.open()
+
+    def open(self) -> None:
+        """Begin a wait: from now on, the list of batches may answer for this job, if the connection coalesces polls."""
+        coalescer = coalescer_of(self.client)
+        if coalescer and self._coalesced is None:
+            self._coalesced = coalescer.join(self.kind, self.job_id)
+
+    def close(self) -> None:
+        """End the wait."""
+        if self._coalesced:
+            self._coalesced.leave()
+            self._coalesced = None
+
+    def fetch_status(self, budget: RetryBudget) -> Flow[JobStatus]:
+        """
+        Request the status, and retry during an outage.
+
+        :raises HwStatusError: There was no usable answer.
+        """
+        try:
+            return (yield from self.client.get(self.kind.service, self._path, budget, self._read, self.kind.name))
+        except HwStatusError as error:
+            raise error.about(self.subject)  # noqa: B904  # the same error, with its subject
+
+    def poll(self, options: WaitOptions) -> Flow[JobStatus]:
+        """
+        Poll once: request the status, or learn from the list of batches that the job is in progress.
+
+        :raises UnknownStateError: The state is unknown, and the wait fails then.
+        :raises HwStatusError: There was no usable answer.
+        """
+        coalesced = self._coalesced
+        # A list can take as long as LONGEST_READ, so a wait that has less time left does not use it.
+        if coalesced and not (options.deadline is not None and self.client.clock() + LONGEST_READ >= options.deadline):
+            state = yield from coalesced.cached_state()
+            if state:
+                return JobStatus(kind=self.kind.name, job_id=self.job_id, state=state, outcome=Outcome.IN_PROGRESS)
+        status = yield from self.fetch_status(options.budget)
+        if coalesced:
+            coalesced.record(status.state, status.over)
+        if status.outcome is Outcome.UNKNOWN:
+            check_known(self.subject, status, options)
+        return status
+
+    def _read(self, response: Response) -> JobStatus:
+        return read_status(self.kind, self.job_id, response, self.client.redact, self.client.clock())
+
+
+def check_known(subject: str, status: JobStatus, options: WaitOptions) -> None:
+    """:raises UnknownStateError: The state is unknown, and *options* make that an error."""
+    if status.outcome is Outcome.UNKNOWN and options.on_unknown_state == "fail":
+        raise UnknownStateError(
+            f"{subject}: its state {status.state!r} is in no table, and on_unknown_state is 'fail'",
+            request_id=status.request_id,
+        )
 
 
 class JobPollers:
     """
-    How several jobs are. One that is over is not asked about again, and no one twice at once.
+    Polls several jobs. A job that is over is not polled again; a duplicate id is polled once.
 
-    :param job_ids: In any order, with or without repeats.
-    :raises ConfigurationError: One of them cannot be an id.
+    :param job_ids: In any order.
+    :raises ConfigurationError: One of them is no valid id.
     """
 
     def __init__(self, client: Client, kind: JobKind, job_ids: Iterable[str], rule: CompletionRule) -> None:
@@ -44,27 +124,37 @@ class JobPollers:
         self.subject = title_of(kind, list(self._left))
 
     def move_to(self, client: Client) -> None:
-        """Use another connection from now on. What was found stays found."""
+        """Use another connection from now on. What is known stays known."""
         self.client = client
         for poller in self._left.values():
             poller.move_to(client)
 
+    def open(self) -> None:
+        """Begin a wait."""
+        for poller in self._left.values():
+            poller.open()
+
+    def close(self) -> None:
+        """End the wait."""
+        for poller in self._left.values():
+            poller.close()
+
     def poll(self, options: WaitOptions) -> Flow[JobsSummary]:
         """
-        Ask about each job that is not over.
+        Poll each job that is not over.
 
-        :raises HwStatusError: One of them could not be answered, and how the wait ends depends on it.
+        :raises HwStatusError: A job could not be polled, and the end of the wait depends on it.
         """
         try:
-            errors = yield from self._ask(options)
+            errors = yield from self._poll_left(options)
         except DeadlineError as error:
-            raise error.about(f"{self.subject}: {self._tally().standing}")  # noqa: B904  # the same, with more
-        summary = self._tally()
+            raise error.about(f"{self.subject}: {self._summary().standing}")  # noqa: B904  # the same, with more
+        summary = self._summary()
         if errors and not summary.over:
             raise _worst(errors)
         return summary
 
-    def _ask(self, options: WaitOptions) -> Flow[list[HwStatusError]]:
+    def _poll_left(self, options: WaitOptions) -> Flow[list[HwStatusError]]:
         errors = list[HwStatusError]()
 
         def answered(job_id: str, answer: JobStatus | HwStatusError) -> None:
@@ -73,31 +163,30 @@ class JobPollers:
                 return
             self._statuses[job_id] = answer
             if answer.over:
-                del self._left[job_id]
+                self._left.pop(job_id).close()
 
         yield from poll_together(dict(self._left), options, answered)
         return errors
 
-    def _tally(self) -> JobsSummary:
+    def _summary(self) -> JobsSummary:
         known = tuple(status for status in self._statuses.values() if status)
-        return JobsSummary(
-            subject=self.subject, rule=self._rule, statuses=known, missing=len(self._statuses) - len(known)
-        )
+        missing = len(self._statuses) - len(known)
+        return JobsSummary(subject=self.subject, rule=self._rule, statuses=known, missing=missing)
 
 
 def poll_together(
     pollers: Mapping[str, JobPoller], options: WaitOptions, answered: Callable[[str, JobStatus | HwStatusError], None]
 ) -> Flow[None]:
     """
-    Poll several jobs at once.
+    Poll several jobs concurrently.
 
-    :param answered: Called with each job's status as it arrives, or with the error that concerns that job alone.
-    :raises HwStatusError: One that concerns all of them: an outage, a login, a time-out.
+    :param answered: Called with each job's status as it arrives, or with an error that concerns that job only.
+    :raises HwStatusError: An error that concerns all of them: an outage, a login, a time-out.
     """
-    yield Together([partial(_one, job_id, poller, options, answered) for job_id, poller in pollers.items()])
+    yield Together([partial(_poll_one, job_id, poller, options, answered) for job_id, poller in pollers.items()])
 
 
-def _one(
+def _poll_one(
     job_id: str, poller: JobPoller, options: WaitOptions, answered: Callable[[str, JobStatus | HwStatusError], None]
 ) -> Flow[None]:
     try:
@@ -112,104 +201,13 @@ def _one(
 
 
 def _worst(errors: list[HwStatusError]) -> HwStatusError:
-    """Return the first error, one that may not pass by itself if there is such; the rest are counted."""
+    """Return the first error that cannot pass by itself, or else the first one; the message counts them all."""
     worst = next((error for error in errors if not isinstance(error, JobNotFoundError)), errors[0])
-    return worst.about(f"{len(errors)} jobs cannot be asked about; one of them is") if len(errors) > 1 else worst
+    return worst.about(f"{len(errors)} jobs cannot be polled; one of them is") if len(errors) > 1 else worst
 
 
 def title_of(kind: JobKind, job_ids: str | list[str]) -> str:
-    """Return how messages call a job, or several."""
+    """Return how messages name a job, or several."""
     if isinstance(job_ids, list) and len(job_ids) != 1:
         return f"{len(job_ids)} {kind.plural} ({ids(job_ids, 1)})"
     return f"{kind.title} {job_ids if isinstance(job_ids, str) else job_ids[0]}"
-
-
-#: Bytes of a reply that are kept to compare the next one with.
-_SHORT = 1024
-
-
-class JobPoller:
-    """
-    How a job is, asked as often as need be. What is the same each time is worked out once.
-
-    :raises ConfigurationError: *job_id* cannot be one.
-    """
-
-    def __init__(self, client: Client, kind: JobKind, job_id: str) -> None:
-        self.client = client
-        self.kind = kind
-        self.job_id = check_job_id(kind.id_name, job_id)
-        self._request: Request | None = None
-        self._body: bytes | None = None
-        self._status: JobStatus | None = None
-        if client.coalescer:
-            client.coalescer.watch(self)
-
-    def move_to(self, client: Client) -> None:
-        """Use another connection from now on."""
-        self.client, self._request = client, None
-        if client.coalescer:
-            client.coalescer.watch(self)
-
-    @property
-    def subject(self) -> str:
-        """What the question is about, as messages call it."""
-        return f"{self.kind.title} {self.job_id}"
-
-    def ask(self, budget: RetryBudget) -> Flow[JobStatus]:
-        """
-        Ask, and go on asking through an outage.
-
-        :raises HwStatusError: The question could not be answered.
-        """
-        try:
-            return (yield from self.client.retry(self._ask, budget, self.kind.service, self.kind.name))
-        except HwStatusError as error:
-            raise error.about(self.subject)  # noqa: B904  # the same error, with its subject
-
-    def poll(self, options: WaitOptions) -> Flow[JobStatus]:
-        """
-        Ask as *plan* says, or have the list of jobs say that it goes on.
-
-        :raises UnknownStateError: The state is unknown, and the plan is to fail then.
-        :raises HwStatusError: The question could not be answered.
-        """
-        coalescer = self.client.coalescer
-        # A list can take as long as LONGEST_READ, so a wait that has less does without.
-        hurried = options.deadline is not None and self.client.clock() + LONGEST_READ >= options.deadline
-        if coalescer and not hurried and (state := (yield from coalescer.cached_state(self))):
-            return JobStatus(kind=self.kind.name, job_id=self.job_id, state=state, outcome=Outcome.IN_PROGRESS)
-        status = yield from self.ask(options.budget)
-        if coalescer:
-            coalescer.record(self, status.state, status.over)
-        check_known(self.subject, status, options)
-        return status
-
-    def _ask(self) -> Flow[JobStatus]:
-        client = self.client
-        response: Response = yield from client.exchange(self._request or (yield from self._build()))
-        if response.body == self._body and response.status == 200 and self._status:
-            return self._status
-        status = read_status(self.kind, self.job_id, response, client.redact, client.clock())
-        if status.outcome is Outcome.IN_PROGRESS and len(response.body) < _SHORT:
-            self._body, self._status = response.body, status
-        return status
-
-    def _build(self) -> Flow[Request]:
-        project_id = yield from self.client.project_id()
-        endpoint = self.client.settings.endpoint(self.kind.service)
-        self._request = status_request(self.kind, endpoint, project_id, self.job_id)
-        return self._request
-
-
-def check_known(subject: str, status: JobStatus, options: WaitOptions) -> None:
-    """
-    Raise where a state is unknown and *plan* is to fail then.
-
-    :raises UnknownStateError: So it is.
-    """
-    if status.outcome is Outcome.UNKNOWN and options.on_unknown_state == "fail":
-        raise UnknownStateError(
-            f"{subject}: its state {status.state!r} is in no table, and on_unknown_state is 'fail'",
-            request_id=status.request_id,
-        )

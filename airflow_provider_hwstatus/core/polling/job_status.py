@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airflow_provider_hwstatus.core.protocol.effects import Request, Response, encode
+from airflow_provider_hwstatus.core.protocol.effects import Response, encode
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
 from airflow_provider_hwstatus.core.protocol.responses import clip, iso_time, json_or_raise, request_id_of, shown
 from airflow_provider_hwstatus.errors import MalformedResponseError
@@ -111,14 +111,9 @@ class JobStatus:
             raise ValueError(f"not a job status: {error}") from error
 
 
-def status_request(kind: JobKind, endpoint: str, project_id: str, job_id: str, path: str | None = None) -> Request:
-    """
-    Return the request that asks for the state of a job.
-
-    :param path: Asks for something else about it: one of the kind's other paths.
-    """
-    path = (path or kind.path).format(project_id=encode(project_id), job_id=encode(job_id))
-    return Request("GET", endpoint + path, {"Content-Type": "application/json", "X-Project-Id": project_id})
+def job_path(template: str, job_id: str) -> str:
+    """Return one of a kind's paths for a job; ``{project_id}`` is left for the client."""
+    return template.replace("{job_id}", encode(job_id))
 
 
 def read_status(kind: JobKind, job_id: str, response: Response, redact: Redactor, now: float) -> JobStatus:
@@ -143,11 +138,12 @@ def status_of(
     :raises MalformedResponseError: Its state is no number or text.
     """
     state = _state(kind, body)
-    outcome = kind.outcome_of(state)
+    listed = kind.outcomes.get(state)  # as nearly always; such a state needs no redaction
+    outcome = listed or kind.outcome_of(state)
     return JobStatus(
         kind=kind.name,
         job_id=job_id,
-        state=shown(state, redact, 100),
+        state=state if listed else shown(state, redact, 100),
         outcome=outcome,
         error_code=_text(body.get("error_code"), redact),
         error_message=_text(body.get("error_msg"), redact),

@@ -1,8 +1,8 @@
 """
-What a flow yields and what it is handed back.
+Flows and their effects.
 
-A *flow* is a generator: it yields effects, is handed their results, and returns its own. It does no I/O and has no
-colour: :mod:`airflow_provider_hwstatus.transports.runners` runs it, sync or async.
+A *flow* is a generator that yields effects, receives their results, and returns a result of its own. It does no I/O.
+:mod:`airflow_provider_hwstatus.transports.runners` runs a flow, sync or async.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Request:
     """
     One HTTP request.
 
-    :param url: Absolute and percent-encoded; it goes onto the wire as it stands.
-    :param headers: May hold secrets, like *body*, so neither is shown.
-    :param timeout: Seconds, reading the reply included; None for the connection's.
-    :param direct: Whether it goes past all proxies.
+    :param url: Absolute and percent-encoded; sent unchanged.
+    :param headers: May hold secrets, like *body*, so neither is in the ``repr``.
+    :param timeout: Seconds, including reading the response; None for the connection's ``request_timeout``.
+    :param direct: Whether to bypass all proxies.
     """
 
     method: str
@@ -39,10 +39,6 @@ class Request:
     timeout: float | None = None
     direct: bool = False
 
-    def with_headers(self, headers: Mapping[str, str]) -> Request:
-        """Return a copy with other headers."""
-        return Request(self.method, self.url, headers, self.body, self.timeout, self.direct)
-
     def __str__(self) -> str:
         parts = urlsplit(self.url)
         return f"{self.method} {parts.scheme}://{parts.netloc}{parts.path}"
@@ -51,9 +47,9 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Response:
     """
-    One HTTP reply.
+    One HTTP response.
 
-    :param headers: Asked by lower-case name, whatever case the wire had.
+    :param headers: Case-insensitive, or with lower-case names.
     """
 
     status: int
@@ -63,7 +59,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Do nothing for *seconds*."""
+    """Sleep for *seconds*."""
 
     seconds: float
 
@@ -78,29 +74,27 @@ class ProcessWide:
 @dataclass(frozen=True)
 class Exclusive:
     """
-    Run a flow while no other wait on this connection runs one of the same *name*; in this process, if it is
-    :class:`ProcessWide`.
+    Run a flow while no other wait on this connection runs one of the same *name*.
 
-    Those who waited their turn find out inside whether what they came for has been done meanwhile: one login, one
-    renewal and one look-up serve them all. A flow run like this may use ``Exclusive`` only with other names.
+    Waits that queue for the same name check inside the flow whether another one has done the work meanwhile. So one
+    login, one renewal and one look-up serve all of them. The flow may use ``Exclusive`` only with other names.
 
-    :param flow: Makes the flow; called when it is this wait's turn.
-    :param patience: Seconds to wait for the turn; then a :class:`DeadlineError` is raised.
+    :param name: A :class:`ProcessWide` name excludes all other connections of this process, too.
+    :param flow: Makes the flow; called when no other one runs.
     """
 
     name: str | ProcessWide
     flow: Callable[[], Generator[Any, Any, Any]]
-    patience: float = math.inf
 
 
 @dataclass(frozen=True)
 class Together:
     """
-    Run several flows, some at the same time where there is an event loop, and return their results in this order.
+    Run several flows, concurrently in an event loop, and return their results in this order.
 
     The first error ends all of them.
 
-    :param flows: Make the flows; each is called when its turn has come.
+    :param flows: Make the flows; each is called when its flow starts.
     """
 
     flows: Sequence[Callable[[], Generator[Any, Any, Any]]]
@@ -109,42 +103,55 @@ class Together:
 @dataclass(frozen=True, slots=True)
 class AcquireSlot:
     """
-    Wait for one of the ``max_concurrent_requests`` slots of this connection; :class:`ReleaseSlot` gives it back.
+    Wait for one of the ``max_concurrent_requests`` slots of this connection, and set the deadline of what follows.
 
-    :param patience: Seconds after which a wait that still queues goes before all others.
-    :param service: The service to which it will send requests; each has a queue of its own.
-    :param limit: Seconds after which it stops queueing and a :class:`DeadlineError` is raised.
+    Until :class:`ReleaseSlot`, every request ends by *until*, and so does every wait for an :class:`Exclusive` flow.
+
+    :param service: The service that requests will be sent to; each service has slots of its own.
+    :param urgent_at: When this wait overtakes the queue, in seconds of the client's monotonic clock.
+    :param until: When it fails with a :class:`~airflow_provider_hwstatus.errors.DeadlineError`, by the same clock.
     """
 
-    patience: float
     service: str
-    limit: float = math.inf
+    urgent_at: float = math.inf
+    until: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSlot:
     """
-    Let the next one enter. A flow that ends has left.
+    Release the slot. The end of a flow releases it, too.
 
-    :param error: What kept this one from an answer, if anything did.
-    :param service: Whom it asked.
+    :param error: Why there was no answer, if there was none.
+    :param service: As in :class:`AcquireSlot`.
     """
 
     error: HwStatusError | None
     service: str
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """
+    Increment a counter of Airflow's metrics.
+
+    :param name: The name of the metric.
+    """
+
+    name: str
+
+
 @dataclass(frozen=True)
 class Mask:
-    """Have a secret that was fetched masked in all logs of this process; those of the connection are already."""
+    """Mask a fetched secret in all logs of this process. Airflow masks the connection's own secrets itself."""
 
     secret: str = field(repr=False)
 
 
-Effect = Request | Sleep | Exclusive | Together | AcquireSlot | ReleaseSlot | Mask
+Effect = Request | Sleep | Exclusive | Together | AcquireSlot | ReleaseSlot | Count | Mask
 Flow = Generator[Effect, Any, T]
 
 
 def encode(text: str) -> str:
-    """Return *text* as one percent-encoded path segment or query value, in the gateway's own alphabet."""
+    """Return *text* as one percent-encoded path segment or query value, as the API gateway encodes it."""
     return text if _UNRESERVED.fullmatch(text) else quote(text, safe="~")  # quote takes ten times as long

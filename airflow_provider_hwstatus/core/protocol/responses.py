@@ -42,6 +42,9 @@ MEANINGS: dict[str, type[ApiError]] = {
     "APIG.0101": ApiNotAvailableError,
 }
 
+#: What the gateway makes request ids of. No part of a key or token looks like that, so it is not searched for secrets.
+_REQUEST_ID = re.compile(r"[0-9a-f]{32}")
+
 _WINDOW = re.compile(r"time:\s*(\d{1,6})\s*(second|minute|hour|day)")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _SHOWN = 1000
@@ -125,7 +128,9 @@ def is_unknown_to_service(error: HwStatusError) -> bool:
 def request_id_of(response: Response, body: Mapping[str, object], redact: Redactor) -> str | None:
     """Return the reply's request id: the header's, else the body's."""
     found = response.headers.get("x-request-id") or body.get("request_id")
-    return shown(found, redact, 128) if isinstance(found, str) and found else None
+    if not isinstance(found, str) or not found:
+        return None
+    return found if _REQUEST_ID.fullmatch(found) else shown(found, redact, 128)
 
 
 def snippet(response: Response, redact: Redactor) -> str:

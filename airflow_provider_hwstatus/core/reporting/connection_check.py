@@ -60,7 +60,7 @@ def _project_name(client: Client, project_id: str) -> Flow[str]:
 def why_unusable(client: Client, kind: JobKind, job_id: str) -> Flow[HwStatusError | None]:
     """Return why a service cannot be used; None if it can: it knows no such job, in whichever words."""
     try:
-        yield from JobPoller(client, kind, job_id).ask(RetryBudget(0.0))
+        yield from JobPoller(client, kind, job_id).fetch_status(RetryBudget(0.0))
     except (AuthenticationError, ApiNotAvailableError, ConfigurationError, RetryableError) as error:
         return error
     except ApiError:

@@ -10,8 +10,8 @@ from airflow_provider_hwstatus.core.polling.job_ids import is_job_id
 from airflow_provider_hwstatus.core.polling.job_status import (
     JobStatus,
     check_id,
+    job_path,
     log_lines,
-    status_request,
     with_details,
 )
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Response
@@ -97,17 +97,14 @@ class _Inquiry:
         client = self.client
         until = client.clock() + max(self._until - client.clock(), 0.1) / 2
 
-        def attempt() -> Flow[Mapping[str, object]]:
-            project_id = yield from client.project_id()
-            endpoint = client.settings.endpoint(self.kind.service)
-            request = status_request(self.kind, endpoint, project_id, self.status.job_id, path)
-            response: Response = yield from client.exchange(request)
+        def read(response: Response) -> Mapping[str, object]:
             body = json_or_raise(response, client.redact, client.clock())
             check_id(self.kind, self.status.job_id, body, client.redact)
             return body
 
         once = RetryBudget(outage_tolerance=0.0, deadline=until, until=until)
-        return (yield from client.retry(attempt, once, self.kind.service, f"{self.kind.service}_details"))
+        service = self.kind.service
+        return (yield from client.get(service, job_path(path, self.status.job_id), once, read, f"{service}_details"))
 
 
 def _later_start(body: Mapping[str, object]) -> int:

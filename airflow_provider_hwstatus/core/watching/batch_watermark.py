@@ -8,23 +8,20 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
 
+from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.polling.job_ids import is_job_id
-from airflow_provider_hwstatus.core.polling.job_lists import MOST_PAGES, PAGE
+from airflow_provider_hwstatus.core.polling.job_lists import MOST_PAGES, PAGE, Row
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Together
 from airflow_provider_hwstatus.core.protocol.responses import clip
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.core.watching.checkpoint import Checkpoint, time_of
-from airflow_provider_hwstatus.core.watching.recent_batches import RecentBatches, Row, created_at, read_recent
+from airflow_provider_hwstatus.core.watching.recent_batches import RecentBatches, created_at, read_recent
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.kinds.job_kind import Outcome
-
-if TYPE_CHECKING:
-    from airflow_provider_hwstatus.core.connection.client import Client
 
 _log = logging.getLogger(__name__)
 
@@ -258,7 +255,7 @@ def _check_project(client: Client, project_id: str) -> Flow[None]:
 
 def _ask(client: Client, job_id: str) -> Flow[JobStatus | HwStatusError]:
     try:
-        return (yield from JobPoller(client, DLI_BATCH, job_id).ask(RetryBudget(0.0)))
+        return (yield from JobPoller(client, DLI_BATCH, job_id).fetch_status(RetryBudget(0.0)))
     except HwStatusError as error:
         return error
 

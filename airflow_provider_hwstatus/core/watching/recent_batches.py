@@ -11,18 +11,15 @@ that ignores them has all batches of the project, and how it is read depends on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
-from airflow_provider_hwstatus.core.polling.job_lists import MOST_PAGES, PAGE, Page, dli_batches_since
+from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.polling.job_lists import MOST_PAGES, PAGE, Page, Row, dli_batches_since, read_pages
 from airflow_provider_hwstatus.core.protocol.effects import Flow
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
-
-if TYPE_CHECKING:
-    from airflow_provider_hwstatus.core.connection.client import Client
 
 #: Pages from which on a list in no order is worth a remark.
 _FEW_PAGES = 10
@@ -35,8 +32,6 @@ _NO_TIME = 1e15
 
 #: What events and checkpoints show of a row.
 _SHOWN = ("name", "queue", "cluster_name", "owner")
-
-Row = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -92,8 +87,10 @@ class _Reading:
         self.rows: dict[str, Row] = {}
         self._client = client
         self._since = since
+        self._list = dli_batches_since(since)
         self._calls = 0
         self._order = _Order.UNKNOWN
+        self._total: int | None = None
 
     @property
     def incomplete(self) -> str:
@@ -118,23 +115,42 @@ class _Reading:
         """
         Read what is needed.
 
-        :raises _TooLongError: It is too much.
+        :raises _TooLongError: The list has more pages than may be read.
         """
-        first, times, has_end = 0, list[float](), True
+        front, has_end, times = 0, True, list[float]()
         while True:
-            page, new = yield from self._page(first)
-            first += len(page.rows)
-            times += _times(new)
-            self._order = _order_of(times)
-            if _is_last(page, new, first):
+            turn, front = yield from self._read_forward(front, has_end, times)
+            if not turn:
                 return
+            has_end = yield from self._read_backwards(front, self._total, times)
+            if has_end:
+                return
+
+    def _read_forward(self, first: int, has_end: bool, times: list[float]) -> Flow[tuple[bool, int]]:
+        """
+        Read from a position until nothing more is needed, or until it is cheaper to read from the end.
+
+        :param has_end: Whether the list may be read from the end.
+        :param times: When the batches that were read were submitted; grows.
+        :return: Whether to read from the end, and the position after the last row that was read.
+        """
+        front, turn = first, False
+
+        def take(page: Page) -> bool:
+            nonlocal front, turn
+            new, front = self._new_rows(page), front + len(page.rows)
+            times.extend(_times(new))
+            self._order, self._total = _order_of(times), page.total
+            if _is_last(page, new, front):
+                return False
             old = self._is_old(page.rows)
             if old and self._order is _Order.NEWEST_FIRST:
-                return
-            if has_end and (self._order is _Order.OLDEST_FIRST or (old and self._order is _Order.UNKNOWN)):
-                has_end = yield from self._read_backwards(first, page.total, times)
-                if has_end:
-                    return
+                return False
+            turn = has_end and (self._order is _Order.OLDEST_FIRST or (old and self._order is _Order.UNKNOWN))
+            return not turn and self._may_go_on()
+
+        front = yield from read_pages(self._client, self._list, RetryBudget(0.0), take, first)
+        return turn, front
 
     def _read_backwards(self, front: int, total: int | None, times: list[float]) -> Flow[bool]:
         """
@@ -159,24 +175,38 @@ class _Reading:
         return found
 
     def _read_to_end(self, first: int) -> Flow[tuple[Page, list[Row]]]:
-        """Return the first page, and the new rows of all."""
-        page, rows = yield from self._page(first)
-        last, new = page, rows
-        while not _is_last(last, new, first := first + len(last.rows)):
-            last, new = yield from self._page(first)
-            rows = rows + new
-        return page, rows
+        """Return the first page, and the new rows of all pages to the end."""
+        pages, rows = list[Page](), list[Row]()
+
+        def take(page: Page) -> bool:
+            new = self._new_rows(page)
+            pages.append(page)
+            rows.extend(new)
+            return not _is_last(page, new, first + sum(len(page.rows) for page in pages)) and self._may_go_on()
+
+        self._may_go_on()
+        yield from read_pages(self._client, self._list, RetryBudget(0.0), take, first)
+        return pages[0], rows
 
     def _page(self, first: int) -> Flow[tuple[Page, list[Row]]]:
-        """Return a page, and those of its rows that no page before it had."""
+        """Return a page, and its new rows."""
+        self._may_go_on()
+        page = yield from self._list.page(self._client, first, RetryBudget(0.0))
+        return page, self._new_rows(page)
+
+    def _may_go_on(self) -> bool:
+        """:raises _TooLongError: No further page may be read."""
         if self._calls >= MOST_PAGES:
             raise _TooLongError
+        return True
+
+    def _new_rows(self, page: Page) -> list[Row]:
+        """Count a page, and return those of its rows that no page before had."""
         self._calls += 1
-        page = yield from dli_batches_since(self._client, self._since, first, RetryBudget(0.0))
         new = {str(row.get("id")): row for row in page.rows if str(row.get("id")) not in self.rows}
         new = {job_id: self._without_secrets(row) for job_id, row in new.items()}
         self.rows |= new
-        return page, list(new.values())
+        return list(new.values())
 
     def _without_secrets(self, row: Row) -> Row:
         texts = {name: text for name in _SHOWN if isinstance(text := row.get(name), str)}

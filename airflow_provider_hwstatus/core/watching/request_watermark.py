@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
+from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.polling.cph_requests import CphRequests, title_of_requests
 from airflow_provider_hwstatus.core.polling.expected_jobs import Expected
 from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
-from airflow_provider_hwstatus.core.polling.job_lists import MOST_PAGES, PAGE, REQUESTS_PER_CALL, cph_jobs, endless_list
+from airflow_provider_hwstatus.core.polling.job_lists import PAGE, REQUESTS_PER_CALL, Page, cph_jobs, read_pages
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, JobsSummary
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Together
@@ -18,9 +18,6 @@ from airflow_provider_hwstatus.core.watching.checkpoint import Checkpoint
 from airflow_provider_hwstatus.errors import HwStatusError, JobNotFoundError, RetryableError
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.job_kind import Outcome
-
-if TYPE_CHECKING:
-    from airflow_provider_hwstatus.core.connection.client import Client
 
 #: Seconds for which the list may not know a request or not show all of its jobs.
 GRACE = 60.0
@@ -118,14 +115,13 @@ def read_going(client: Client, request_ids: Sequence[str]) -> Flow[set[str]]:
 
 
 def _read(client: Client, request_ids: Sequence[str], going: set[str]) -> Flow[None]:
-    offset, listed = 0, set[str]()
-    for _ in range(MOST_PAGES):
-        page = yield from cph_jobs(client, request_ids, offset, RetryBudget(0.0))
+    listed = set[str]()
+
+    def take(page: Page) -> bool:
         states = {str(row.get(CPH_JOB.id_field)): str(row.get(CPH_JOB.state_field)) for row in page.rows}
-        going |= {job_id for job_id, state in states.items() if CPH_JOB.outcome_of(state) is Outcome.IN_PROGRESS}
+        going.update(job_id for job_id, state in states.items() if CPH_JOB.outcome_of(state) is Outcome.IN_PROGRESS)
         new = states.keys() - listed
-        listed |= new
-        offset += len(page.rows)
-        if not new or len(page.rows) < PAGE:
-            return
-    raise endless_list()
+        listed.update(new)
+        return bool(new) and len(page.rows) >= PAGE
+
+    yield from read_pages(client, cph_jobs(request_ids), RetryBudget(0.0), take)
