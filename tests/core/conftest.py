@@ -9,7 +9,8 @@ import pytest
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.connection.settings import Settings
 from airflow_provider_hwstatus.core.protocol.effects import Response
-from airflow_provider_hwstatus.transports.runners import run_sync
+from airflow_provider_hwstatus.errors import DeadlineError
+from airflow_provider_hwstatus.transports.runners import SyncHandlers, run_sync
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 _START = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
@@ -42,8 +43,10 @@ class StubCloud:
         self.now = _START
         self.requests = []
         self.asked_at = []
+        self.until = []
         self.masked = []
-        self._turns = SingleFlights(lambda name: threading.Lock())
+        self.counted = []
+        self._flights = SingleFlights(lambda name: threading.Lock())
 
     def client(self, **fields):
         """Return the client of a connection with a token, in which *fields* are replaced."""
@@ -53,8 +56,11 @@ class StubCloud:
         return self.now
 
     def run(self, flow):
-        """Run a flow to its end, as the sync driver does."""
-        return run_sync(flow, self._send, self._turns, self.masked.append, self._sleep)
+        """Run a flow to its end, as a thread does."""
+        handlers = SyncHandlers(
+            self._send, self._flights, self.masked.append, self.counted.append, self._sleep, self.clock
+        )
+        return run_sync(flow, handlers)
 
     @property
     def target(self):
@@ -65,8 +71,11 @@ class StubCloud:
         assert seconds >= 0
         self.now += seconds
 
-    def _send(self, request):
+    def _send(self, request, until):
+        if until <= self.now:
+            raise DeadlineError("the deadline passed before a request could be sent")
         self.requests.append(request)
+        self.until.append(until)
         self.asked_at.append(self.now - _START)
         self.now += self.takes
         reply = self._reply(f"{request.method} {request.url}")
