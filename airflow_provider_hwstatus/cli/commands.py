@@ -17,7 +17,7 @@ from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.polling.wait import poll_once
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
-from airflow_provider_hwstatus.core.reporting.connection_checkup import Result, Step, usable
+from airflow_provider_hwstatus.core.reporting.connection_check import Result, Step, usable
 from airflow_provider_hwstatus.core.reporting.failure_message import failure_message
 from airflow_provider_hwstatus.errors import ConfigurationError, DeadlineError, HwStatusError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook

@@ -18,8 +18,7 @@ from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
 from airflow_provider_hwstatus.core.protocol.responses import clip
 from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERANCE, RetryBudget
-from airflow_provider_hwstatus.core.reporting.connection_check import check
-from airflow_provider_hwstatus.core.reporting.connection_checkup import Checkup, Step
+from airflow_provider_hwstatus.core.reporting.connection_check import Checkup, Step, check
 from airflow_provider_hwstatus.core.reporting.console import console_url
 from airflow_provider_hwstatus.core.reporting.diagnosis import BUDGET, Diagnosis, diagnose
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, without_frames

@@ -1,10 +1,20 @@
-"""Whether a connection works, without more rights than waiting needs."""
+"""
+Whether a connection works, without more permissions than waiting needs.
+
+:func:`check` says it in one sentence. :class:`Checkup` checks step by step.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
-from airflow_provider_hwstatus.core.protocol.effects import Flow
+from airflow_provider_hwstatus.core.protocol.advice import normalised
+from airflow_provider_hwstatus.core.protocol.effects import Flow, Request, Response
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import (
     ApiError,
@@ -19,34 +29,42 @@ from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 
-#: Ids that no job has: whoever is told that is logged in, and at the right endpoint.
+#: Ids that no job has. A service that says so has accepted the login, and is the right endpoint.
 NO_JOBS = ((DLI_BATCH, "00000000-0000-0000-0000-000000000000"), (CPH_JOB, "0" * 32))
+
+#: Seconds that the clock of this machine may be off: the gateway's limit for signatures.
+_MAX_SKEW = 900.0
+
+#: Codes of a refused token or key, whatever the HTTP status.
+_LOGIN_CODES = {"DLI.0015", "IAM.0066", "IAM.0067", "IAM.1105", "IAM.1107", "IAM.1108"}
+
+_SERVICES = ("iam", "dli", "cph")
 
 
 def check(client: Client) -> Flow[str]:
     """
-    Ask IAM and each service once; return who is logged in where, and what each of them said.
+    Send one request to IAM and to each service, and describe the result in one sentence.
 
-    :raises HwStatusError: The connection cannot be used for anything; the message says what to change.
+    :raises HwStatusError: The connection cannot be used; the message says what to change.
     """
     project_id = yield from client.project_id()
     project = yield from _project_name(client, project_id)
-    said, errors = [], []
+    found, errors = [], []
     for kind, job_id in NO_JOBS:
-        error = yield from why_unusable(client, kind, job_id)
+        error = yield from _why_unusable(client, kind, job_id)
         if isinstance(error, CredentialsRefusedError):
             raise error
-        said.append(f"{kind.service.upper()} {'answers' if error is None else f'cannot be used ({error})'}")
+        found.append(f"{kind.service.upper()} {'answers' if error is None else f'cannot be used ({error})'}")
         errors.append(error)
     first = errors[0]
     if first is not None and all(errors):
         raise first
     region = f"region {client.settings.region}" if client.settings.region else "no region"
-    return f"Logged in as {client.who}, project {project}, {region}. {'; '.join(said)}."
+    return f"Logged in as {client.who}, project {project}, {region}. {'; '.join(found)}."
 
 
 def _project_name(client: Client, project_id: str) -> Flow[str]:
-    """Return the project as it is called, if whoever is logged in may know: waiting does not need that."""
+    """Return the name of the project with its id, if the login may list projects: waiting does not need that."""
     try:
         projects = yield from client.list_projects()
     except CredentialsRefusedError:
@@ -57,8 +75,8 @@ def _project_name(client: Client, project_id: str) -> Flow[str]:
     return f"{names[0]} ({project_id})" if names else project_id
 
 
-def why_unusable(client: Client, kind: JobKind, job_id: str) -> Flow[HwStatusError | None]:
-    """Return why a service cannot be used; None if it can: it knows no such job, in whichever words."""
+def _why_unusable(client: Client, kind: JobKind, job_id: str) -> Flow[HwStatusError | None]:
+    """Return why a service cannot be used; None if it can: it answers that there is no such job, in any words."""
     try:
         yield from JobPoller(client, kind, job_id).fetch_status(RetryBudget(0.0))
     except (AuthenticationError, ApiNotAvailableError, ConfigurationError, RetryableError) as error:
@@ -68,3 +86,159 @@ def why_unusable(client: Client, kind: JobKind, job_id: str) -> Flow[HwStatusErr
     except HwStatusError as error:
         return error
     return None
+
+
+class Result(StrEnum):
+    """The result of a step."""
+
+    OK = "ok"
+    FAILED = "failed"
+    NOT_CHECKED = "not checked"
+
+
+@dataclass(frozen=True)
+class Step:
+    """
+    One step of a check.
+
+    :param said: What was found, and what to do about it.
+    """
+
+    name: str
+    result: Result
+    said: str
+
+
+def usable(steps: list[Step]) -> bool:
+    """Return whether the connection can be used: the login works, there is a project, and one service answers."""
+    results = {step.name: step.result for step in steps}
+    permissions = [results.get(f"permission {kind.service}") for kind, _ in NO_JOBS]
+    failed = {name for name, result in results.items() if result is Result.FAILED}
+    return Result.OK in permissions and not failed & {"connection", "clock", "login", "project"}
+
+
+class Checkup:
+    """
+    Checks a connection step by step.
+
+    :param on_step: Called with each step when it is done.
+    """
+
+    def __init__(self, client: Client, on_step: Callable[[Step], object]) -> None:
+        self.steps: list[Step] = []
+        self._client = client
+        self._on_step = on_step
+        self._reached: set[str] = set()
+        self._skew: float | None = None
+
+    def run(self) -> Flow[list[Step]]:
+        """Take all steps, and return them."""
+        for service in _SERVICES:
+            yield from self._check_endpoint(service)
+        self._check_clock()
+        if not self._reached:
+            for name in ("login", "project", *(f"permission {kind.service}" for kind, _ in NO_JOBS)):
+                self._note(name, Result.NOT_CHECKED, "no service can be reached")
+            return self.steps
+        errors: dict[str, HwStatusError | None] = {}
+        project = yield from self._project()
+        for kind, job_id in NO_JOBS if not isinstance(project, HwStatusError) else ():
+            refused = next((error for error in errors.values() if isinstance(error, CredentialsRefusedError)), None)
+            errors[kind.service] = refused or (yield from _why_unusable(self._client, kind, job_id))
+        self._note_login([project, *errors.values()])
+        self._note_project(project)
+        for kind, _ in NO_JOBS:
+            self._note_permission(kind, errors)
+        return self.steps
+
+    def _note(self, name: str, result: Result, said: str) -> None:
+        self.steps.append(Step(name, result, said))
+        self._on_step(self.steps[-1])
+
+    def _check_endpoint(self, service: str) -> Flow[None]:
+        """Send a request without a login: any response shows that the endpoint is there, and that TLS works."""
+        client, name = self._client, f"endpoint {service}"
+        try:
+            url = client.endpoint(service)
+        except ConfigurationError as error:
+            self._note(name, Result.NOT_CHECKED, _text(error))
+            return
+        tls = "no TLS" if url.startswith("http:") else "TLS ok" if client.settings.verify else "TLS not verified"
+        try:
+            sent_at = client.clock()
+            response: Response = yield Request("GET", f"{url}/")
+        except RetryableError as error:
+            self._note(name, Result.FAILED, _text(error))
+            return
+        except HwStatusError:  # a response that is too long is a response
+            response = Response(200, {}, b"")
+        self._reached.add(service)
+        self._skew = _skew(response, (sent_at + client.clock()) / 2) if self._skew is None else self._skew
+        self._note(name, Result.OK, f"{url}, {tls}")
+
+    def _check_clock(self) -> None:
+        if self._skew is None:
+            self._note("clock", Result.NOT_CHECKED, "no response had a date")
+        elif abs(self._skew) > _MAX_SKEW:
+            found = f"this machine's clock is {self._skew:+.0f} s off; next: set it (NTP): signatures are refused"
+            self._note("clock", Result.FAILED, found)
+        else:
+            self._note("clock", Result.OK, f"{abs(self._skew):.0f} s off; up to {_MAX_SKEW:.0f} s are allowed")
+
+    def _project(self) -> Flow[str | HwStatusError]:
+        try:
+            return (yield from self._client.project_id())
+        except HwStatusError as error:
+            return error
+
+    def _note_login(self, results: list[str | HwStatusError | None]) -> None:
+        errors = [error for error in results if isinstance(error, HwStatusError)]
+        refused = next((error for error in errors if _is_login(error)), None)
+        answered = [error for error in errors if isinstance(error, ApiError) and not isinstance(error, RetryableError)]
+        if refused:
+            self._note("login", Result.FAILED, _text(refused))
+        elif answered or None in results:
+            self._note("login", Result.OK, self._client.who)
+        else:
+            self._note("login", Result.NOT_CHECKED, _text(errors[0]) if errors else "there was no answer")
+
+    def _note_project(self, project: str | HwStatusError) -> None:
+        if isinstance(project, str):
+            source = "as configured" if self._client.settings.project_id else "found by the login or the region's name"
+            self._note("project", Result.OK, f"{project}, {source}")
+        elif _is_login(project):
+            self._note("project", Result.NOT_CHECKED, "the login failed")
+        else:
+            self._note("project", Result.FAILED, _text(project))
+
+    def _note_permission(self, kind: JobKind, errors: dict[str, HwStatusError | None]) -> None:
+        name, error = f"permission {kind.service}", errors.get(kind.service)
+        if kind.service not in self._reached or kind.service not in errors:
+            self._note(name, Result.NOT_CHECKED, "an earlier step failed")
+        elif error is not None and _is_login(error):
+            self._note(name, Result.NOT_CHECKED, "the login failed")
+        elif isinstance(error, AuthenticationError):
+            self._note(name, Result.FAILED, f"{kind.permission} is missing: {error}")
+        elif error is not None:
+            self._note(name, Result.FAILED, _text(error))
+        else:
+            self._note(name, Result.OK, kind.permission)
+
+
+def _is_login(error: HwStatusError) -> bool:
+    """Return whether the login failed: a 401, or a code that means the same with another status."""
+    code = normalised(error.code or "")
+    return isinstance(error, CredentialsRefusedError) or error.http_status == 401 or code in _LOGIN_CODES
+
+
+def _text(error: HwStatusError) -> str:
+    """Return the message without the id of the job that does not exist."""
+    subjects = [f"{kind.title} {job_id}: " for kind, job_id in NO_JOBS]
+    return next((text for subject in subjects if (text := str(error).removeprefix(subject)) != str(error)), str(error))
+
+
+def _skew(response: Response, now: float) -> float | None:
+    try:
+        return now - parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

@@ -4,7 +4,7 @@ from email.utils import formatdate
 
 import pytest
 
-from airflow_provider_hwstatus.core.reporting.connection_checkup import Checkup, Result, Step, usable
+from airflow_provider_hwstatus.core.reporting.connection_check import Checkup, Result, Step, usable
 from airflow_provider_hwstatus.errors import MalformedResponseError, TransportError
 
 PROJECTS = {"projects": [{"name": "cn-north-4", "id": "p1"}]}
