@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from airflow_provider_hwstatus.core.connection.settings import T
+from airflow_provider_hwstatus.core.protocol.effects import T
 
 
 def one_of(argument: str, value: T, allowed: Sequence[T]) -> T:
