@@ -142,7 +142,7 @@ CODES = (
     Advice(
         "APIG.0201", "413, 414, 494", "the request, its URI or its headers are too long", "shorten the token or the id"
     ),
-    Advice("APIG.0201", "500, 502, 504", "the service behind the gateway did not answer", _PASSES),
+    Advice("APIG.0201", "500, 502, 504", "the service behind the gateway did not respond", _PASSES),
     Advice("APIG.0202", "502", "the service behind the gateway is not available", _PASSES),
     Advice("APIG.0203", "504", "the service behind the gateway took too long", _PASSES),
     Advice(
