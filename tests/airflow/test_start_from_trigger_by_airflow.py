@@ -193,6 +193,13 @@ def test_ends_are_told_once_across_a_kill(huaweicloud, airflow, airflow_db, data
     def count() -> int:
         return database.execute("SELECT count(*) FROM asset_event").fetchone()[0]
 
+    def seen(kind: str) -> dict[str, list[str]]:
+        """Return the batches that each watcher has stored as ``going`` or ``ended``."""
+        marks = database.execute(
+            "SELECT name, value FROM asset_state_store JOIN asset ON id = asset_id WHERE key LIKE 'hwstatus%'"
+        )
+        return {asset: sorted(json.loads(value)[kind]) for asset, value in marks}
+
     def told() -> list[tuple[str, str, str]]:
         payloads = [(line["asset"], line["extra"]["payload"]) for line in airflow("events")]
         return sorted((asset, event["status"]["job_id"], event["status"]["state"]) for asset, event in payloads)
@@ -201,12 +208,16 @@ def test_ends_are_told_once_across_a_kill(huaweicloud, airflow, airflow_db, data
     (airflow_db / "dags" / "watched.py").write_text(WATCHED)
     airflow("load")
     with triggerer():
-        until(lambda: reads() >= 2, 180)
+        # Each watcher must have seen the batches in progress. Requests do not show that: all may be for one watcher.
+        # The other one would see the ends in its first poll, and not report them.
+        until(lambda: {"bad": ["etl-1", "etl-2", "other"], "etl": ["etl-1", "etl-2"]} == seen("going"), 180)
         first, began = reads(), time.time()
         huaweicloud.job("dli_batch", "etl-1", "success", name="etl-1")
         huaweicloud.job("dli_batch", "other", "success", name="other")
-        until(lambda: count() >= 1, 120)
-        time.sleep(5)
+        # Marks are stored after events. Killed between the two, the watchers would report an end again.
+        until(lambda: {"bad": ["etl-1", "other"], "etl": ["etl-1"]} == seen("ended"), 120)
+        assert 1 == count()
+        until(lambda: reads() - first >= 10, 120)
         assert reads() - first <= time.time() - began + 3
     huaweicloud.job("dli_batch", "etl-2", "dead", name="etl-2")
     with triggerer():

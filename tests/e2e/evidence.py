@@ -42,6 +42,9 @@ _TOLD = """
 select a.name, e.extra, extract(epoch from e.timestamp)::float from asset_event e join asset a on a.id = e.asset_id
 order by e.id
 """
+_WATCHED = """
+select a.name, s.value from asset_state_store s join asset a on a.id = s.asset_id where s.key like 'hwstatus%'
+"""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,10 @@ class Evidence:
             subject, outcome = payload.get("request_id") or status["job_id"], payload.get("outcome")
             found.append(Told(asset, subject, status["state"], outcome or status["outcome"], time))
         return found
+
+    def watched(self) -> set[tuple[str, str]]:
+        """Return the batches in progress that each watcher has stored: the asset, and the batch's id."""
+        return {(asset, job_id) for asset, mark in self.query(_WATCHED) for job_id in _decoded(mark).get("going", ())}
 
     def begun_on_workers(self) -> set[str]:
         """Return the tasks that have been on a worker: it logs, and it leaves its name."""

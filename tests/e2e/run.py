@@ -167,9 +167,17 @@ class Run:
         self.loads.append(os.getloadavg()[0])
 
     def all_wait(self) -> bool:
-        """Whether each job was asked about, and each wait that can be has been deferred."""
+        """Whether each job was asked about, each wait that can be has been deferred, and all batches are watched."""
         deferrable = {wait.task_id for wait in self.waits if wait.mode in waits.MODES}
-        return self.evidence.triggers.keys() >= deferrable and len(self.evidence.polls()) == len(self.waits)
+        asked = len(self.evidence.polls()) == len(self.waits)
+        return asked and self.evidence.triggers.keys() >= deferrable and self.unwatched() == set()
+
+    def unwatched(self) -> set[tuple[str, str]]:
+        """Return the batches that a watcher has not seen yet. It reports no end that comes before its first poll."""
+        if not self.watched:
+            return set()
+        batches = [wait for wait in self.waits if wait.kind == "dli_batch"]
+        return {key for wait in batches for key in wait.watched_by} - self.evidence.watched()
 
     def all_ended(self) -> bool:
         """Whether each task has its final state, and all that is watched was told."""
