@@ -65,7 +65,7 @@ def test_project_is_the_one_named_like_the_region(stub_cloud):
     client = cloud.client(project_id=None)
 
     assert ["p1", "p1"] == [cloud.run(client.project_id()) for _ in range(2)]
-    assert ["GET /v3/projects?name=cn-north-4"] == cloud.target
+    assert ["GET /v3/projects?name=cn-north-4"] == cloud.sent
     assert "T0ken" == cloud.requests[0].headers["X-Auth-Token"]
 
 
@@ -146,7 +146,7 @@ def test_list_of_projects(stub_cloud):
     cloud = stub_cloud({"/v3/projects": listed(*rows, links={})})
 
     assert [("cn-north-4", "p1"), ("None", "7")] == cloud.run(cloud.client(region=None).list_projects())
-    assert ["GET /v3/projects"] == cloud.target
+    assert ["GET /v3/projects"] == cloud.sent
 
 
 @pytest.mark.parametrize("body", [{}, {"projects": None}, {"projects": {"p1": "cn-north-4"}}])

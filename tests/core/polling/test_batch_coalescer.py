@@ -59,14 +59,14 @@ class Crowd:
         """Let all look in so many intervals; return when the list was asked for."""
         for _ in range(intervals):
             self.interval()
-        return [at for at, path in zip(self.cloud.asked_at, self.cloud.target, strict=True) if "/batches?" in path]
+        return [at for at, path in zip(self.cloud.sent_at, self.cloud.sent, strict=True) if "/batches?" in path]
 
     def interval(self, **options):
         """Let all look once in an interval; return how many calls that took, of lists and of jobs."""
         before = len(self.cloud.requests)
         self.poll(**options)
         self.cloud.now += INTERVAL
-        target = self.cloud.target[before:]
+        target = self.cloud.sent[before:]
         lists = sum("/batches?" in path for path in target)
         return lists, len(target) - lists
 
@@ -91,7 +91,7 @@ def test_one_list_serves_all_who_look_after_it(crowd):
     many = crowd()
 
     assert [(1, 10), (1, 0), (1, 0)] == [many.interval() for _ in range(3)]
-    lists = [path for path in many.cloud.target if "?" in path]
+    lists = [path for path in many.cloud.sent if "?" in path]
     assert {"GET /v2.0/p1/batches?state=running&from=0&size=100"} == set(lists)
 
 
@@ -106,7 +106,7 @@ def test_hint_says_that_a_job_goes_on(crowd):
         status.state,
         status.outcome,
     )
-    assert not any("/b39/" in path for path in many.cloud.target)
+    assert not any("/b39/" in path for path in many.cloud.sent)
 
 
 def test_only_batches_are_listed(crowd):
@@ -121,12 +121,12 @@ def test_list_ends_no_wait(crowd, shown):
     many = crowd()
     many.rows(*["running"] * 39, shown)
     assert "running" == many.poll()[-1].state
-    assert "GET /v2.0/p1/batches/b39/state" == many.cloud.target[-1]
+    assert "GET /v2.0/p1/batches/b39/state" == many.cloud.sent[-1]
 
     many = crowd()
     many.rows(*["running"] * 39)
     many.poll()
-    assert "GET /v2.0/p1/batches/b39/state" == many.cloud.target[-1]
+    assert "GET /v2.0/p1/batches/b39/state" == many.cloud.sent[-1]
 
 
 def test_contradiction_in_a_list_is_asked_about(crowd):
@@ -137,7 +137,7 @@ def test_contradiction_in_a_list_is_asked_about(crowd):
         twice = [{"id": "b39", "state": first}, {"id": "B39", "state": second}]
         many.listing = {"sessions": [*rows, *twice]}
         many.poll()
-        assert "GET /v2.0/p1/batches/b39/state" == many.cloud.target[-1]
+        assert "GET /v2.0/p1/batches/b39/state" == many.cloud.sent[-1]
 
 
 def test_letter_case_of_ids_and_states_does_not_matter(crowd):
@@ -157,7 +157,7 @@ def test_hint_is_older_than_no_look(crowd):
 
     # Many have looked since it was read, so it is read again; then it is new enough; then few have looked since.
     assert ["GET /v2.0/p1/batches?state=running&from=0&size=100", "GET /v2.0/p1/batches/b39/state"] == (
-        many.cloud.target[before:]
+        many.cloud.sent[before:]
     )
 
 
@@ -167,13 +167,13 @@ def test_no_job_is_left_to_the_list(crowd):
     target = []
     for _ in range(45):
         many.interval()
-        target.append(sum("/b39/" in path for path in many.cloud.target))
+        target.append(sum("/b39/" in path for path in many.cloud.sent))
     assert (20, 40) == (target.index(1), target.index(2))
 
     some = crowd(count=12)
     for _ in range(11):
         some.interval()
-    assert 1 == sum("/b11/" in path for path in some.cloud.target)
+    assert 1 == sum("/b11/" in path for path in some.cloud.sent)
 
 
 def test_states_are_listed_where_ten_are_in_them(crowd):
@@ -185,7 +185,7 @@ def test_states_are_listed_where_ten_are_in_them(crowd):
     many.poll()
 
     assert {"starting"} == {
-        path.partition("state=")[2].partition("&")[0] for path in many.cloud.target if "/batches?" in path
+        path.partition("state=")[2].partition("&")[0] for path in many.cloud.sent if "/batches?" in path
     }
 
 
@@ -196,7 +196,7 @@ def test_unknown_state_is_not_listed(crowd):
         many.client.coalescer.record(wait, "paused", over=False)
     many.poll()
 
-    assert not any("/batches?" in path for path in many.cloud.target)
+    assert not any("/batches?" in path for path in many.cloud.sent)
 
 
 def test_pages_are_read_while_they_are_worth_it(crowd):
@@ -349,9 +349,9 @@ def test_who_is_near_its_deadline_does_without(crowd):
     many = crowd()
     many.poll(*range(30))
     many.poll(39, deadline=many.cloud.now + 30.0)
-    assert many.cloud.target[-1].endswith("/b39/state")
+    assert many.cloud.sent[-1].endswith("/b39/state")
     many.poll(38, deadline=many.cloud.now + 30.1)
-    assert many.cloud.target[-1].endswith("/b39/state")
+    assert many.cloud.sent[-1].endswith("/b39/state")
 
 
 def test_reading_takes_half_a_minute_at_most(crowd):
@@ -389,4 +389,4 @@ def test_wait_that_queued_for_a_reading_does_not_read_again(crowd):
         many.cloud.run(turn.flow())
 
     assert {"list of batches"} == {turn.name for turn in turns}
-    assert 1 == sum("/batches?" in path for path in many.cloud.target)
+    assert 1 == sum("/batches?" in path for path in many.cloud.sent)

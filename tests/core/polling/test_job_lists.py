@@ -44,7 +44,7 @@ def test_page_is_asked_for(one_page, make, arguments, target):
     """Parameters are named and counted as the references say: CPH knows one request or several, and from where on."""
     _, cloud = one_page(make, *arguments, reply={"jobs": [], "sessions": []})
 
-    assert [target] == cloud.target
+    assert [target] == cloud.sent
     headers = cloud.requests[0].headers
     assert ("application/json", "p1", "T0ken") == tuple(
         headers[name] for name in ("Content-Type", "X-Project-Id", "X-Auth-Token")
@@ -113,7 +113,7 @@ def test_page_of_a_project_that_is_looked_up(stub_cloud):
     cloud = stub_cloud({"/v3/projects": {"projects": [{"name": "cn-north-4", "id": "p9"}]}, "https://": {"jobs": []}})
     cloud.run(cph_jobs(cloud.client(project_id=None), ["r1"], 0, ONCE))
 
-    assert cloud.target[-1].startswith("GET /v1/p9/cloud-phone/jobs?")
+    assert cloud.sent[-1].startswith("GET /v1/p9/cloud-phone/jobs?")
     assert "p9" == cloud.requests[-1].headers["X-Project-Id"]
 
 

@@ -39,7 +39,7 @@ class Jobs:
 
     @property
     def target(self):
-        return [path.split("/")[4] for path in self.cloud.target]
+        return [path.split("/")[4] for path in self.cloud.sent]
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_all_is_well(stub_cloud):
         "GET /v3/projects?name=cn-north-4",
         "GET /v2.0/p1/batches/00000000-0000-0000-0000-000000000000/state",
         f"GET /v1/p1/cloud-phone/jobs/{'0' * 32}",
-    ] == cloud.target
+    ] == cloud.sent
 
 
 @pytest.mark.parametrize("reply", [FORBIDDEN, 503, {"projects": []}, {"projects": PROJECTS["projects"][:1]}])

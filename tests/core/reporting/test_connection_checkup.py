@@ -66,7 +66,7 @@ def test_all_is_well(inquire):
         == inquiry.steps
         == inquiry.told
     )
-    assert ["GET /", "GET /", "GET /"] == inquiry.cloud.target[:3]
+    assert ["GET /", "GET /", "GET /"] == inquiry.cloud.sent[:3]
     assert not any(request.headers for request in inquiry.cloud.requests[:3])
     assert 5 == len(inquiry.cloud.requests)
 

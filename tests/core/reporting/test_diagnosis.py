@@ -41,7 +41,7 @@ def test_details_and_log_are_asked_for_once(inquire):
     """The state stays as it was; what the replies have beside it is added."""
     inquiry = inquire()
 
-    assert ["GET /v2.0/p1/batches/b1", "GET /v2.0/p1/batches/b1/log?type=driver"] == inquiry.cloud.target
+    assert ["GET /v2.0/p1/batches/b1", "GET /v2.0/p1/batches/b1/log?type=driver"] == inquiry.cloud.sent
     expected = failed(
         name="etl",
         queue="q",
@@ -57,14 +57,14 @@ def test_session_has_both(inquire):
     """At paths of its own."""
     inquiry = inquire(kind=DLI_SESSION_READY)
 
-    assert ["GET /v2.0/p1/sessions/b1", "GET /v2.0/p1/sessions/b1/log"] == inquiry.cloud.target
+    assert ["GET /v2.0/p1/sessions/b1", "GET /v2.0/p1/sessions/b1/log"] == inquiry.cloud.sent
 
 
 def test_cph_tells_all_with_the_state(inquire):
     """Nothing more is asked, and nothing is said to be missing."""
     inquiry = inquire(kind=CPH_JOB)
 
-    assert ([], "") == (inquiry.cloud.target, inquiry.found.missing)
+    assert ([], "") == (inquiry.cloud.sent, inquiry.found.missing)
     assert failed(CPH_JOB) == inquiry.found.status
 
 
@@ -73,7 +73,7 @@ def test_what_was_rejected_is_not_asked_about(inquire):
     status = failed(job_id="(none, phone-7)")
     inquiry = inquire(status=status)
 
-    assert ([], status, None) == (inquiry.cloud.target, inquiry.found.status, inquiry.found.console)
+    assert ([], status, None) == (inquiry.cloud.sent, inquiry.found.status, inquiry.found.console)
 
 
 def test_console_is_where_a_person_looks(inquire):
@@ -169,7 +169,7 @@ def test_end_of_a_long_log_is_asked_for(inquire, first, total, lines, start):
     inquiry = inquire(log=[shown, {"id": "b1", "log": ["last"]}])
 
     again = [] if not start else [f"GET /v2.0/p1/batches/b1/log?type=driver&from={start}&size=100"]
-    assert again == inquiry.cloud.target[2:]
+    assert again == inquiry.cloud.sent[2:]
     expected = ("last",) if start else ("first",) * (lines or 0)
     assert expected[-50:] == inquiry.found.status.log
 
@@ -178,7 +178,7 @@ def test_log_without_parameters_gets_its_own(inquire):
     """A session's path has none."""
     inquiry = inquire(kind=DLI_SESSION_READY, log=[LINES | {"total": 900}, LINES])
 
-    assert "GET /v2.0/p1/sessions/b1/log?from=800&size=100" == inquiry.cloud.target[2]
+    assert "GET /v2.0/p1/sessions/b1/log?from=800&size=100" == inquiry.cloud.sent[2]
 
 
 def test_each_has_half_of_the_time_that_is_left(inquire):

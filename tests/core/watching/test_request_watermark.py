@@ -71,7 +71,7 @@ def test_what_was_seen_is_remembered(stub_cloud):
     watched.poll()
 
     assert "failure" == watched.poll().outcome
-    assert "GET /v1/p1/cloud-phone/jobs/j0" == watched.cloud.target[-1]
+    assert "GET /v1/p1/cloud-phone/jobs/j0" == watched.cloud.sent[-1]
 
 
 def test_new_client_is_asked(stub_cloud):
@@ -81,7 +81,7 @@ def test_new_client_is_asked(stub_cloud):
     watched.client = watched.cloud.client(project_id="p2")
     watched.poll()
 
-    assert ["p1", "p2"] == [path.split("/")[2] for path in watched.cloud.target]
+    assert ["p1", "p2"] == [path.split("/")[2] for path in watched.cloud.sent]
 
 
 def test_request_that_is_not_known_may_come_to_be(stub_cloud):
@@ -149,7 +149,7 @@ def test_jobs_that_go_on_are_read_together(stub_cloud):
     going = cloud.run(read_going(cloud.client(), [f"r{number}" for number in range(41)]))
 
     assert {"j0", "j9"} == going
-    assert [20, 20, 1] == [len(re.findall(r"r\d+", path)) for path in cloud.target]
+    assert [20, 20, 1] == [len(re.findall(r"r\d+", path)) for path in cloud.sent]
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 250])
