@@ -131,9 +131,7 @@ jobs = st.sampled_from(["a", "A", " a", "b", "B ", "c"])
 
 
 @given(
-    lists=st.lists(
-        st.lists(st.tuples(jobs, st.sampled_from(STATES)), min_size=1, max_size=6), min_size=1, max_size=4
-    ),
+    lists=st.lists(st.lists(st.tuples(jobs, st.sampled_from(STATES)), min_size=1, max_size=6), min_size=1, max_size=4),
     own=st.fixed_dictionaries({name: st.sampled_from(STATES) for name in "abc"}),
     expected=st.none() | st.integers(1, 4),
 )
