@@ -73,7 +73,7 @@ def shown(error):
 
 @given(kind=st.sampled_from(list(KINDS.values())), reply=replies)
 def test_any_response_is_a_status_or_an_error(kind, reply):
-    """Any response is a status or an HwStatusError without the secret, and a success has a listed state and HTTP 2xx."""
+    """Any response is a status or an HwStatusError without the secret, and a success has a listed state and 2xx."""
     redact = Redactor([SECRET])
     try:
         status = read_status(kind, "j1", reply, redact, NOW)

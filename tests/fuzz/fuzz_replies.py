@@ -1,8 +1,8 @@
 """
 A coverage-guided fuzzer of the bytes of responses: ``nox -s fuzz -- -max_total_time=60``.
 
-It finds input that the strategies of hypothesis do not generate. pytest does not collect it; ``tests/core/test_fuzz.py``
-tests the same properties.
+It finds input that the strategies of hypothesis do not generate. pytest does not collect it.
+``tests/core/test_fuzz.py`` tests the same properties.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def test_documented_states(kind: JobKind) -> None:
     samples = (SAMPLES / kind.name).glob("*/*.json")
     expected = {path.stem.lower(): Outcome(path.parent.name) for path in samples}
 
-    assert expected == read(kind) | {state: Outcome.UNKNOWN for state in expected.keys() - kind.states}
+    assert expected == read(kind) | dict.fromkeys(expected.keys() - kind.states, Outcome.UNKNOWN)
 
 
 def test_names() -> None:

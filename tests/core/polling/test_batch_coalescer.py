@@ -253,7 +253,7 @@ def test_short_page_is_the_last_without_a_total(crowd):
     assert 1 == many.interval()[0]
 
 
-def test_list_that_answers_few_waits_is_not_used_for_a_quarter_of_an_hour(crowd, caplog):
+def test_list_that_answers_few_waits_is_not_used(crowd, caplog):
     """A list that answers fewer than four waits per page is not read for 15 minutes, and one log line says so."""
     many = crowd()
     many.rows(*["running"] * 3)
@@ -329,7 +329,7 @@ def test_list_that_fails_is_read_again_after_growing_pauses(crowd, caplog, reply
 
 
 def test_throttled_list_is_read_a_minute_after_retry_after(crowd):
-    """After a 429 the list is read a minute later than Retry-After, so that it does not compete with the waits that were held back."""
+    """After a 429 the list is read a minute after Retry-After, when the waits that were held back have polled."""
     many = crowd(listing=(429, b"", {"retry-after": "90"}))
     first, second, *_ = many.lists(9)
 

@@ -21,7 +21,7 @@ AKSK = {"auth": "aksk", "login": "AK", "password": "SK"}
 
 
 class Batch:
-    """A batch that each poll finds in the next of some states, or that answers with an HTTP status; the last repeats."""
+    """A batch whose polls find these states, or fail with these HTTP statuses; the last one repeats."""
 
     def __init__(self, stub_cloud, *answers, **fields):
         replies = [answer if isinstance(answer, int) else {"id": "b1", "state": answer} for answer in answers]

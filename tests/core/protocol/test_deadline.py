@@ -89,7 +89,7 @@ def test_login_that_fails_before_the_deadline_is_an_outage(stub_cloud, run):
     """A login that fails for another reason keeps its error."""
     cloud = stub_cloud({"https://": TransportError("reset")})
 
-    with pytest.raises(TransportError, match="^reset$"):
+    with pytest.raises(TransportError, match=r"^reset$"):
         run(cloud, send_all(cloud.now + 3.0))
 
 
