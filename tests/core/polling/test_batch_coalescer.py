@@ -311,7 +311,7 @@ def test_two_hundred_ends_are_remembered(crowd):
     "reply", [403, (200, b"<html>"), {"sessions": None}, (404, {"error_code": "APIGW.0101", "error_msg": "no"})]
 )
 def test_list_that_fails_for_good_is_not_used(crowd, caplog, reply):
-    """After a permanent error the list is not read for 15 minutes, one log line says so, and each job is polled itself."""
+    """After a permanent error the list is not read for 15 minutes, one log line says so, and each job is polled."""
     many = crowd(listing=reply)
 
     assert [(1, 40), (0, 40), (0, 40)] == [many.interval() for _ in range(3)]
