@@ -111,7 +111,7 @@ def test_confirmed_end_is_not_polled_again(cph: Any) -> None:
 
 
 def test_contradictions_between_pages_and_lists_are_noticed(cph: Any) -> None:
-    """Rows contradict each other also if they are on different pages or in the second look."""
+    """Rows can contradict each other on different pages, and when the list is read a second time."""
     filler = [(f"j{number}", 2) for number in range(99)]
     rows = [("a", -1), *filler, ("a", 2)]
     for own, expected, outcome in ((-1, 100, "failure"), (2, 100, "success"), (2, None, "success")):

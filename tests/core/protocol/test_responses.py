@@ -74,7 +74,7 @@ def test_error_is_classified_by_what_the_caller_can_do(status, body, expected):
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
 def test_permanent_error_is_not_retryable(status):
-    """A 4xx is not a RetryableError."""
+    """The error of a 400, 401, 403, 404 or 409 is not retried."""
     assert not isinstance(error(status), RetryableError)
 
 

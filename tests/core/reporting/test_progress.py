@@ -72,5 +72,5 @@ def test_one_line_an_hour_in_an_unchanged_state():
     ],
 )
 def test_duration_has_two_units(seconds, text):
-    """A duration has its two largest units."""
+    """A duration has at most two units."""
     assert text == duration(seconds)
