@@ -226,6 +226,21 @@ def test_being_held_back_is_no_outage(service, stub_cloud):
     assert "answer" == service(ANSWER, throttle=throttle).get(tolerance=0.0)
 
 
+def test_being_held_back_does_not_lengthen_an_outage(service):
+    """The time in which a 429 to another wait holds back a retry does not count against the tolerance."""
+    dli = service(down)
+
+    def fail_and_hold_back(request):
+        dli.client.throttles["dli"].refused(300.0, dli.cloud.now)
+        return down(request)
+
+    dli.cloud.replies = {"https://dli": [fail_and_hold_back, down]}
+    with pytest.raises(TransportError, match="no answer for 100 s"):
+        dli.get(tolerance=100.0)
+    assert 300.0 == pytest.approx(dli.sent_at[1])
+    assert 399.0 <= dli.elapsed <= 400.0
+
+
 @pytest.mark.parametrize("wrong_by", [-3600.0, 0.0, 3600.0])
 def test_deadline_survives_a_clock_that_is_set(service, wrong_by):
     """A deadline and a 429 keep their distance when the time of day is set, before the request or during the outage."""
