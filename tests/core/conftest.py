@@ -1,8 +1,10 @@
 """A cloud with given responses, and a clock that only tests and flows move."""
 
+import asyncio
 import json
 import math
 import threading
+from collections import defaultdict
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +13,8 @@ from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.connection.settings import Settings
 from airflow_provider_hwstatus.core.protocol.effects import Response
 from airflow_provider_hwstatus.errors import DeadlineError, TransportError
-from airflow_provider_hwstatus.transports.runners import SyncHandlers, run_sync
+from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
+from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 _START = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
@@ -86,6 +89,28 @@ class StubCloud:
             self.send, self._flights, self.masked.append, self.counted.append, self.sleep, self.monotonic
         )
         return run_sync(flow, handlers)
+
+    async def arun(self, flow, slots=None):
+        """
+        Run a flow to its end, as in an event loop.
+
+        :param slots: What limits concurrent requests, by service; by default a semaphore for each.
+        """
+
+        async def send(request, until):
+            return self.send(request, until)
+
+        async def mask(secret):
+            self.masked.append(secret)
+
+        async def sleep(seconds):
+            self.sleep(seconds)
+
+        flights = SingleFlights(lambda name: asyncio.Lock())
+        slots = defaultdict(lambda: PrioritySemaphore(20)) if slots is None else slots
+        return await run_async(
+            flow, AsyncHandlers(send, flights, slots, mask, self.counted.append, sleep, self.monotonic)
+        )
 
     def sleep(self, seconds):
         assert seconds >= 0

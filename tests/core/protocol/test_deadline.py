@@ -1,16 +1,12 @@
 """The runners end every request by the deadline that a flow sets when it acquires a slot."""
 
 import asyncio
-from collections import defaultdict
 from math import inf
 
 import pytest
 
 from airflow_provider_hwstatus.core.protocol.effects import AcquireSlot, Exclusive, ReleaseSlot, Request
 from airflow_provider_hwstatus.errors import DeadlineError, TransportError
-from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
-from airflow_provider_hwstatus.transports.runners import AsyncHandlers, run_async
-from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 REPLIES = {"https://": {}}
 
@@ -20,22 +16,7 @@ def run_in_thread(cloud, flow):
 
 
 def run_in_loop(cloud, flow):
-    async def send(request, until):
-        return cloud.send(request, until)
-
-    async def mask(secret):
-        cloud.masked.append(secret)
-
-    async def sleep(seconds):
-        cloud.sleep(seconds)
-
-    async def run():
-        flights = SingleFlights(lambda name: asyncio.Lock())
-        slots = defaultdict(lambda: PrioritySemaphore(20))
-        handlers = AsyncHandlers(send, flights, slots, mask, cloud.counted.append, sleep, cloud.monotonic)
-        return await run_async(flow, handlers)
-
-    return asyncio.run(run())
+    return asyncio.run(cloud.arun(flow))
 
 
 @pytest.fixture(params=[run_in_thread, run_in_loop])

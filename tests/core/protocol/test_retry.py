@@ -1,5 +1,6 @@
 """Retries of a request during an outage, with a clock that only sleeping moves."""
 
+import asyncio
 from itertools import pairwise
 
 import pytest
@@ -13,6 +14,7 @@ from airflow_provider_hwstatus.errors import (
     ThrottledError,
     TransportError,
 )
+from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
 
 ANSWER = {}
 
@@ -239,6 +241,37 @@ def test_being_held_back_does_not_lengthen_an_outage(service):
         dli.get(tolerance=100.0)
     assert 300.0 == pytest.approx(dli.sent_at[1])
     assert 399.0 <= dli.elapsed <= 400.0
+
+
+class Queue:
+    """Slots of which none is free: a wait queues for 300 seconds, and then shares an outage of 20 seconds."""
+
+    free = 0
+
+    def __init__(self, cloud):
+        self.cloud = cloud
+
+    async def acquire(self, urgent_after, limit):
+        self.cloud.sleep(300.0)
+        error = TransportError("connect refused")
+        error.unanswered_for = 20.0
+        raise error
+
+
+def test_queueing_does_not_lengthen_an_outage(service):
+    """Of the time in which a retry queues for a slot, only the outage that it shares counts against the tolerance."""
+    dli = service(down)
+    queue, semaphore = Queue(dli.cloud), PrioritySemaphore(1)
+    turns = iter([semaphore, queue, queue])
+
+    class Slots(dict):
+        def __missing__(self, service):
+            return next(turns, semaphore)
+
+    budget = RetryBudget(100.0)
+    with pytest.raises(TransportError, match="no answer for 100 s"):
+        asyncio.run(dli.cloud.arun(dli.client.get("dli", "/job", budget, str, "test"), Slots()))
+    assert 2 * 280.0 + 99.0 <= dli.elapsed <= 2 * 280.0 + 100.1
 
 
 @pytest.mark.parametrize("wrong_by", [-3600.0, 0.0, 3600.0])
