@@ -1,7 +1,10 @@
-"""Flows without a network, by a clock that only a test moves."""
+"""A cloud with given responses, and a clock that only tests and flows move."""
 
+import asyncio
 import json
+import math
 import threading
+from collections import defaultdict
 from datetime import UTC, datetime
 
 import pytest
@@ -9,13 +12,14 @@ import pytest
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.connection.settings import Settings
 from airflow_provider_hwstatus.core.protocol.effects import Response
-from airflow_provider_hwstatus.errors import DeadlineError
-from airflow_provider_hwstatus.transports.runners import SyncHandlers, run_sync
+from airflow_provider_hwstatus.errors import DeadlineError, TransportError
+from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
+from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 _START = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
 
-#: A connection whose way to log in adds no requests of its own.
+#: A connection whose login sends no requests of its own.
 _PLAIN = {
     "auth": "token",
     "password": "T0ken",
@@ -29,59 +33,106 @@ _PLAIN = {
 
 class StubCloud:
     """
-    A cloud of given replies, and the clock of the machine that runs flows against it.
+    A cloud with given responses, and the machine that runs flows against it.
 
-    :param replies: By a part of a request's method and URL, ``"GET https://dli/…"``, the first that fits: a reply, or a
-        list of them, one a request, of which the last stays. A reply is a JSON object, an HTTP status, a tuple of
-        status, body and headers, an error, or a function that returns one of these for a request.
-    :param takes: Seconds that a request takes.
+    :param replies: By a part of a request's method and URL, ``"GET https://dli/…"``; the first part that matches is
+        used. A value is a reply, or a list with one reply for each request, whose last one repeats. A reply is a JSON
+        object, an HTTP status, a tuple of status, body and headers, a response, an error, or a function that returns
+        one of these for a request.
+    :param takes: Seconds that a request takes. It fails earlier if its time-out or its deadline comes first.
+    :param now: What the machine's clocks show at the beginning, in seconds since 1970.
+    :ivar now: The monotonic clock.
+    :ivar clock_set_by: Seconds by which the time of day was set forward meanwhile.
+    :ivar requests: The requests that were sent.
+    :ivar sent_at: When each of them was sent, in seconds since the beginning.
+    :ivar seconds_left: Seconds until the deadline of each of them.
+    :ivar masked: Secrets that were masked in logs.
+    :ivar counted: Metrics that were incremented.
     """
 
-    def __init__(self, replies=(), takes=0.0):
+    def __init__(self, replies=(), takes=0.0, now=_START):
         self.replies = dict(replies)
         self.takes = takes
-        self.now = _START
+        self.began = now
+        self.now = now
+        self.clock_set_by = 0.0
         self.requests = []
-        self.asked_at = []
-        self.until = []
+        self.sent_at = []
+        self.seconds_left = []
         self.masked = []
         self.counted = []
         self._flights = SingleFlights(lambda name: threading.Lock())
 
+    @property
+    def sent(self):
+        """The requests that were sent, as method and URL without the host."""
+        return [f"{request.method} /{request.url.split('/', 3)[3]}" for request in self.requests]
+
+    @property
+    def elapsed(self):
+        """Seconds since the beginning."""
+        return self.now - self.began
+
     def client(self, **fields):
         """Return the client of a connection with a token, in which *fields* are replaced."""
-        return Client(Settings(**(_PLAIN | fields)), self.clock)
+        return Client(Settings(**(_PLAIN | fields)), self.clock, self.monotonic)
 
     def clock(self):
+        return self.now + self.clock_set_by
+
+    def monotonic(self):
         return self.now
 
     def run(self, flow):
-        """Run a flow to its end, as a thread does."""
+        """Run a flow to its end, as in a thread."""
         handlers = SyncHandlers(
-            self._send, self._flights, self.masked.append, self.counted.append, self._sleep, self.clock
+            self.send, self._flights, self.masked.append, self.counted.append, self.sleep, self.monotonic
         )
         return run_sync(flow, handlers)
 
-    @property
-    def target(self):
-        """What was asked, as method and URL without the host."""
-        return [f"{request.method} /{request.url.split('/', 3)[3]}" for request in self.requests]
+    async def arun(self, flow, slots=None):
+        """
+        Run a flow to its end, as in an event loop.
 
-    def _sleep(self, seconds):
+        :param slots: What limits concurrent requests, by service; by default a semaphore for each.
+        """
+
+        async def send(request, until):
+            return self.send(request, until)
+
+        async def mask(secret):
+            self.masked.append(secret)
+
+        async def sleep(seconds):
+            self.sleep(seconds)
+
+        flights = SingleFlights(lambda name: asyncio.Lock())
+        slots = defaultdict(lambda: PrioritySemaphore(20)) if slots is None else slots
+        return await run_async(
+            flow, AsyncHandlers(send, flights, slots, mask, self.counted.append, sleep, self.monotonic)
+        )
+
+    def sleep(self, seconds):
         assert seconds >= 0
         self.now += seconds
 
-    def _send(self, request, until):
+    def send(self, request, until):
         if until <= self.now:
             raise DeadlineError("the deadline passed before a request could be sent")
         self.requests.append(request)
-        self.until.append(until)
-        self.asked_at.append(self.now - _START)
+        self.sent_at.append(self.elapsed)
+        self.seconds_left.append(until - self.now)
+        limit = min(until, self.now + (request.timeout or math.inf))
+        if self.now + self.takes > limit:
+            self.now = limit
+            raise TransportError("timed out")
         self.now += self.takes
         reply = self._reply(f"{request.method} {request.url}")
         reply = reply(request) if callable(reply) else reply
         if isinstance(reply, Exception):
             raise reply
+        if isinstance(reply, Response):
+            return reply
         if isinstance(reply, dict):
             reply = (200, reply)
         return _response(*reply) if isinstance(reply, tuple) else _response(reply)
@@ -101,5 +152,5 @@ def _response(status, body=b"", headers=None):
 
 @pytest.fixture(scope="session")
 def stub_cloud():
-    """Return the class of clouds that flows can be run against."""
+    """Return the class of stub clouds."""
     return StubCloud

@@ -1,4 +1,4 @@
-"""Hostile input of every kind: never a success unless it says so, no exception but ours, never a secret."""
+"""Hostile input: no success that it does not state, no exception that is not an HwStatusError, and no secret."""
 
 import contextlib
 import json
@@ -12,8 +12,8 @@ from airflow_provider_hwstatus.core.connection.login import LOGINS, login_for
 from airflow_provider_hwstatus.core.connection.profile import Profile
 from airflow_provider_hwstatus.core.connection.settings import Settings
 from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
-from airflow_provider_hwstatus.core.polling.job_status import JobStatus, read_status, status_request
-from airflow_provider_hwstatus.core.protocol.effects import Exclusive, Mask, Request, Response
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus, job_path, read_status
+from airflow_provider_hwstatus.core.protocol.effects import Request, Response
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
 from airflow_provider_hwstatus.core.protocol.responses import error_of
 from airflow_provider_hwstatus.errors import HwStatusError, error_from_dict
@@ -63,36 +63,36 @@ replies = st.builds(Response, st.integers(100, 599), headers, bodies)
 
 
 def shown(error):
-    """Return all that is said of an error, in it and around it."""
-    said = ""
+    """Return the text and the fields of an error, its causes and its context."""
+    text = ""
     while error is not None:
-        said += f"{error} {vars(error)}"
+        text += f"{error} {vars(error)}"
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return said
+    return text
 
 
 @given(kind=st.sampled_from(list(KINDS.values())), reply=replies)
-def test_any_reply_is_a_status_or_an_error_of_ours(kind, reply):
-    """Success only if the reply is 2xx and its state is listed; the secret shows in neither end."""
+def test_any_response_is_a_status_or_an_error(kind, reply):
+    """Any response is a status or an HwStatusError without the secret, and a success has a listed state and 2xx."""
     redact = Redactor([SECRET])
     try:
         status = read_status(kind, "j1", reply, redact, NOW)
     except HwStatusError as error:
-        said = shown(error)
+        result = shown(error)
     else:
-        said = json.dumps(status.to_dict(), ensure_ascii=False)
-        said.encode()  # as Airflow stores it
+        result = json.dumps(status.to_dict(), ensure_ascii=False)
+        result.encode()  # as Airflow stores it
         if status.outcome == "success":
             state = json.loads(reply.body)[kind.state_field]
             assert 200 <= reply.status < 300
             assert str(state).lower() in kind.success
-    assert SECRET not in said
-    assert len(said) < 70_000
+    assert SECRET not in result
+    assert len(result) < 70_000
 
 
 @given(reply=replies)
-def test_any_error_reply_survives_an_event(reply):
-    """What a reply means crosses the database and stays the same."""
+def test_any_error_survives_an_event(reply):
+    """The error of any response stays the same as JSON in the database."""
     error = error_of(reply, Redactor([SECRET]), NOW)
 
     again = error_from_dict(json.loads(json.dumps(error.to_dict())))
@@ -102,18 +102,18 @@ def test_any_error_reply_survives_an_event(reply):
 
 @given(job_id=text | st.from_regex(r"[A-Za-z0-9._-]{1,200}", fullmatch=True))
 def test_any_id_is_one_path_segment_or_refused(job_id):
-    """No id adds to the path or changes it on its way."""
+    """Any id is refused or becomes one segment of the path, unchanged."""
     with contextlib.suppress(HwStatusError):
         checked = check_job_id("batch_id", job_id)
-        url = status_request(KINDS["dli_batch"], "https://h", "p1", checked).url
-        assert url == f"https://h/v2.0/p1/batches/{job_id}/state"
+        template = KINDS["dli_batch"].path
+        assert job_path(template, checked) == template.replace("{job_id}", job_id)
         assert quote(job_id, safe="") == job_id
 
 
 @pytest.mark.parametrize("auth", LOGINS)
 @given(answers=st.lists(replies, min_size=1, max_size=6))
-def test_any_login_reply_is_a_login_or_an_error_of_ours(auth, answers):
-    """IAM, the metadata service and the gateway may answer anything to a login."""
+def test_any_response_to_a_login_is_a_login_or_an_error(stub_cloud, auth, answers):
+    """Any responses to a login are a login or an HwStatusError without the secret."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "airflow_provider_hwstatus.core.connection.access_key.read_profile",
@@ -121,28 +121,14 @@ def test_any_login_reply_is_a_login_or_an_error_of_ours(auth, answers):
         )
         settings = Settings(auth=auth, login="AK12", password=SECRET, domain_name="d", region="cn-north-4")
         login = login_for(settings, lambda: NOW, Redactor([SECRET]))
-    queue = iter(answers * 5)
+    cloud = stub_cloud({"": answers * 5})
 
-    def run(flow):
-        value = None
-        try:
-            while True:
-                effect = flow.send(value)
-                if isinstance(effect, Exclusive):
-                    value = run(effect.flow())
-                elif isinstance(effect, Mask):
-                    value = None
-                else:
-                    value = next(queue)
-        except StopIteration as done:
-            return done.value
-
-    said = ""
+    message = ""
     try:
-        run(login.exchange(Request("GET", "https://h/x")))
+        cloud.run(login.exchange(Request("GET", "https://h/x")))
     except HwStatusError as error:
-        said = shown(error)
-    assert SECRET not in said
+        message = shown(error)
+    assert SECRET not in message
 
 
 @given(
@@ -151,7 +137,7 @@ def test_any_login_reply_is_a_login_or_an_error_of_ours(auth, answers):
     )
 )
 def test_any_event_is_a_status_or_refused(event):
-    """A status is never made up from what is not one."""
+    """Any event is refused or becomes the status that it describes."""
     with contextlib.suppress(ValueError):
         status = JobStatus.from_dict(event)
         assert (event["kind"], event["job_id"], event["outcome"]) == (status.kind, status.job_id, status.outcome)

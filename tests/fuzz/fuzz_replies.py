@@ -1,7 +1,8 @@
 """
-A coverage-guided fuzzer over the bytes of replies: ``nox -s fuzz -- -max_total_time=60``.
+A coverage-guided fuzzer of the bytes of responses: ``nox -s fuzz -- -max_total_time=60``.
 
-It finds what no strategy thought of. pytest does not collect it; ``tests/core/test_fuzz.py`` holds the same promises.
+It finds input that the strategies of hypothesis do not generate. pytest does not collect it.
+``tests/core/test_fuzz.py`` tests the same properties.
 """
 
 from __future__ import annotations
@@ -26,28 +27,28 @@ REDACT = Redactor([SECRET])
 
 
 def one_reply(data: bytes) -> None:
-    """Read one reply made of *data*; only errors of ours may come of it, and no success that it does not state."""
+    """Read a response that is made of *data*: a success must be stated in it, and no error may be another class."""
     provider = atheris.FuzzedDataProvider(data)
     kind = KINDS_BY_NUMBER[provider.ConsumeIntInRange(0, len(KINDS_BY_NUMBER) - 1)]
     status = provider.ConsumeIntInRange(100, 599)
     headers = {name: provider.ConsumeUnicode(40) for name in HEADERS}
     body = provider.ConsumeBytes(provider.remaining_bytes())
-    said = ""
+    result = ""
     try:
         found = read_status(kind, "j1", Response(status, headers, body), REDACT, 1_795_000_000.0)
     except HwStatusError as error:
-        said = f"{error} {vars(error)}"
+        result = f"{error} {vars(error)}"
     else:
-        said = json.dumps(found.to_dict(), ensure_ascii=False)
-        said.encode()
-        if found.outcome == "success" and not stated(kind.state_field, kind.success, body):
-            raise AssertionError(f"a success that nothing says: {body!r}")
-    if SECRET in said:
-        raise AssertionError("a secret shows")
+        result = json.dumps(found.to_dict(), ensure_ascii=False)
+        result.encode()
+        if found.outcome == "success" and not states_success(kind.state_field, kind.success, body):
+            raise AssertionError(f"a success that the body does not state: {body!r}")
+    if SECRET in result:
+        raise AssertionError("the result has a secret")
 
 
-def stated(field: str, success: frozenset[str], body: bytes) -> bool:
-    """Return whether *body* says success in so many words."""
+def states_success(field: str, success: frozenset[str], body: bytes) -> bool:
+    """Return whether the state in *body* is a success."""
     with contextlib.suppress(ValueError):
         return str(json.loads(body).get(field)).lower() in success
     return False

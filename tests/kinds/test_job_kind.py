@@ -1,9 +1,10 @@
-"""Tests of the table of everything that can be waited for."""
+"""Tests of the table of job kinds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,53 +13,37 @@ from hypothesis import strategies as st
 
 from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
-from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 
-#: The states of the API references and of Livy, from which DLI's API descends, and how each must be read.
-DOCUMENTED = {
-    DLI_BATCH: {
-        Outcome.IN_PROGRESS: ["starting", "running", "recovering"],
-        Outcome.SUCCESS: ["success"],
-        Outcome.FAILURE: ["dead", "killed", "error"],
-    },
-    DLI_SESSION_READY: {
-        Outcome.IN_PROGRESS: ["not_started", "starting", "recovering"],
-        Outcome.SUCCESS: ["idle", "busy"],
-        Outcome.FAILURE: ["shutting_down", "success", "error", "dead", "killed"],
-    },
-    DLI_SESSION_STOPPED: {
-        Outcome.IN_PROGRESS: ["not_started", "starting", "recovering", "idle", "busy", "shutting_down"],
-        Outcome.SUCCESS: ["success"],
-        Outcome.FAILURE: ["error", "dead", "killed"],
-    },
-    CPH_JOB: {Outcome.IN_PROGRESS: ["1"], Outcome.SUCCESS: ["2"], Outcome.FAILURE: ["-1"]},
-}
+#: One sample for each documented state, in folders by kind and outcome.
+SAMPLES = Path(__file__).parents[1] / "samples"
 
 
 def read(kind: JobKind) -> dict[str, Outcome]:
-    """Return how *kind* reads every state of its table."""
+    """Return the outcome of every state in the table of *kind*."""
     return {state: kind.outcome_of(state) for state in kind.states}
 
 
 @every_kind
 def test_documented_states(kind: JobKind) -> None:
-    """Every documented state is in the table with its outcome, and nothing else is."""
-    expected = {state: outcome for outcome, states in DOCUMENTED[kind].items() for state in states}
+    """Every state in the table has a sample with the same outcome, and every other sample is of an unknown state."""
+    samples = (SAMPLES / kind.name).glob("*/*.json")
+    expected = {path.stem.lower(): Outcome(path.parent.name) for path in samples}
 
-    assert expected == read(kind)
+    assert expected == read(kind) | dict.fromkeys(expected.keys() - kind.states, Outcome.UNKNOWN)
 
 
 def test_names() -> None:
-    """Kinds keep their names, because the rows of waiting triggers hold them across an upgrade."""
+    """The names of the kinds do not change, because the rows of waiting triggers have them."""
     assert {"dli_batch", "dli_session_ready", "dli_session_stopped", "cph_job"} == set(KINDS)
 
 
 @every_kind
 def test_path(kind: JobKind) -> None:
-    """A path takes the project and the job, and nothing else."""
+    """A path has a project and a job."""
     assert "/p/" in kind.path.format(project_id="p", job_id="j")
     assert "/j" in kind.path.format(project_id="p", job_id="j")
 
@@ -66,14 +51,14 @@ def test_path(kind: JobKind) -> None:
 @every_kind
 @pytest.mark.parametrize("change", [str.upper, str.title, str.lower])
 def test_letter_case(kind: JobKind, change: Any) -> None:
-    """States are compared without regard to letter case, as the vendor's tables and examples differ in it."""
+    """States are compared without regard to letter case."""
     assert read(kind) == {state: kind.outcome_of(change(state)) for state in kind.states}
 
 
 @every_kind
 @given(state=st.text())
-def test_what_is_not_listed_is_unknown(kind: JobKind, state: str) -> None:
-    """A state is success or failure only if it is listed as such: nothing is inferred."""
+def test_state_that_is_not_listed_is_unknown(kind: JobKind, state: str) -> None:
+    """A state has the outcome that the table lists for it, or else is unknown."""
     expected = read(kind).get(state.lower() if state.isascii() else state, Outcome.UNKNOWN)
 
     assert expected is kind.outcome_of(state)
@@ -82,7 +67,7 @@ def test_what_is_not_listed_is_unknown(kind: JobKind, state: str) -> None:
 @every_kind
 @pytest.mark.parametrize("state", ["", " ", "succeeded", "success ", "success\n", "0", "3", "02", "2.0", "-2", "null"])
 def test_lookalikes_are_unknown(kind: JobKind, state: str) -> None:
-    """What merely looks like a listed state is unknown."""
+    """A state that only looks like a listed one is unknown."""
     assert Outcome.UNKNOWN is kind.outcome_of(state)
 
 
@@ -90,7 +75,7 @@ def test_lookalikes_are_unknown(kind: JobKind, state: str) -> None:
     "state", ["\N{KELVIN SIGN}illed", "\N{LATIN SMALL LETTER LONG S}uccess", "\N{FULLWIDTH DIGIT TWO}"]
 )
 def test_other_scripts_are_not_folded(state: str) -> None:
-    """No letter or digit of another script passes for an ASCII one."""
+    """A letter or digit of another script does not match an ASCII one."""
     assert [Outcome.UNKNOWN] * len(KINDS) == [kind.outcome_of(state) for kind in KINDS.values()]
 
 
@@ -98,7 +83,7 @@ def test_other_scripts_are_not_folded(state: str) -> None:
     ("one", "other"), [("success", "failure"), ("success", "in_progress"), ("failure", "in_progress")]
 )
 def test_state_listed_twice_is_refused(one: str, other: str) -> None:
-    """A kind whose table gives one state two outcomes cannot be declared, and the error names kind, state and both."""
+    """A kind whose table has two outcomes for one state raises an error that names the kind, the state and both."""
     states = {"in_progress": frozenset({"a"}), "success": frozenset({"b"}), "failure": frozenset({"c"})}
     states |= {one: frozenset({"twice"}), other: frozenset({"twice"})}
 
@@ -107,41 +92,41 @@ def test_state_listed_twice_is_refused(one: str, other: str) -> None:
 
 
 class TestWithStates:
-    """``success_states`` and ``failure_states`` of a sensor."""
+    """The arguments ``success_states`` and ``failure_states`` of a sensor."""
 
     @every_kind
     def test_nothing_given(self, kind: JobKind) -> None:
-        """Without either, a kind stays as it is."""
+        """Without arguments the kind stays as it is."""
         assert kind is kind.with_states(None, None)
 
     def test_success_replaced(self) -> None:
-        """Success states replace the table's; what was one before and is in neither list is in progress."""
+        """The given success states replace the table's, and a former success state is in progress."""
         kind = DLI_SESSION_READY.with_states(success_states=["idle"])
 
         assert read(DLI_SESSION_READY) | {"busy": Outcome.IN_PROGRESS} == read(kind)
 
     def test_failure_replaced(self) -> None:
-        """Failure states replace the table's likewise."""
+        """The given failure states replace the table's, and a former failure state is in progress."""
         kind = DLI_BATCH.with_states(failure_states=["dead"])
         expected = read(DLI_BATCH) | {"killed": Outcome.IN_PROGRESS, "error": Outcome.IN_PROGRESS}
 
         assert expected == read(kind)
 
     def test_both_replaced(self) -> None:
-        """A state may change sides when both lists are given."""
+        """With both arguments, a success state can become a failure state and vice versa."""
         kind = DLI_BATCH.with_states(["dead"], ["success"])
 
         assert (Outcome.SUCCESS, Outcome.FAILURE) == (kind.outcome_of("dead"), kind.outcome_of("success"))
 
     def test_state_that_no_table_lists(self) -> None:
-        """A state that the vendor adds tomorrow can be named today."""
+        """A state that the table does not list can be given."""
         kind = DLI_BATCH.with_states(success_states=["success", "Archived"])
 
         assert Outcome.SUCCESS is kind.outcome_of("archived")
 
     @pytest.mark.parametrize("states", [[2], ["2"], (2,), {2}, iter([2]), range(2, 3)])
     def test_numbers(self, states: Iterable[str | int]) -> None:
-        """A number is taken as its text, so CPH's states can be written as its API does; any collection will do."""
+        """A number is used as its text, in any collection."""
         assert Outcome.SUCCESS is CPH_JOB.with_states(success_states=states).outcome_of("2")
 
     @pytest.mark.parametrize(
@@ -154,7 +139,7 @@ class TestWithStates:
         ],
     )
     def test_overlap(self, success: list[str] | None, failure: list[str] | None, both: str) -> None:
-        """A state that would end the wait well and badly is refused, also where one of its sides is the table's."""
+        """A state that would be success and failure raises an error, also if one of the two is from the table."""
         with pytest.raises(ValueError, match=f"^success_states and failure_states overlap in {both}; in effect are"):
             DLI_BATCH.with_states(success, failure)
 
@@ -166,13 +151,13 @@ class TestWithStates:
     @pytest.mark.parametrize("states", ["success", "", [], (), 2, 2.5, True, [None], [True], [2.0], [["a"]], [b"a"]])
     @pytest.mark.parametrize("argument", ["success_states", "failure_states"])
     def test_not_a_list_of_states(self, argument: str, states: Any) -> None:
-        """A plain string, an empty list and whatever else is no list of states are refused by the argument's name."""
+        """A value that is no list of states, or an empty one, raises an error that names the argument."""
         with pytest.raises(ValueError, match=f"^{argument} must be a list of states with at least one"):
             DLI_BATCH.with_states(**{argument: states})
 
     @every_kind
     def test_kind_of_the_table_is_left_alone(self, kind: JobKind) -> None:
-        """Replacing states makes another kind, under the same name; the table stays."""
+        """Other states make a new kind with the same name, and the declared kind stays the same."""
         before = read(kind)
         other = kind.with_states(["x"], ["y"])
 

@@ -36,6 +36,12 @@ class Poller(Protocol):
     def move_to(self, client: Client) -> None:
         """Use another connection from now on. What was found stays found."""
 
+    def open(self) -> None:
+        """Begin a wait."""
+
+    def close(self) -> None:
+        """End the wait."""
+
     def poll(self, options: WaitOptions) -> Flow[PollResult]:
         """
         Ask once, waiting out an outage.
@@ -126,6 +132,19 @@ def wait(
     :param first_after: Seconds until the first poll.
     :raises HwStatusError: As :func:`poll`.
     """
+    subject.open()
+    try:
+        return (yield from _wait(subject, options, on_poll, first_after))
+    finally:
+        subject.close()
+
+
+def _wait(
+    subject: Poller,
+    options: WaitOptions,
+    on_poll: Callable[[PollResult | HwStatusError], None],
+    first_after: float,
+) -> Flow[PollResult]:
     clock = subject.client.clock
     left = first_after if options.deadline is None else min(first_after, options.deadline - clock())
     yield Sleep(max(left, 0.0))

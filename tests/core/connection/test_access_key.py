@@ -1,4 +1,4 @@
-"""Logging in with an access key: when it is tried, and when another one is looked for."""
+"""The login with an access key: when a key is sent, and when another one is read."""
 
 import pytest
 
@@ -15,7 +15,7 @@ PERMANENT, TEMPORARY = {"ak": "AKIDONE", "sk": "SK1"}, {"ak": "AKIDTMP", "sk": "
 
 
 class Key:
-    """A login with an access key, and a gateway that gives the replies named."""
+    """A login with an access key, and the given replies of the gateway."""
 
     def __init__(self, stub_cloud, *replies, **fields):
         self.cloud = stub_cloud({"https://dli": list(replies)})
@@ -27,20 +27,20 @@ class Key:
 
     @property
     def used(self):
-        """Return which access key each request was signed with."""
+        """The access key of each request."""
         signed = [request.headers["Authorization"].partition("Access=")[2] for request in self.cloud.requests]
         return [text.partition(",")[0] for text in signed]
 
 
 @pytest.fixture
 def given(stub_cloud):
-    """Return a function that logs in with a key of the connection."""
+    """Return a function that makes a login with the key of the connection."""
     return lambda *replies, **more: Key(stub_cloud, *replies, **({"login": "AKIDONE", "password": "SK1"} | more))
 
 
 @pytest.fixture
 def environment(stub_cloud, monkeypatch, tmp_path):
-    """Return a function that puts a key into the environment, and logs in with it."""
+    """Return a function that puts a key into the environment and makes a login with it."""
     monkeypatch.setenv("HOME", str(tmp_path))
 
     def put(parts):
@@ -61,8 +61,8 @@ def environment(stub_cloud, monkeypatch, tmp_path):
     ("status", "proven"),
     [(200, True), (299, True), (400, True), (403, True), (404, True), (300, False), (429, False), (500, False)],
 )
-def test_key_is_proven_by_a_reply_that_read_it(given, status, proven):
-    """Until then, one wait asks for all: a gateway in trouble answers without looking at the key."""
+def test_key_is_proven_by_a_response_that_read_it(given, status, proven):
+    """Requests are sent one at a time until a response shows that the gateway has checked the key."""
     key = given(status)
     if proven:
         assert status == key.poll()
@@ -73,8 +73,8 @@ def test_key_is_proven_by_a_reply_that_read_it(given, status, proven):
     assert proven is not isinstance(next(key.login.exchange(POLL)), Exclusive)
 
 
-def test_those_who_queued_for_a_proof_ask_at_once(given):
-    """When the first has been answered, the others do not ask one after the other."""
+def test_waits_that_queued_for_a_proof_send_at_once(given):
+    """After the first response, the waits that queued for it send their requests without queueing again."""
     key = given(OK)
     turns = [next(key.login.exchange(POLL)) for _ in range(2)]
     first, second = (key.cloud.run(turn.flow()) for turn in turns)
@@ -86,7 +86,7 @@ def test_those_who_queued_for_a_proof_ask_at_once(given):
 
 
 def test_refusal_is_remembered_for_five_minutes(given):
-    """As long as the gateway locks a key; the error keeps what support asks for."""
+    """A refused key is not sent for five minutes, and the error has code and request id of the refusal."""
     key = given((401, REFUSED[1], {"x-request-id": "q1"}))
     with pytest.raises(CredentialsRefusedError):
         key.poll()
@@ -104,7 +104,7 @@ def test_refusal_is_remembered_for_five_minutes(given):
 
 
 def test_key_that_is_revoked_is_not_repeated(given):
-    """A key that has worked can be refused later, and is then as dangerous to repeat."""
+    """A key that worked and is refused later is not sent again."""
     key = given(OK, REFUSED)
     key.poll()
 
@@ -114,8 +114,8 @@ def test_key_that_is_revoked_is_not_repeated(given):
     assert 2 == len(key.cloud.requests)
 
 
-def test_after_a_refusal_one_asks_for_all(given):
-    """When five minutes have passed, the key is unproven."""
+def test_after_a_refusal_requests_are_sent_one_at_a_time(given):
+    """Five minutes after a refusal the key has to be proven again."""
     key = given(OK, REFUSED, OK)
     key.poll()
     with pytest.raises(CredentialsRefusedError):
@@ -125,8 +125,8 @@ def test_after_a_refusal_one_asks_for_all(given):
     assert isinstance(next(key.login.exchange(POLL)), Exclusive)
 
 
-def test_who_it_is(given):
-    """Four letters of an access key tell it from others and are no secret; keys and token are."""
+def test_login_shows_four_letters_of_the_key(given):
+    """The login shows four letters of the access key; the keys and the token are secret."""
     key = given(OK, login="AKIDSECRET", security_token="ST1")
 
     assert "access key AKID…" == key.login.who
@@ -136,7 +136,7 @@ def test_who_it_is(given):
 
 
 def test_key_of_the_environment_is_masked_once(environment):
-    """Airflow does not know it; each key that is taken up is told to it."""
+    """Each key that is read from the environment is masked once, because Airflow does not know it."""
     key = environment(OK, **TEMPORARY)
     key.poll()
     key.poll()
@@ -146,13 +146,13 @@ def test_key_of_the_environment_is_masked_once(environment):
 
 
 def test_environment_may_name_the_project(environment):
-    """As it does for the vendor's SDK."""
+    """The project of the SDK's environment variable is used."""
     assert "p7" == environment(OK, project_id="p7", **PERMANENT).login.project_id
     assert environment(OK, **PERMANENT).login.project_id is None
 
 
-def test_temporary_key_that_was_replaced_is_taken_up(environment):
-    """Something else puts a new one into the environment before the old one ends."""
+def test_replaced_temporary_key_is_read(environment):
+    """After a refusal, a temporary key that was replaced in the environment is read, sent and masked."""
     key = environment(OK, REFUSED, OK, **TEMPORARY)
     key.poll()
     environment.put(TEMPORARY | {"ak": "AKIDNEW"})
@@ -163,16 +163,16 @@ def test_temporary_key_that_was_replaced_is_taken_up(environment):
     assert "AKIDNEW" not in key.redact("AKIDNEW")
 
 
-def test_temporary_key_that_was_not_replaced_is_the_callers_to_judge(environment):
-    """Repeats do not lock it, and it may be replaced any time."""
+def test_temporary_key_that_was_not_replaced_is_sent_again(environment):
+    """The 401 of a temporary key is returned, and the key is sent again, because the gateway does not lock it."""
     key = environment(REFUSED, **TEMPORARY)
 
     assert [401, 401] == [key.poll(), key.poll()]
     assert 2 == len(key.cloud.requests)
 
 
-def test_permanent_key_that_was_replaced_is_taken_up(environment):
-    """The refusal was of another key."""
+def test_replaced_permanent_key_is_read(environment):
+    """After a refusal, a permanent key that was replaced in the environment is read and sent."""
     key = environment(OK, REFUSED, OK, **PERMANENT)
     key.poll()
     environment.put(PERMANENT | {"sk": "SK9"})
@@ -181,8 +181,8 @@ def test_permanent_key_that_was_replaced_is_taken_up(environment):
     assert 3 == len(key.cloud.requests)
 
 
-def test_permanent_key_that_was_not_replaced_is_refused_once(environment):
-    """It is looked for again, and not tried again."""
+def test_permanent_key_that_was_not_replaced_is_sent_once(environment):
+    """A refused key of the environment is sent once, until it is replaced."""
     key = environment(REFUSED, **PERMANENT)
 
     for _ in range(3):
@@ -195,7 +195,7 @@ def test_permanent_key_that_was_not_replaced_is_refused_once(environment):
 
 
 def test_new_key_that_is_refused_too_is_not_repeated(environment):
-    """One try for each key."""
+    """Each key of the environment is sent once after its refusal."""
     key = environment(REFUSED, **PERMANENT)
     with pytest.raises(CredentialsRefusedError):
         key.poll()
@@ -207,8 +207,8 @@ def test_new_key_that_is_refused_too_is_not_repeated(environment):
     assert 2 == len(key.cloud.requests)
 
 
-def test_reply_other_than_a_refusal_is_the_answer(environment):
-    """The environment is not read again because a service is in trouble or forbids something."""
+def test_other_errors_do_not_read_the_environment(environment):
+    """A 503 or a 403 is returned, and the environment is not read again."""
     key = environment(OK, 503, 403, **TEMPORARY)
     key.poll()
     environment.put(TEMPORARY | {"ak": "AKIDNEW"})
@@ -218,7 +218,7 @@ def test_reply_other_than_a_refusal_is_the_answer(environment):
 
 
 def test_trouble_at_the_gateway_is_no_refusal(environment):
-    """An unproven key is tried again."""
+    """A key is sent again after a 503."""
     key = environment(503, OK, **PERMANENT)
     with pytest.raises(ServerError):
         key.poll()

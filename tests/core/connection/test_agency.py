@@ -1,4 +1,4 @@
-"""Logging in as the agency of a node, as its metadata service is documented."""
+"""The login as the agency of a node, as in the reference of the metadata service."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ DAY = 86_400
 
 
 class Node:
-    """A node, and a login as its agency."""
+    """A node with a metadata service, and the login as its agency."""
 
     def __init__(self, stub_cloud, replies=(), **fields):
         self.cloud = stub_cloud(dict(replies) | {TOKEN: (200, b" t0ken\n"), KEY: self.key, "https://dli": {}})
@@ -42,7 +42,7 @@ class Node:
 
 
 def test_key_is_fetched_with_a_token_past_all_proxies(stub_cloud):
-    """The handshake is first, and each request gives up after three seconds, as the vendor's SDK does."""
+    """The key is fetched with a token, without a proxy, and with a time-out of three seconds per request."""
     node = Node(stub_cloud)
     node.poll()
 
@@ -58,8 +58,8 @@ def test_key_is_fetched_with_a_token_past_all_proxies(stub_cloud):
     assert poll.headers["Authorization"].startswith("SDK-HMAC-SHA256 Access=AK1, ")
 
 
-def test_who_it_is(stub_cloud):
-    """A key of an agency names no project, and is nobody's in person."""
+def test_login_names_the_agency(stub_cloud):
+    """The login is named as the node's agency, and it has no project."""
     node = Node(stub_cloud)
     node.cloud.run(node.login.ensure())
 
@@ -69,7 +69,7 @@ def test_who_it_is(stub_cloud):
 
 @pytest.mark.parametrize("status", [404, 405, 503])
 def test_older_nodes_have_no_handshake(stub_cloud, status):
-    """Where no token is offered, the key is asked for without one."""
+    """If the metadata service has no tokens, the key is fetched without one."""
     node = Node(stub_cloud, {TOKEN: status})
     node.poll()
 
@@ -78,7 +78,7 @@ def test_older_nodes_have_no_handshake(stub_cloud, status):
 
 
 def test_handshake_that_fails_is_an_error(stub_cloud):
-    """A metadata service in trouble is not one without a handshake."""
+    """If the request for a token fails with a server error, no key is fetched."""
     node = Node(stub_cloud, {TOKEN: 500})
 
     with pytest.raises(ServerError):
@@ -87,8 +87,8 @@ def test_handshake_that_fails_is_an_error(stub_cloud):
 
 
 @pytest.mark.parametrize("status", [401, 404])
-def test_node_without_an_agency_says_what_to_do(stub_cloud, status):
-    """It is no outage, and no refusal of a key."""
+def test_node_without_an_agency_is_an_error_of_the_configuration(stub_cloud, status):
+    """A node without an agency raises a ConfigurationError that says what to do."""
     node = Node(stub_cloud, {KEY: status})
 
     with pytest.raises(ConfigurationError, match=rf"has no key \(HTTP {status}\): give this node an agency"):
@@ -96,8 +96,8 @@ def test_node_without_an_agency_says_what_to_do(stub_cloud, status):
 
 
 @pytest.mark.parametrize("where", [TOKEN, KEY])
-def test_no_metadata_service_says_where_there_is_one(stub_cloud, where):
-    """Outside of a node nothing answers."""
+def test_error_says_where_there_is_a_metadata_service(stub_cloud, where):
+    """An error of the network says that auth=agency works on a node only."""
     node = Node(stub_cloud, {where: TransportError("timed out")})
 
     with pytest.raises(TransportError, match=r"^auth=agency works on an ECS or CCE node only.*: timed out"):
@@ -105,7 +105,7 @@ def test_no_metadata_service_says_where_there_is_one(stub_cloud, where):
 
 
 def test_key_is_secret(stub_cloud):
-    """All that the metadata service gives is masked in logs and hidden in messages."""
+    """Everything that the metadata service returns is masked in logs and redacted in messages."""
     node = Node(stub_cloud)
     node.poll()
 
@@ -115,7 +115,7 @@ def test_key_is_secret(stub_cloud):
 
 @pytest.mark.parametrize(("lives", "used"), [(DAY, DAY - 2400), (24_000, 24_000 - 2400), (1000, 900), (0, 60)])
 def test_key_is_replaced_before_its_end(stub_cloud, lives, used):
-    """Forty minutes before, as by the vendor's SDK; a short one after nine tenths of its life."""
+    """A key is replaced forty minutes before its end, or after nine tenths of a short life."""
     node = Node(stub_cloud)
     node.lives = lives
     node.poll()
@@ -129,7 +129,7 @@ def test_key_is_replaced_before_its_end(stub_cloud, lives, used):
 
 
 def test_refused_key_is_replaced_once(stub_cloud):
-    """A key may die early: 401 fetches another, once; what else the service says is its answer."""
+    """A 401 replaces the key once, and other responses are returned as they are."""
     node = Node(stub_cloud, {"https://dli": [200, 401, 401, 403, 403]})
     statuses = [node.poll().status for _ in range(3)]
 
@@ -152,8 +152,8 @@ PARTS = {"access": "AK", "secret": "SK", "securitytoken": "ST", "expires_at": "2
         {"credential": PARTS | {"expires_at": "soon"}},
     ],
 )
-def test_odd_key_is_none(stub_cloud, reply):
-    """What lacks a part, or has one that is no text, is not signed with, and is not quoted."""
+def test_incomplete_key_is_malformed(stub_cloud, reply):
+    """A key that lacks a part raises an error that does not quote the response, and nothing is signed."""
     node = Node(stub_cloud, {KEY: reply})
 
     with pytest.raises(
@@ -165,7 +165,7 @@ def test_odd_key_is_none(stub_cloud, reply):
 
 
 def test_metadata_service_elsewhere(stub_cloud):
-    """A private cloud may have it at another address."""
+    """metadata_endpoint replaces the address of the metadata service."""
     node = Node(stub_cloud, {"PUT http://10.0.0.1:88/meta": 404}, metadata_endpoint="http://10.0.0.1:88")
     node.poll()
 

@@ -1,14 +1,13 @@
-"""Ways to log in, driven by hand."""
+"""The login methods: which requests they send, and when they send them again."""
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 
 from airflow_provider_hwstatus.core.connection.credentials import REFUSAL_MEMORY
-from airflow_provider_hwstatus.core.connection.login import login_for
+from airflow_provider_hwstatus.core.connection.login import LOGINS, login_for
 from airflow_provider_hwstatus.core.connection.settings import Settings
-from airflow_provider_hwstatus.core.protocol.effects import Exclusive, Mask, Request, Response
+from airflow_provider_hwstatus.core.protocol.effects import Exclusive, Request
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
 from airflow_provider_hwstatus.errors import (
     ConfigurationError,
@@ -17,51 +16,39 @@ from airflow_provider_hwstatus.errors import (
     ServerError,
 )
 
-NOW = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
 POLL = Request("GET", "https://dli.example.com/v2.0/p1/batches/b1/state")
-OK = Response(200, {}, b'{"state": "running"}')
-REFUSED = Response(401, {}, b'{"error_code": "APIGW.0301", "error_msg": "no"}')
+OK = {"state": "running"}
+REFUSED = (401, {"error_code": "APIGW.0301", "error_msg": "no"})
 
 AKSK = Settings(login="AK", password="SK")
 PASSWORD = Settings(auth="password", login="u", password="pw", domain_name="d", region="cn-north-4")
 
 
-class Cloud:
-    """Runs flows alone, answers by a function, and has a clock."""
+class User:
+    """A login to a cloud whose reply to every request is *reply*, which may be a function of the request."""
 
-    def __init__(self, settings, answer):
-        self.now = NOW
-        self.sent = []
-        self.masked = []
-        self.answer = answer
+    def __init__(self, stub_cloud, settings, reply):
+        self.cloud = stub_cloud({"https://": reply})
         self.redact = Redactor()
-        self.login = login_for(settings, lambda: self.now, self.redact)
-
-    def run(self, flow):
-        value = None
-        try:
-            while True:
-                effect = flow.send(value)
-                if isinstance(effect, Mask):
-                    self.masked.append(effect.secret)
-                elif isinstance(effect, Exclusive):
-                    value = self.run(effect.flow())
-                else:
-                    self.sent.append(effect)
-                    value = self.answer(effect)
-        except StopIteration as done:
-            return done.value
+        self.login = login_for(settings, self.cloud.clock, self.redact)
 
     def exchange(self):
-        return self.run(self.login.exchange(POLL))
+        """Send the request of a poll; return the HTTP status."""
+        return self.cloud.run(self.login.exchange(POLL)).status
 
     @property
     def logins(self):
-        return sum(request.url.endswith("/v3/auth/tokens?nocatalog=true") for request in self.sent)
+        return sum(request.url.endswith("/v3/auth/tokens?nocatalog=true") for request in self.cloud.requests)
+
+
+@pytest.fixture
+def user(stub_cloud):
+    """Return a function that makes a login."""
+    return lambda settings, reply: User(stub_cloud, settings, reply)
 
 
 class Iam:
-    """Answers logins with t1, t2, …, and polls as the token deserves."""
+    """Replies to logins with the tokens t1, t2, …, and to polls with 401 if their token is in *refused*."""
 
     def __init__(self, refused=(), **body):
         self.refused = set(refused)
@@ -77,15 +64,13 @@ class Iam:
             "expires_at": "2026-11-22T00:00:00.000000Z",
             "project": {"id": "p9", "name": "cn-north-4"},
         } | self.body
-        return Response(201, {"x-subject-token": f"t{self.count}"}, json.dumps({"token": token}).encode())
+        return 201, {"token": token}, {"x-subject-token": f"t{self.count}"}
 
 
-def test_unknown_way_lists_the_known_ones():
-    """Whoever misspells auth reads what is allowed."""
-    with pytest.raises(
-        ConfigurationError, match=r"auth must be one of aksk, password, token, agency, env; it is 'asks'"
-    ):
-        login_for(Settings(auth="asks"), lambda: NOW, Redactor())
+def test_unknown_method_lists_the_known_ones(stub_cloud):
+    """The error of an unknown auth lists the allowed values."""
+    with pytest.raises(ConfigurationError, match=f"auth must be one of {', '.join(LOGINS)}; it is 'asks'"):
+        login_for(Settings(auth="asks"), stub_cloud().clock, Redactor())
 
 
 @pytest.mark.parametrize(
@@ -100,168 +85,164 @@ def test_unknown_way_lists_the_known_ones():
         (Settings(auth="password", login="u", password="p", domain_name="d"), "region"),
     ],
 )
-def test_missing_field_is_named(settings, field):
-    """Each way to log in says which field it lacks."""
+def test_missing_field_is_named(stub_cloud, settings, field):
+    """Each login method raises an error that names the field that it lacks."""
     with pytest.raises(ConfigurationError, match=field):
-        login_for(settings, lambda: NOW, Redactor())
+        login_for(settings, stub_cloud().clock, Redactor())
 
 
-def test_given_token_is_sent():
-    """A given token goes out as it is."""
-    cloud = Cloud(Settings(auth="token", password="T"), lambda request: OK)
+def test_given_token_is_sent(user):
+    """A given token is sent as it is."""
+    ann = user(Settings(auth="token", password="T"), OK)
 
-    assert OK == cloud.exchange()
-    assert "T" == cloud.sent[0].headers["X-Auth-Token"]
+    assert 200 == ann.exchange()
+    assert "T" == ann.cloud.requests[0].headers["X-Auth-Token"]
 
 
-def test_password_buys_one_token():
-    """A token serves many requests, and tells the project."""
-    cloud = Cloud(PASSWORD, Iam())
+def test_password_buys_one_token(user):
+    """One token is used for many requests, and it names the project."""
+    ann = user(PASSWORD, Iam())
 
     for _ in range(5):
-        assert OK == cloud.exchange()
-    assert 1 == cloud.logins
-    assert ["t1"] == cloud.masked
-    assert "p9" == cloud.login.project_id
-    body = json.loads(cloud.sent[0].body)
+        assert 200 == ann.exchange()
+    assert 1 == ann.logins
+    assert ["t1"] == ann.cloud.masked
+    assert "p9" == ann.login.project_id
+    body = json.loads(ann.cloud.requests[0].body)
     assert {"project": {"name": "cn-north-4"}} == body["auth"]["scope"]
 
 
-def test_token_is_renewed_shortly_before_its_end():
+def test_token_is_renewed_shortly_before_its_end(user):
     """A token of a day is used until five minutes before its end."""
-    cloud = Cloud(PASSWORD, Iam())
-    cloud.exchange()
+    ann = user(PASSWORD, Iam())
+    ann.exchange()
 
-    cloud.now += 86_400 - 301
-    cloud.exchange()
-    assert 1 == cloud.logins
-    cloud.now += 2
-    cloud.exchange()
-    assert 2 == cloud.logins
-
-
-def test_life_is_taken_from_iams_own_clock():
-    """A clock here that is hours off neither keeps a dead token nor renews a live one."""
-    cloud = Cloud(PASSWORD, Iam())
-    cloud.now += 48 * 3600
-
-    cloud.exchange()
-    cloud.exchange()
-    assert 1 == cloud.logins
+    ann.cloud.now += 86_400 - 301
+    ann.exchange()
+    assert 1 == ann.logins
+    ann.cloud.now += 2
+    ann.exchange()
+    assert 2 == ann.logins
 
 
-def test_refused_token_is_replaced_once():
-    """A token that died early is replaced; a fresh one that is refused, too, is not."""
+def test_life_of_a_token_is_measured_by_iams_clock(user):
+    """A local clock that is wrong by hours does not change for how long a token is used."""
+    ann = user(PASSWORD, Iam())
+    ann.cloud.now += 48 * 3600
+
+    ann.exchange()
+    ann.exchange()
+    assert 1 == ann.logins
+
+
+def test_refused_token_is_replaced_once(user):
+    """A refused token is replaced, unless it is new."""
     iam = Iam()
-    cloud = Cloud(PASSWORD, iam)
-    cloud.exchange()
+    ann = user(PASSWORD, iam)
+    ann.exchange()
     iam.refused = {"t1"}
-    assert OK == cloud.exchange()
-    assert 2 == cloud.logins
+    assert 200 == ann.exchange()
+    assert 2 == ann.logins
 
-    hopeless = Cloud(PASSWORD, Iam(refused={f"t{n}" for n in range(1, 99)}))
-    assert REFUSED == hopeless.exchange()
+    hopeless = user(PASSWORD, Iam(refused={f"t{n}" for n in range(1, 99)}))
+    assert 401 == hopeless.exchange()
     assert 1 == hopeless.logins
-    assert REFUSED == hopeless.exchange()
+    assert 401 == hopeless.exchange()
     assert 2 == hopeless.logins
 
 
-def test_wrong_password_is_not_repeated():
-    """IAM locks an account after wrong passwords, so nobody tries a refused one again for five minutes."""
-    cloud = Cloud(PASSWORD, lambda request: REFUSED)
+def test_wrong_password_is_not_repeated(user):
+    """A refused password is not sent again for five minutes, because IAM locks an account after wrong passwords."""
+    ann = user(PASSWORD, REFUSED)
 
     for _ in range(5):
         with pytest.raises(CredentialsRefusedError):
-            cloud.exchange()
-    assert 1 == cloud.logins
-    cloud.now += REFUSAL_MEMORY + 1
+            ann.exchange()
+    assert 1 == ann.logins
+    ann.cloud.now += REFUSAL_MEMORY + 1
     with pytest.raises(CredentialsRefusedError):
-        cloud.exchange()
-    assert 2 == cloud.logins
+        ann.exchange()
+    assert 2 == ann.logins
 
 
-def test_iam_in_trouble_is_no_refusal():
-    """A 503 from IAM is waited out like any other."""
-    cloud = Cloud(PASSWORD, lambda request: Response(503, {}, b""))
+def test_iam_in_trouble_is_no_refusal(user):
+    """A password can be sent again after IAM answered 503."""
+    ann = user(PASSWORD, 503)
 
     with pytest.raises(ServerError):
-        cloud.exchange()
-    cloud.answer = Iam()
-    assert OK == cloud.exchange()
+        ann.exchange()
+    ann.cloud.replies = {"https://": Iam()}
+    assert 200 == ann.exchange()
 
 
 @pytest.mark.parametrize(
     "reply",
     [
-        Response(201, {}, b'{"token": {}}'),
-        Response(201, {"x-subject-token": "t"}, b"{}"),
-        Response(201, {"x-subject-token": "t"}, b"<html>"),
-        Response(201, {"x-subject-token": "t"}, b'{"token": {"expires_at": "soon", "issued_at": "now"}}'),
+        (201, {"token": {}}),
+        (201, {}, {"x-subject-token": "t"}),
+        (201, b"<html>", {"x-subject-token": "t"}),
+        (201, b'{"token": {"expires_at": "soon", "issued_at": "now"}}', {"x-subject-token": "t"}),
     ],
 )
-def test_login_reply_without_its_parts_is_malformed(reply):
-    """A login that IAM did not really answer is none."""
+def test_incomplete_response_to_a_login_is_malformed(user, reply):
+    """A response to a login that lacks the token, its body or its times raises an error."""
     with pytest.raises(MalformedResponseError):
-        Cloud(PASSWORD, lambda request: reply).exchange()
+        user(PASSWORD, reply).exchange()
 
 
-def test_permanent_key_is_not_repeated():
-    """Five refusals lock a key, so one is enough for all waits of a connection."""
-    cloud = Cloud(AKSK, lambda request: REFUSED)
+def test_permanent_key_is_not_repeated(user):
+    """A refused key is sent once for all waits of a connection, because five refusals lock it."""
+    ann = user(AKSK, REFUSED)
 
     for _ in range(10):
         with pytest.raises(CredentialsRefusedError):
-            cloud.exchange()
-    assert 1 == len(cloud.sent)
+            ann.exchange()
+    assert 1 == len(ann.cloud.requests)
 
 
-def test_key_that_was_refused_is_tried_again_after_the_lock():
-    """A key that was unlocked works again without a restart."""
-    cloud = Cloud(AKSK, lambda request: REFUSED)
+def test_key_that_was_refused_is_tried_again_after_the_lock(user):
+    """A refused key is sent again after five minutes."""
+    ann = user(AKSK, REFUSED)
     with pytest.raises(CredentialsRefusedError):
-        cloud.exchange()
+        ann.exchange()
 
-    cloud.answer = lambda request: OK
-    cloud.now += REFUSAL_MEMORY + 1
-    assert OK == cloud.exchange()
-
-
-def test_first_use_of_a_permanent_key_is_exclusive():
-    """Until one answer has shown that a key is good, others wait for it; after that nobody does."""
-    login = login_for(AKSK, lambda: NOW, Redactor())
-
-    assert isinstance(next(login.exchange(POLL)), Exclusive)
-    flow = login.exchange(POLL)
-    first = next(flow).flow()
-    next(first)
-    with pytest.raises(StopIteration):
-        first.send(OK)
-    assert isinstance(next(login.exchange(POLL)), Request)
+    ann.cloud.replies = {"https://": OK}
+    ann.cloud.now += REFUSAL_MEMORY + 1
+    assert 200 == ann.exchange()
 
 
-def test_trouble_at_the_gateway_proves_no_key():
-    """A 503 says nothing about the key."""
-    cloud = Cloud(AKSK, lambda request: Response(503, {}, b""))
+def test_first_use_of_a_permanent_key_is_exclusive(user):
+    """Only the first request of a permanent key is sent alone."""
+    ann = user(AKSK, OK)
+
+    assert isinstance(next(ann.login.exchange(POLL)), Exclusive)
+    ann.exchange()
+    assert isinstance(next(ann.login.exchange(POLL)), Request)
+
+
+def test_trouble_at_the_gateway_proves_no_key(user):
+    """After a 503 the next request of a key is sent alone, too."""
+    ann = user(AKSK, 503)
     with pytest.raises(ServerError):
-        cloud.exchange()
+        ann.exchange()
 
-    assert isinstance(next(cloud.login.exchange(POLL)), Exclusive)
-
-
-def test_refused_temporary_key_may_be_asked_about_again():
-    """A temporary key is not locked; its refusal is the caller's to judge."""
-    cloud = Cloud(Settings(login="AK", password="SK", security_token="ST"), lambda request: REFUSED)
-
-    assert [REFUSED, REFUSED] == [cloud.exchange(), cloud.exchange()]
-    assert "ST" == cloud.sent[0].headers["X-Security-Token"]
+    assert isinstance(next(ann.login.exchange(POLL)), Exclusive)
 
 
-def test_every_secret_is_known_to_the_redactor():
-    """What a login holds or fetches is hidden from then on."""
+def test_refused_temporary_key_is_sent_again(user):
+    """A temporary key can be sent again after a refusal, because the gateway does not lock it."""
+    ann = user(Settings(login="AK", password="SK", security_token="ST"), REFUSED)
+
+    assert [401, 401] == [ann.exchange(), ann.exchange()]
+    assert "ST" == ann.cloud.requests[0].headers["X-Security-Token"]
+
+
+def test_every_secret_is_known_to_the_redactor(user):
+    """Every secret that a login has or fetches is redacted."""
     for settings in (AKSK, PASSWORD, Settings(login="AK", password="SK", security_token="ST-1")):
-        cloud = Cloud(settings, Iam() if settings is PASSWORD else lambda request: OK)
-        cloud.exchange()
+        ann = user(settings, Iam() if settings is PASSWORD else OK)
+        ann.exchange()
         secrets = [settings.password, settings.security_token]
         secrets += ["t1"] if settings is PASSWORD else [settings.login]
         for secret in filter(None, secrets):
-            assert "***" == cloud.redact(secret)
+            assert "***" == ann.redact(secret)

@@ -1,4 +1,4 @@
-"""Where the vendor's SDK finds an access key, by its own documentation."""
+"""The access key of the vendor SDK's environment variables and profile file, as the SDK documents them."""
 
 import traceback
 
@@ -13,7 +13,7 @@ REST = {"HUAWEICLOUD_SDK_SECURITY_TOKEN": "ST", "HUAWEICLOUD_SDK_PROJECT_ID": "p
 
 @pytest.fixture
 def home(tmp_path):
-    """Return a home and a function that puts a text into its profile file."""
+    """Return a function that writes a profile file, and returns an environment whose home has it."""
 
     def write(text):
         file = tmp_path / ".huaweicloud" / "credentials"
@@ -25,7 +25,7 @@ def home(tmp_path):
 
 
 def test_variables_come_first(home):
-    """The file is not even read where they have a key."""
+    """A key in the variables is used instead of the one in the file."""
     environ = home("[basic]\nak = other\nsk = other\n")
 
     assert Profile("AK", "SK") == read_profile(environ | BOTH, "basic")
@@ -35,14 +35,14 @@ def test_variables_come_first(home):
 
 @pytest.mark.parametrize("missing", BOTH)
 def test_half_a_key_in_the_variables_is_none(home, missing):
-    """Then the file's is taken as a whole: parts of two keys make no key."""
+    """If one of the two variables is missing, the whole key of the file is used."""
     environ = home("[basic]\nak = A\nsk = S\n") | {name: value for name, value in BOTH.items() if name != missing}
 
     assert Profile("A", "S") == read_profile(environ | REST, "basic")
 
 
 def test_file_has_sections(home):
-    """The SDK's own for services of a region is the default, and a per cent sign is one."""
+    """The key is read from the named section, by default the SDK's own, and a per cent sign is read as it is."""
     environ = home(
         "[basic]\nak = A\nsk = 100%s\nsecurity_token = T\nproject_id = p2\n[team]\nak = B\nsk = Q\n[empty]\nak = C\n"
     )
@@ -53,7 +53,7 @@ def test_file_has_sections(home):
 
 
 def test_file_may_be_elsewhere(home, tmp_path):
-    """A variable of the SDK names it."""
+    """A variable of the SDK names the path of the file."""
     home("[basic]\nak = A\nsk = S\n")
     environ = {"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(tmp_path / ".huaweicloud" / "credentials"), "HOME": "/nowhere"}
 
@@ -72,8 +72,8 @@ def test_file_may_be_elsewhere(home, tmp_path):
         (b"[basic]\nak = \xffSECRET\nsk = S\n", "basic", r"it cannot be read \(UnicodeDecodeError\)"),
     ],
 )
-def test_no_key_says_where_it_was_looked_for(home, text, section, why):
-    """The message names variables, section and file, and shows nothing of the file."""
+def test_missing_key_says_where_it_was_looked_for(home, text, section, why):
+    """The message names variables, section and file, and has nothing of the content of the file."""
     environ = home(text)
 
     with pytest.raises(ConfigurationError) as caught:
@@ -86,12 +86,12 @@ def test_no_key_says_where_it_was_looked_for(home, text, section, why):
 
 
 def test_no_file(tmp_path):
-    """A home without one, and no home at all, are told alike."""
+    """A missing file and a missing home raise the same error."""
     for environ, place in (({"HOME": str(tmp_path)}, tmp_path), ({"HOME": ""}, ""), ({}, "")):
         with pytest.raises(ConfigurationError, match=f"{place}/.huaweicloud/credentials: it cannot be read"):
             read_profile(environ, "basic")
 
 
 def test_repr_shows_no_key():
-    """A profile may be logged by accident."""
+    """The repr of a profile has no key."""
     assert not {"AK1", "SK1", "ST1"} & set(repr(Profile("AK1", "SK1", "ST1")).split("'"))

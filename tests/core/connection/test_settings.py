@@ -1,4 +1,4 @@
-"""A connection's fields: what is wrong is named, and nothing secret is said."""
+"""The fields of a connection: an invalid one is named, and no secret is shown."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ def settings(**extra):
 
 
 def test_empty_fields_are_not_set():
-    """A form sends empty text and null for what was left out."""
+    """Empty text and null, which a form sends, leave a field at its default."""
     empty = dict.fromkeys(
         (
             "region",
@@ -74,15 +74,15 @@ def test_empty_fields_are_not_set():
         ("proxy", "socks5://host:3128"),
     ],
 )
-def test_wrong_field_is_named(field, value):
-    """The message names the field, and shows no secret of the others."""
+def test_invalid_field_is_named(field, value):
+    """The error of an invalid field names it, and has no secret of the other fields."""
     with pytest.raises(ConfigurationError, match=field) as caught:
         settings(**{field: value})
     assert SECRET not in str(caught.value)
 
 
 def test_secret_field_is_not_echoed():
-    """A wrong secret is not shown, whatever is wrong with it."""
+    """The error of an invalid secret does not show the secret."""
     for login, password in (("AK", SECRET + "\n"), (SECRET + " ", "x"), ("AK", {"k": SECRET})):
         with pytest.raises(ConfigurationError) as caught:
             settings_from(login, password, {})
@@ -90,21 +90,21 @@ def test_secret_field_is_not_echoed():
 
 
 def test_numbers_and_booleans_may_come_as_text():
-    """A URI and older forms know text only."""
+    """A number or boolean can be text, as in a connection URI."""
     assert 7.5 == settings(request_timeout="7.5").request_timeout
     assert [20, 5, 100] == [settings(max_concurrent_requests=v).max_concurrent_requests for v in ("", 5, "100")]
     assert [False, False, True, "/ca.pem"] == [settings(verify=v).verify for v in ("False", False, "true", "/ca.pem")]
 
 
 def test_arguments_win_over_the_connection():
-    """A sensor's region and project are its own."""
+    """The arguments of a sensor replace the connection's region and project."""
     found = settings_from("AK", "SK", {"region": "cn-north-4", "project_id": "p1"}, "eu-west-101", "p2")
 
     assert ("eu-west-101", "p2") == (found.region, found.project_id)
 
 
 def test_repr_shows_no_secret():
-    """Settings may be logged by accident."""
+    """The repr of settings has no secret."""
     shown = repr(settings_from("AKAKAK", SECRET, {"security_token": "tok3n", "proxy": "http://u:pw@host:1"}))
 
     assert not [secret for secret in ("AKAKAK", SECRET, "tok3n", "pw@") if secret in shown]
@@ -129,48 +129,48 @@ def test_endpoint_of_a_region(service, region, expected):
 
 
 @pytest.mark.parametrize("region", ["eu-de", "eu-west-101"])
-def test_service_that_a_region_does_not_have_is_named(region):
-    """Open Telekom Cloud and others have no cloud phones; who knows better can set the endpoint."""
+def test_missing_service_of_a_region_is_named(region):
+    """A region without CPH raises an error, unless cph_endpoint is set."""
     with pytest.raises(ConfigurationError, match=f"region {region} has no CPH: .* set cph_endpoint"):
         settings(region=region).endpoint("cph")
     assert "https://x.example.com" == settings(region=region, cph_endpoint="https://x.example.com").endpoint("cph")
 
 
 def test_given_endpoint_replaces_the_regions():
-    """An endpoint needs no region, and keeps a path in front."""
+    """An endpoint needs no region, and keeps its path."""
     assert "https://gw.example.com/dli" == settings(dli_endpoint="https://gw.example.com/dli/").endpoint("dli")
     with pytest.raises(ConfigurationError, match=r"region is not set: set it, or cph_endpoint"):
         settings(dli_endpoint="https://gw.example.com").endpoint("cph")
 
 
 @pytest.mark.parametrize("job_id", ["0a324461-d9d9-45da-a52a-3b3c7a3d809e", "a", "x" * 128, "batch_1.2"])
-def test_id_that_can_be_one(job_id):
-    """What any of the APIs has as an id is taken."""
+def test_valid_id_is_returned(job_id):
+    """Every form of id that the APIs have is valid."""
     assert job_id == check_job_id("batch_id", job_id)
 
 
 @pytest.mark.parametrize("job_id", [".", "..", "x" * 129, "a/b", "a b", "a\n", " a", "ä", "{{ x }}"])
-def test_id_that_cannot_be_one_is_named(job_id):
-    """A template that was not rendered and a path are no ids."""
+def test_invalid_id_is_named(job_id):
+    """The error of an invalid id, such as a path or a template that was not rendered, names the argument."""
     with pytest.raises(ConfigurationError, match="batch_id must be 1 to 128"):
         check_job_id("batch_id", job_id)
 
 
 @pytest.mark.parametrize("job_id", [["a"], {"id": "a"}, b"a", 1.5, True, -1, 10**128, object()])
-def test_what_is_neither_text_nor_a_number_of_digits_is_no_id(job_id):
-    """The message says what it is, and shows nothing of it."""
+def test_id_of_another_type_is_named(job_id):
+    """The error of a value of another type names the type, and does not show the value."""
     with pytest.raises(ConfigurationError, match=f"batch_id must be an id .* a {type(job_id).__name__}"):
         check_job_id("batch_id", job_id)
 
 
 def test_integer_is_its_digits():
-    """Airflow's native rendering makes a number of an id that has only digits."""
+    """An integer is valid, because Airflow's native rendering makes integers of ids that have only digits."""
     assert ["0", "17"] == [check_job_id("job_id", number) for number in (0, 17)]
 
 
 @pytest.mark.parametrize("job_id", [None, "", " ", "None", "null", " None\n", [None], [["a"], ("None",)]])
 def test_missing_id_is_named(job_id):
-    """An XCom that does not exist is no id, however it arrives."""
+    """An XCom that does not exist raises an error that says that the id is missing."""
     with pytest.raises(ConfigurationError, match=r"^batch_id is missing: "):
         check_job_id("batch_id", job_id)
 
@@ -182,7 +182,7 @@ def test_missing_id_is_named(job_id):
     )
 )
 def test_any_extra_is_settings_or_a_named_error(extra):
-    """Whatever stands in a connection, the error is ours."""
+    """Any extra is settings or a ConfigurationError that names a field."""
     try:
         settings(**extra)
     except ConfigurationError as error:

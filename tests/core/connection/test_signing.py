@@ -1,4 +1,4 @@
-"""Tests of the signature, most of them against the vendor's own signer."""
+"""The signature of requests, compared with that of the vendor's signer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 21, 8, 15, 30, tzinfo=UTC)
 HOST = "dli.cn-north-4.myhuaweicloud.com"
 KEY = signing.AccessKey("AKIDEXAMPLE000000001", "SKEXAMPLEsecret0000000000000000000000001")
 
-#: Headers that the signers set themselves, and the one in which only the vendor's announces an unsigned body.
+#: Headers that the signers set, and the one with which the vendor's signer marks an unsigned body.
 OWN = {"authorization", "content-type", "host", "x-sdk-content-sha256", "x-sdk-date", "x-security-token"}
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -42,7 +42,7 @@ def vendor_signs(
     body: bytes,
     token: str | None,
 ) -> str:
-    """Return the ``Authorization`` that the vendor's SDK gives such a request."""
+    """Return the ``Authorization`` header of the vendor's SDK."""
     dated = headers | {"X-Sdk-Date": NOW.strftime("%Y%m%dT%H%M%SZ")}
     if token:
         dated["X-Security-Token"] = token
@@ -59,7 +59,7 @@ def we_sign(
     body: bytes,
     token: str | None,
 ) -> str:
-    """Return the ``Authorization`` that we give it."""
+    """Return the ``Authorization`` header of this package."""
     url = f"https://{HOST}{path}" + (f"?{urlencode(query)}" if query else "")
     key = signing.AccessKey(KEY.access_key, KEY.secret_key, token)
     return signing.sign(Request(method, url, headers, body), key, NOW).headers["Authorization"]
@@ -67,12 +67,12 @@ def we_sign(
 
 @pytest.fixture(params=SAMPLE["vectors"], ids=lambda vector: vector["name"])
 def vector(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Return a request that the vendor's SDK signed, step by step."""
+    """Return a request that the vendor's SDK signed, with the results of each step."""
     return request.param  # type: ignore[no-any-return]
 
 
 def signed(vector: dict[str, Any]) -> Request:
-    """Return the request of *vector*, signed by us at the same moment."""
+    """Return the request of *vector*, signed by this package for the same time."""
     given = {name: value for name, value in vector["headers"].items() if name != "X-Sdk-Date"}
     token = given.pop("X-Security-Token", None)
     request = Request(vector["method"], vector["url"], given, vector["body"].encode())
@@ -80,12 +80,12 @@ def signed(vector: dict[str, Any]) -> Request:
 
 
 def test_vector_headers(vector: dict[str, Any]) -> None:
-    """The headers of a signed request are the vendor's, ``Authorization`` among them."""
+    """The headers of a signed request are the same as the vendor's."""
     assert vector["result_headers"] == signed(vector).headers
 
 
 def test_vector_canonical_request(vector: dict[str, Any]) -> None:
-    """The canonical request is the vendor's, so a wrong signature can be told from a wrong request."""
+    """The canonical request is the same as the vendor's."""
     request = signed(vector)
     others = {name: value for name, value in request.headers.items() if name != "Authorization"}
 
@@ -95,7 +95,7 @@ def test_vector_canonical_request(vector: dict[str, Any]) -> None:
 
 
 def test_vector_url(vector: dict[str, Any]) -> None:
-    """Signing leaves the URL alone: the wire carries what was signed."""
+    """Signing does not change the URL."""
     assert vector["url"] == signed(vector).url
 
 
@@ -140,7 +140,7 @@ def test_signs_like_the_vendor(
     body: bytes,
     token: str | None,
 ) -> None:
-    """Whatever the method, path, query, headers and body, our signature is the vendor's."""
+    """The signature is the same as the vendor's for any method, path, query, headers and body."""
     expected = vendor_signs(method, path, query, headers, body, token)
 
     assert expected == we_sign(method, path, query, headers, body, token)
@@ -148,7 +148,7 @@ def test_signs_like_the_vendor(
 
 @given(path=paths, query=queries)
 def test_encoding_of_the_query_does_not_matter(path: str, query: list[tuple[str, str]]) -> None:
-    """A query signs alike however it is percent-encoded, as the gateway decodes it first."""
+    """The signature does not depend on the percent-encoding of the query, which the gateway decodes."""
     url = f"https://{HOST}{path}?"
     one = Request("GET", url + urlencode(query))
     other = Request("GET", url + urlencode(query, quote_via=quote, safe="~"))
@@ -158,7 +158,7 @@ def test_encoding_of_the_query_does_not_matter(path: str, query: list[tuple[str,
 
 @given(hours=st.integers(-12, 14))
 def test_any_time_zone(hours: int) -> None:
-    """The date is signed in UTC, whatever the zone of the clock."""
+    """The date is signed in UTC for a clock in any time zone."""
     request = Request("GET", f"https://{HOST}/")
     elsewhere = NOW.astimezone(timezone(timedelta(hours=hours)))
 
@@ -166,13 +166,13 @@ def test_any_time_zone(hours: int) -> None:
 
 
 def test_naive_time_is_refused() -> None:
-    """A time without a zone is refused, because guessing its zone would sign a request that the gateway refuses."""
+    """A time without a time zone raises an error."""
     with pytest.raises(ValueError, match="time zone"):
         signing.sign(Request("GET", f"https://{HOST}/"), KEY, NOW.replace(tzinfo=None))
 
 
-def test_request_is_left_alone() -> None:
-    """Signing returns a copy: a flow can sign the same request again later."""
+def test_request_is_not_changed() -> None:
+    """Signing returns a copy, so a flow can sign the same request again."""
     request = Request("GET", f"https://{HOST}/", {"Content-Type": "application/json"})
     signing.sign(request, KEY, NOW)
 
@@ -181,7 +181,7 @@ def test_request_is_left_alone() -> None:
 
 @pytest.mark.parametrize("secret", ["access_key", "secret_key", "security_token"])
 def test_repr_holds_no_secret(secret: str) -> None:
-    """Nothing of a key is shown where it is printed by mistake."""
+    """The repr of an access key has no part of it."""
     fields = {"access_key": "AK", "secret_key": "SK", "security_token": "ST"} | {secret: "visible"}
 
     assert "visible" not in repr(signing.AccessKey(**fields))

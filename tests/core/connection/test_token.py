@@ -1,4 +1,4 @@
-"""Logging in with a token, as IAM's API reference has it."""
+"""The login with a token or a password, as in IAM's API reference."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_hwstatus.core.connection.login import login_for
 from airflow_provider_hwstatus.core.connection.settings import Settings
-from airflow_provider_hwstatus.core.protocol.effects import Request, Response
+from airflow_provider_hwstatus.core.protocol.effects import Request
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
 from airflow_provider_hwstatus.errors import (
     ConfigurationError,
@@ -23,12 +23,12 @@ USER = {"auth": "password", "login": "ann", "password": "pw", "domain_name": "ac
 
 
 def token(number, **body):
-    """Return IAM's reply to a login."""
+    """Return IAM's response to a login."""
     return 201, {"token": TIMES | body}, {"x-subject-token": f"t{number}"}
 
 
 class User:
-    """An IAM user's login, to a cloud that gives the replies named."""
+    """The login of an IAM user, and the given replies to logins and polls."""
 
     def __init__(self, stub_cloud, logins, polls=(200,), **fields):
         self.cloud = stub_cloud({IAM: list(logins), DLI: list(polls)})
@@ -47,7 +47,7 @@ class User:
 
 @pytest.fixture
 def user(stub_cloud):
-    """Return a function that makes an IAM user's login."""
+    """Return a function that makes the login of an IAM user."""
     return lambda *args, **fields: User(stub_cloud, *args, **fields)
 
 
@@ -60,7 +60,7 @@ def user(stub_cloud):
     ],
 )
 def test_login_is_for_one_project(user, fields, project):
-    """By its id, if it is known, else by its name, which is the region's."""
+    """A login names its project by id, or else by the name of the region."""
     ann = user([token(1)], **fields)
     ann.poll()
 
@@ -79,21 +79,21 @@ def test_login_is_for_one_project(user, fields, project):
 
 
 def test_login_needs_to_know_the_project(stub_cloud):
-    """A token is for one."""
+    """Without a region and a project id, auth=password raises an error."""
     with pytest.raises(ConfigurationError, match="auth=password needs region or project_id"):
         login_for(Settings(**USER), stub_cloud().clock, Redactor())
 
 
 def test_token_is_added_to_a_request(user):
-    """Its own headers stay."""
+    """The token is added to the headers of a request."""
     ann = user([token(1)])
     ann.poll()
 
     assert {"X-Project-Id": "p1", "X-Auth-Token": "t1"} == ann.cloud.requests[1].headers
 
 
-def test_who_it_is(user):
-    """The user and the account, and the project that the token is for; the token is secret."""
+def test_login_has_a_name_and_a_project(user):
+    """The login is named by user and account, its project is that of the token, and the token is secret."""
     ann = user([token(1, project={"id": "p7"})])
     assert "IAM user ann of account acme" == ann.login.who
     assert ann.login.project_id is None
@@ -107,8 +107,8 @@ def test_who_it_is(user):
 
 
 @pytest.mark.parametrize("project", [{"id": "../p"}, {"id": None}, {}])
-def test_project_that_can_be_none_is_refused(user, project):
-    """It would become part of every path."""
+def test_invalid_project_id_is_refused(user, project):
+    """A project id that is not letters and digits is refused, because it becomes part of every path."""
     with pytest.raises(MalformedResponseError, match="project id"):
         user([token(1, project=project)]).poll()
 
@@ -117,7 +117,7 @@ def test_project_that_can_be_none_is_refused(user, project):
     ("hours", "used"), [(24, 24 * 3600 - 300), (1, 3600 - 300), (0.5, 1800 * 0.9), (0, 60), (-1, 60)]
 )
 def test_token_is_replaced_before_its_end(user, hours, used):
-    """Five minutes before, or after nine tenths of a short life; one of no length says that a clock is wrong."""
+    """A token is replaced five minutes before its end, or after nine tenths of a short life."""
     minutes = int(hours * 60)
     ends = {"expires_at": f"2026-11-2{1 + minutes // 1440}T{minutes % 1440 // 60:02}:{minutes % 60:02}:00.000000Z"}
     ends = {"expires_at": "2026-11-20T23:00:00.000000Z"} if hours < 0 else ends
@@ -131,8 +131,8 @@ def test_token_is_replaced_before_its_end(user, hours, used):
     assert [None, "t1", "t1", None, "t2"] == ann.used
 
 
-def test_life_begins_before_the_login(stub_cloud):
-    """The time that a slow login took is no part of the token's life here."""
+def test_life_of_a_token_begins_before_the_login(stub_cloud):
+    """The seconds that a login takes are part of the life of its token."""
     ann = User(stub_cloud, [token(1), token(2)])
     ann.cloud.takes = 20.0
     ann.cloud.run(ann.login.ensure())
@@ -157,8 +157,8 @@ def test_life_begins_before_the_login(stub_cloud):
         ((200, {"error_code": "DLI.0015", "error_msg": "token"}), False),
     ],
 )
-def test_token_is_renewed_where_that_may_help(user, reply, renewed):
-    """A 401, or a code that says so with another status; no other reply, whatever it holds."""
+def test_refused_token_is_renewed(user, reply, renewed):
+    """A 401, and an error code for a refused token, renew the token; no other response does."""
     ann = user([token(1), token(2)], [{}, reply, {}])
     ann.poll()
 
@@ -167,29 +167,31 @@ def test_token_is_renewed_where_that_may_help(user, reply, renewed):
     assert [None, "t1", "t1", *([None, "t2"] if renewed else [])] == ann.used
 
 
-def test_new_token_that_is_refused_is_the_answer(user):
-    """A login for each refusal would go on for ever."""
+def test_new_token_that_is_refused_is_not_renewed(user):
+    """A new token that is refused is not replaced, so there is one login for each poll at most."""
     ann = user([token(1), token(2)], [401])
 
     assert [401, 401] == [ann.poll(), ann.poll()]
     assert [None, "t1", "t1", None, "t2"] == ann.used
 
 
-def test_waits_whose_token_died_renew_it_once(user):
-    """The second one finds the new token when its turn comes, and sends its request with that."""
-    ann = user([token(1), token(2)], [{}, 401, 401, {}])
+def test_waits_whose_token_was_refused_renew_it_once(user):
+    """A wait whose token was refused uses the token that another wait has fetched meanwhile."""
+    ann = user([token(1), token(2)], [{}])
     ann.poll()
-    waits = [ann.login.exchange(POLL) for _ in range(2)]
-    assert ["t1", "t1"] == [next(wait).headers["X-Auth-Token"] for wait in waits]
-    turns = [wait.send(Response(401, {}, b"")) for wait in waits]
-    fetched = [ann.cloud.run(turn.flow()) for turn in turns]
 
-    assert fetched[0] is fetched[1]
-    assert ["t2", "t2"] == [wait.send(one).headers["X-Auth-Token"] for wait, one in zip(waits, fetched, strict=True)]
+    def refuse_after_another_wait(request):
+        ann.cloud.replies[DLI] = [401, {}]
+        assert 200 == ann.poll()
+        return 401
+
+    ann.cloud.replies[DLI] = refuse_after_another_wait
+    assert 200 == ann.poll()
+    assert [None, "t1", "t1", "t1", None, "t2", "t2"] == ann.used
 
 
 def test_refused_password_is_not_repeated(user):
-    """The account would be locked; the message says what to check."""
+    """A refused password is sent once, and the message names the fields to check."""
     no = (401, {"error": {"code": 401, "message": "The username or password is wrong."}})
     ann = user([no])
 
@@ -200,7 +202,7 @@ def test_refused_password_is_not_repeated(user):
 
 
 def test_iam_that_cannot_be_reached_is_no_refusal(user):
-    """The message says which service it was."""
+    """An error of the network names IAM, and the next poll logs in again."""
     ann = user([TransportError("reset"), token(1)])
     with pytest.raises(TransportError, match=r"^IAM cannot be reached to log in: reset"):
         ann.poll()
@@ -224,8 +226,8 @@ def test_iam_that_cannot_be_reached_is_no_refusal(user):
         (201, {"token": TIMES | {"issued_at": "2026-11-21T00:00:00"}}, {"x-subject-token": "t"}),
     ],
 )
-def test_login_that_gives_no_token_is_none(user, reply):
-    """Without a token, its body or both of its ends nothing is sent to a service."""
+def test_incomplete_response_to_a_login_is_malformed(user, reply):
+    """A response without a token, its body or both of its times raises an error, and no request is sent."""
     ann = user([reply])
 
     with pytest.raises(MalformedResponseError, match=r"^IAM's reply to the login has no") as caught:
@@ -235,7 +237,7 @@ def test_login_that_gives_no_token_is_none(user, reply):
 
 
 def test_given_token(stub_cloud):
-    """It is sent as it is, secret, and nobody's in person."""
+    """A given token is sent as it is, is secret, and has no project."""
     cloud, redact = stub_cloud({DLI: 401}), Redactor()
     login = login_for(Settings(auth="token", password="T1"), cloud.clock, redact)
     response = cloud.run(login.exchange(POLL))
@@ -246,8 +248,8 @@ def test_given_token(stub_cloud):
     assert cloud.run(login.ensure()) is None
 
 
-def test_no_error_of_a_login_is_another_ones(user):
-    """Whoever shares a refusal puts its own subject into its message."""
+def test_each_wait_has_its_own_error(user):
+    """Waits that share a refusal each add their own subject to their own error."""
     ann = user([(401, b"")])
     errors = []
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""What users give: ids that can be asked about, and how many jobs a submission led to; else the error says why not."""
+"""The arguments of users: ids of jobs, and how many jobs a submission has; an invalid one raises an error."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ anything = st.recursive(
 
 
 @given(ids=st.lists(good), shape=st.sampled_from([list, tuple, iter]))
-def test_list_of_ids_is_a_list_of_any_type(ids, shape):
-    """In its order, with repeats, and an empty list is one."""
+def test_list_of_ids_is_any_collection(ids, shape):
+    """Any collection of ids is a list with the same order and the same duplicates, and can be empty."""
     assert ids == one_or_more("batch_id", shape(ids))
 
 
 @given(before=st.lists(good | st.just("a b") | st.just(7)), lost=missing, after=st.lists(anything))
-def test_list_with_a_missing_id_says_that(before, lost, after):
-    """Whatever else is in it."""
+def test_list_with_a_missing_id_is_an_error(before, lost, after):
+    """A list with a missing id raises an error that says so, whatever else the list has."""
     for value in (
         [*before, lost, *after],
         (*before, lost),
@@ -51,16 +51,16 @@ def test_list_with_a_missing_id_says_that(before, lost, after):
     ids=st.lists(st.sampled_from([None, "", "None", "b1", "[", "a, b"]), max_size=4),
     make=st.sampled_from([json.dumps, str]),
 )
-def test_list_as_text_is_never_ids(ids, make):
-    """It says what is missing, or how to give the list itself."""
-    said = "is missing" if {None, "", "None"} & set(ids) else "must be a list, not a list as text"
-    with pytest.raises(ConfigurationError, match=f"^batch_id {said}"):
+def test_list_as_text_is_an_error(ids, make):
+    """A list that was rendered as text raises an error, which says that an id is missing or how to pass the list."""
+    problem = "is missing" if {None, "", "None"} & set(ids) else "must be a list, not a list as text"
+    with pytest.raises(ConfigurationError, match=f"^batch_id {problem}"):
         one_or_more("batch_id", make(ids))
 
 
 @given(value=anything)
 def test_anything_is_ids_or_an_error_of_the_configuration(value):
-    """Nothing else is raised, and what is returned can be asked about."""
+    """Any value is valid ids or raises a ConfigurationError."""
     with contextlib.suppress(ConfigurationError):
         found = one_or_more("batch_id", value)
         for job_id in [found] if isinstance(found, str) else found:
@@ -83,29 +83,29 @@ def test_anything_is_ids_or_an_error_of_the_configuration(value):
     ],
 )
 def test_expected_jobs(given, jobs, rejected):
-    """A number, the reply to the submission, or a list of these; also as JSON."""
+    """The expected jobs can be a number, the response to a submission, or a list of these, also as JSON."""
     found = expected_from(given)
     assert (jobs, rejected) == (found.jobs, len(found.rejected))
 
 
 @pytest.mark.parametrize("given", [-1, True, 1.5, "three", {"request_id": "r"}, {"jobs": "x"}, [None], "{'jobs': []}"])
-def test_expected_jobs_that_are_none(given):
-    """A typo does not become a number."""
+def test_invalid_expected_jobs_are_an_error(given):
+    """A value that is neither a number nor a response raises an error."""
     with pytest.raises(ConfigurationError, match="expected_jobs must be"):
         expected_from(given)
 
 
 @pytest.mark.parametrize("name", ["phone_id", "server_id", "encode_server_id", "node_id"])
-def test_rejected_item_names_what_it_is_about(name):
-    """Editions of CPH's API differ in how an item names its phone or server."""
+def test_rejected_item_names_its_phone_or_server(name):
+    """The fields of a phone's or server's id differ between editions of CPH's API, and all of them are read."""
     found = expected_from({"jobs": [{name: "x-1", "error_code": "CPS.0004"}]})
     assert ["(none, x-1)"] == [status.job_id for status in found.rejected]
 
 
 def test_rejected_item_of_the_reference():
-    """Of the example of a submission one job was made, and one phone was rejected at once."""
-    answer = json.loads((Path(__file__).parents[2] / "samples" / "lists" / "cph_submission.json").read_text())
-    found = expected_from(answer)
+    """The sample submission of the reference has one job and one rejected phone."""
+    submission = json.loads((Path(__file__).parents[2] / "samples" / "lists" / "cph_submission.json").read_text())
+    found = expected_from(submission)
     (item,) = found.rejected
 
     assert (1, "(none, 99887766ff55ee44dd33cc22bb11aa00)") == (found.jobs, item.job_id)
@@ -114,7 +114,7 @@ def test_rejected_item_of_the_reference():
 
 
 def test_rejected_item_may_say_little():
-    """It is a failure all the same; what is no item is none."""
+    """An item without a job id is a failure with bounded texts, and what is no item is ignored."""
     found = expected_from({"jobs": [{"job_id": ""}, {"job_id": None, "error_code": 7}, "x", {"job_id": "a"}]})
 
     assert 1 == found.jobs
@@ -126,7 +126,7 @@ def test_rejected_item_may_say_little():
 
 
 def test_expected_jobs_of_several_submissions_are_added_up():
-    """What each of them had rejected, too."""
+    """The jobs and the rejected items of several submissions are added up."""
     found = expected_from([{"jobs": [{"phone_id": "p1"}, {"job_id": "a"}]}, 2, {"jobs": [{"phone_id": "p2"}]}, 0])
 
     assert 3 == found.jobs

@@ -1,4 +1,4 @@
-"""How a reply is read."""
+"""What a response says about a job."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hwstatus.core.polling.job_status import JobStatus, read_status, status_request, with_details
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus, job_path, read_status, with_details
 from airflow_provider_hwstatus.core.protocol.effects import Response
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
 from airflow_provider_hwstatus.errors import HwStatusError, MalformedResponseError
@@ -28,8 +28,8 @@ def read(body, kind=DLI_BATCH, job_id="b1", status=200, headers=(), redact=None)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: "-".join(path.with_suffix("").parts[-3:]))
-def test_documented_reply_has_its_documented_outcome(sample):
-    """A reply from the API reference means what the reference says that it means."""
+def test_documented_response_has_its_documented_outcome(sample):
+    """A sample of the API references has the outcome that the references give it."""
     kind, outcome, state = sample.with_suffix("").parts[-3:]
     body = json.loads(sample.read_text())
 
@@ -38,29 +38,21 @@ def test_documented_reply_has_its_documented_outcome(sample):
     assert (outcome, state) == (status.outcome.value, status.state)
 
 
-def test_every_state_in_the_table_has_a_sample():
-    """No state is in the table without a document that says what it means."""
-    listed = {(kind.name, state) for kind in KINDS.values() for state in kind.states}
-    sampled = {(path.parts[-3], path.stem.lower()) for path in SAMPLES}
-
-    assert set() == listed - sampled
-
-
 @pytest.mark.parametrize("state", ["SUCCESS", "Success", "sUcCeSs"])
 def test_letter_case_does_not_matter(state):
-    """The vendor's tables and examples differ in letter case, so it says nothing."""
+    """A state is compared without regard to letter case."""
     assert Outcome.SUCCESS is read({"id": "b1", "state": state}).outcome
 
 
 def test_only_ascii_letters_are_folded():
-    """No letter of another script makes a listed state."""
+    """A letter of another script does not make a listed state."""
     assert Outcome.UNKNOWN is read({"state": "ſuccess"}).outcome
     assert Outcome.UNKNOWN is read({"state": "\u212aILLED"}).outcome
 
 
 @pytest.mark.parametrize("body", [{}, {"state": None}, {"id": "b1"}])
 def test_missing_state_is_unknown(body):
-    """A reply without a state is never a success."""
+    """A response without a state has an unknown outcome."""
     status = read(body)
 
     assert (Outcome.UNKNOWN, "") == (status.outcome, status.state)
@@ -68,18 +60,18 @@ def test_missing_state_is_unknown(body):
 
 @pytest.mark.parametrize(("state", "kind"), [(2, DLI_BATCH), (0, CPH_JOB), (3, CPH_JOB), (2.5, CPH_JOB), ("", CPH_JOB)])
 def test_unlisted_number_or_text_is_unknown(state, kind):
-    """A state that no table lists is unknown, of whichever type."""
+    """A state that is not listed is unknown, as a number or as text."""
     assert Outcome.UNKNOWN is read({kind.state_field: state}, kind).outcome
 
 
 def test_cph_number_may_come_as_text():
-    """A status in quotes is the same status."""
+    """A CPH status in quotes is the same status."""
     assert Outcome.SUCCESS is read({"status": "2"}, CPH_JOB).outcome
 
 
 @pytest.mark.parametrize("state", [True, False, [], ["success"], {"state": "success"}])
 def test_state_of_another_type_is_malformed(state):
-    """An object, a list or a boolean is no state, whatever is in it."""
+    """A state that is an object, a list or a boolean raises an error."""
     with pytest.raises(MalformedResponseError, match="state is a JSON"):
         read({"state": state})
 
@@ -89,19 +81,19 @@ def test_state_of_another_type_is_malformed(state):
     [b"", b"null", b"[]", b'"success"', b"<html>success</html>", b'{"state": "success"', b"[" * 100_000, b"\xff"],
 )
 def test_body_that_is_no_json_object_is_malformed(body):
-    """Half a reply, another type and a proxy's page are errors, never a success."""
+    """A body that is cut, of another type or a page of a proxy raises an error."""
     with pytest.raises(MalformedResponseError):
         read(body)
 
 
-def test_reply_about_another_job_is_malformed():
-    """A cache or proxy that mixes replies up cannot end a wait."""
+def test_response_about_another_job_is_malformed():
+    """A response that names another job raises an error."""
     with pytest.raises(MalformedResponseError, match="about another job: 'b2'"):
         read({"id": "b2", "state": "success"})
 
 
 def test_facts_of_a_failed_cph_job_are_kept():
-    """Code, text, times, request id and output are read as far as the reply has them."""
+    """The status has code, text, times, request id and output of the response."""
     body = {
         "request_id": "req-1",
         "job_id": "j1",
@@ -129,30 +121,31 @@ def test_facts_of_a_failed_cph_job_are_kept():
 
 
 def test_request_id_of_the_header_wins():
-    """The header's request id names this very reply; a body's may name the submission."""
+    """The request id of the header is used, because the body's can be that of the submission."""
     assert "h" == read({"state": "dead", "request_id": "b"}, headers={"x-request-id": "h"}).request_id
 
 
 def test_milliseconds_become_iso_times():
-    """DLI counts milliseconds; users read times. The time of the last change is the end only of what is over."""
+    """Times in milliseconds become ISO times, and only a job that is over has an end."""
     body = {"state": "dead", "create_time": 1532597395000, "update_time": 1532597399000}
 
     assert ("2018-07-26T09:29:55Z", "2018-07-26T09:29:59Z") == (read(body).begin_time, read(body).end_time)
     assert read(body | {"state": "running"}).end_time is None
 
 
-def test_secret_in_the_reply_is_not_shown_but_read():
-    """An echoed secret is hidden wherever it is shown, and hiding it cannot change the outcome."""
+def test_secret_in_the_response_is_hidden():
+    """A secret in the response is hidden, except in a state that the table lists, and the outcome stays the same."""
     redact = Redactor(["success", "S3cret/+ key"])
 
     status = read({"state": "success", "error_msg": "key S3cret/+ key", "log": ["S3cret%2F%2B%20key"]}, redact=redact)
 
-    assert Outcome.SUCCESS is status.outcome
-    assert ("***", "key ***", ("***",)) == (status.state, status.error_message, status.log)
+    assert (Outcome.SUCCESS, "success") == (status.outcome, status.state)
+    assert ("key ***", ("***",)) == (status.error_message, status.log)
+    assert (Outcome.UNKNOWN, "***") == ((other := read({"state": "S3cret/+ key"}, redact=redact)).outcome, other.state)
 
 
-def test_what_no_log_or_database_takes_is_replaced():
-    """Half a surrogate pair, as a service leaves that cuts text, and NUL would fail a task that went well."""
+def test_characters_that_cannot_be_stored_are_replaced():
+    """Half a surrogate pair and NUL do not appear in the status."""
     body = {"state": "success", "error_msg": "\ud83d", "log": ["a\0b", "\ud83d broken"], "error_code": "\ud83d"}
     shown = json.dumps(read(json.dumps(body).encode()).to_dict(), ensure_ascii=False)
 
@@ -175,7 +168,7 @@ json_values = st.recursive(
     ),
 )
 def test_success_is_listed_never_inferred(kind, body):
-    """Whatever the reply is: it is a success only if its state is a listed one."""
+    """A response is a success only if its state is a listed one, whatever else it has."""
     try:
         status = read(body, kind)
     except HwStatusError:
@@ -187,8 +180,8 @@ def test_success_is_listed_never_inferred(kind, body):
 
 
 @given(st.binary(max_size=200), st.integers(100, 599))
-def test_no_reply_raises_anything_else(body, status):
-    """Bytes of any kind are a status or an error of ours."""
+def test_any_bytes_are_a_status_or_an_error(body, status):
+    """Any bytes with any HTTP status are a status or an HwStatusError."""
     with contextlib.suppress(HwStatusError):
         read(body, status=status)
 
@@ -203,31 +196,24 @@ def test_no_reply_raises_anything_else(body, status):
         {"kind": "dli_batch", "job_id": "b", "state": "success", "outcome": "success", "log": "text"},
     ],
 )
-def test_junk_is_no_status(fields):
-    """What an event must have is not made up."""
+def test_invalid_event_is_refused(fields):
+    """An event without the fields of a status raises an error."""
     with pytest.raises(ValueError, match="not a job status"):
         JobStatus.from_dict(fields)
 
 
 def test_id_becomes_one_path_segment():
-    """What stands in an id cannot change the path."""
-    request = status_request(DLI_BATCH, "https://dli.example.com", "p1", "a/../b?c#d")
-
-    assert "https://dli.example.com/v2.0/p1/batches/a%2F..%2Fb%3Fc%23d/state" == request.url
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
-    max_leaves=8,
-)
+    """An id is percent-encoded, so it cannot change the path."""
+    assert "/v2.0/{project_id}/batches/a%2F..%2Fb%3Fc%23d/state" == job_path(DLI_BATCH.path, "a/../b?c#d")
 
 
 @given(
-    st.dictionaries(st.sampled_from(["id", "log", "name", "queue", "cluster_name", "create_time", "update_time"]), JSON)
+    st.dictionaries(
+        st.sampled_from(["id", "log", "name", "queue", "cluster_name", "create_time", "update_time"]), json_values
+    )
 )
 def test_details_of_any_type_are_read_or_refused(body):
-    """Whatever a detail holds, it is text that can be stored, or an error of ours; the state stays."""
+    """Details of any type become text that can be stored or raise an HwStatusError, and the state stays the same."""
     status = read({"id": "b1", "state": "dead"})
 
     with contextlib.suppress(HwStatusError):

@@ -1,4 +1,4 @@
-"""Several jobs, and when a wait for them is over."""
+"""The summary of several jobs, and when a wait for them is over."""
 
 import json
 
@@ -39,7 +39,7 @@ S, F, R = "success", "dead", "running"
     ],
 )
 def test_rules(states, all_fast, all_slow, first_fast, first_slow):
-    """What ends a wait for several jobs, for each of the four rules."""
+    """Each of the four completion rules ends a wait for several jobs with the expected outcome."""
     assert all_fast == summary(*states).outcome
     assert all_slow == summary(*states, fail_fast=False).outcome
     assert first_fast == summary(*states, wait_for_all=False).outcome
@@ -47,7 +47,7 @@ def test_rules(states, all_fast, all_slow, first_fast, first_slow):
 
 
 def test_missing_jobs_are_waited_for_until_they_are_gone():
-    """A job that nobody has seen is never a success."""
+    """A missing job is in progress until it is gone, and then a failure."""
     assert summary(S, missing=1).outcome is Outcome.IN_PROGRESS
     assert summary(S, missing=1, gone=True).outcome is Outcome.FAILURE
     assert summary(S, missing=1, wait_for_all=False).outcome is Outcome.SUCCESS
@@ -58,7 +58,7 @@ def test_missing_jobs_are_waited_for_until_they_are_gone():
 
 
 def test_progress_line():
-    """How many are over, and which failed; ids are bounded."""
+    """The line has the number of jobs that are over, and a bounded number of failed ids."""
     assert "0 of 2 over" == summary(R, R).line
     assert "2 of 3 over, 1 failed: b1 ('dead')" == summary(S, F, R).line
     assert "7 of 7 over, 7 failed: b0 ('dead'), b1 ('dead'), b2 ('dead'), b3 ('dead'), b4 ('dead') and 2 more" == (
@@ -69,7 +69,7 @@ def test_progress_line():
 
 
 def test_event_round_trips_and_is_small():
-    """A thousand jobs are a hundred bytes each, and what comes back is the same."""
+    """An event with a thousand jobs has less than 100 bytes for each, and its summary stays the same."""
     sent = summary(*[S] * 999, F, fail_fast=False)
     text = json.dumps(sent.to_dict())
 
@@ -81,14 +81,14 @@ def test_event_round_trips_and_is_small():
 @pytest.mark.parametrize(
     "fields", [{}, {"statuses": 1}, {"statuses": [1]}, {"statuses": [{}]}, {"statuses": [], "missing": "x"}]
 )
-def test_event_that_is_none(fields):
-    """What is no tally is said, not guessed."""
+def test_invalid_event_is_refused(fields):
+    """An event that is no summary raises an error."""
     with pytest.raises(ValueError, match="not a"):
         JobsSummary.from_dict(fields, "jobs", CompletionRule())
 
 
 def test_output_of_all_jobs_is_bounded():
-    """Output goes into Airflow's database: of those that failed first, and not without end."""
+    """The summary keeps a bounded amount of output, that of failed jobs first, because Airflow's database stores it."""
     long = ("x" * 1000,) * 50
     jobs = (status("s", S, log=long), status("f", F, log=long))
     bounded = JobsSummary(subject="jobs", rule=CompletionRule(), statuses=jobs).bounded()
@@ -99,7 +99,7 @@ def test_output_of_all_jobs_is_bounded():
 
 
 def test_message_lists_all_failures():
-    """The first at length, the others by id; a thousand do not flood the log."""
+    """The message has the first failures in full and the other ones by id, within a bounded length."""
     message = failures_message(summary(S, *[F] * 8, R))
     assert message.startswith(
         "jobs: 8 of 10 failed, 1 succeeded, 1 not over\n  DLI batch b1 failed: its state is 'dead'"

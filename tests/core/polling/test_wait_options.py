@@ -1,4 +1,4 @@
-"""How long to wait between two polls, and what an interval may be."""
+"""The options of a wait, and the intervals between its polls."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def spread(how, elapsed):
 
 
 def test_interval_is_a_tenth_longer_or_shorter():
-    """Whatever time has passed."""
+    """The interval has a jitter of a tenth at any time of the wait."""
     for elapsed in (0.0, 86_400.0):
         shortest, longest = spread(options(), elapsed)
         assert 9.0 <= shortest < 9.1
@@ -28,7 +28,7 @@ def test_interval_is_a_tenth_longer_or_shorter():
 
 
 def test_interval_ends_at_the_deadline():
-    """The last poll is there, a tenth of a second after the one before at the earliest."""
+    """The interval ends at the deadline, and lasts a tenth of a second at least."""
     how = options(deadline=BEGAN + 100.0)
 
     assert [9.0, 5.0, 0.1, 0.1] == [how.interval(BEGAN + at) for at in (91.0, 95.0, 99.99, 500.0)]
@@ -51,7 +51,7 @@ def test_interval_ends_at_the_deadline():
     ],
 )
 def test_trigger_pauses_after_a_deferral(changes, elapsed, expected):
-    """For 15 seconds or an interval that is shorter, by any clock, and until the deadline at most."""
+    """After a deferral a trigger pauses for 15 seconds or a shorter interval, and ends the pause at the deadline."""
     assert expected == options(**{"deferred_at": BEGAN} | changes).settling(BEGAN + elapsed)
 
 
@@ -67,15 +67,15 @@ def test_trigger_pauses_after_a_deferral(changes, elapsed, expected):
     ],
 )
 def test_wait_is_deferred_if_a_trigger_can_poll_in_time(changes, expected):
-    """One whose deadline comes before that is as well waited for where it is."""
+    """A wait is not deferred if its deadline comes before the first poll of a trigger."""
     assert expected == options(**changes).worth_deferring(BEGAN)
 
 
 @pytest.mark.parametrize(
     ("poke_interval", "elapsed", "expected"),
     [
-        # Airflow's n-th interval is half of poke_interval for n = 1, doubled each time, at least a second, and up to
-        # twice as long by jitter: 5, 10, 20, 40 … begin at 0, 5, 15, 35 …
+        # Airflow's first interval is half of poke_interval and at least a second. Each interval is twice as long as the
+        # one before, and jitter makes it up to twice as long again: 5, 10, 20, 40 … begin at 0, 5, 15, 35 …
         (10.0, 0.0, 5.0),
         (10.0, 4.99, 5.0),
         (10.0, 5.0, 10.0),
@@ -89,7 +89,7 @@ def test_wait_is_deferred_if_a_trigger_can_poll_in_time(changes, expected):
     ],
 )
 def test_backoff_is_airflows(poke_interval, elapsed, expected):
-    """It follows the time, so that it survives a restart."""
+    """The interval is taken from the time waited, and is that of Airflow at this time."""
     shortest, longest = spread(options(poke_interval=poke_interval, exponential_backoff=True), elapsed)
 
     assert expected == pytest.approx(shortest, rel=0.01)
@@ -97,7 +97,7 @@ def test_backoff_is_airflows(poke_interval, elapsed, expected):
 
 
 def test_backoff_has_bounds():
-    """The longest interval is what the user says, the deadline comes before it, and without backoff it says nothing."""
+    """max_wait and the deadline limit the interval of a backoff, and max_wait does nothing without backoff."""
     how = options(exponential_backoff=True, max_wait=60.0, deadline=BEGAN + 3600.0)
 
     assert 60.0 == how.interval(BEGAN + 3000.0)
@@ -109,37 +109,37 @@ def test_backoff_has_bounds():
     "argument", ["poke_interval", "began", "outage_tolerance", "not_found_grace", "deadline", "deferred_at", "max_wait"]
 )
 @pytest.mark.parametrize("wrong", [True, False, "1", -1.0, float("nan"), float("inf"), 10**400, [1]])
-def test_what_is_no_number_is_named(argument, wrong):
-    """A row of a database may hold anything; the error is short and says which argument it is."""
+def test_invalid_number_is_named(argument, wrong):
+    """The error of an invalid number names the argument and has less than 200 characters."""
     with pytest.raises(ConfigurationError, match=rf"^{argument} must be a number") as caught:
         options(**{argument: wrong})
     assert 200 > len(str(caught.value))
 
 
 def test_optional_numbers_may_be_left_out():
-    """No deadline and no longest interval are what they say; what must be there must."""
+    """The deadline and max_wait are optional, and poke_interval is required."""
     assert options(deadline=None, max_wait=None) == options()
     with pytest.raises(ConfigurationError, match=r"^poke_interval"):
         options(poke_interval=None)
 
 
 @pytest.mark.parametrize("policy", ["", "Wait", None, "ignore"])
-def test_policy_for_unknown_states_is_one_of_two(policy):
-    """A typo is no policy."""
+def test_policy_for_unknown_states_is_wait_or_fail(policy):
+    """Any other value of on_unknown_state raises an error."""
     with pytest.raises(ConfigurationError, match=r"^on_unknown_state must be 'wait' or 'fail'"):
         options(on_unknown_state=policy)
 
 
 def test_log_says_how_long_and_how_often():
-    """With the deadline, if there is one."""
+    """The log has the interval, and the deadline if there is one."""
     assert "; waiting, asking every 10 s" == options().until
     assert "; waiting until 2026-11-18T11:35:00Z at most, asking every 0.5 s" == (
         options(poke_interval=0.5, deadline=BEGAN + 1700.0).until
     )
 
 
-def test_patience_is_the_plans():
-    """Tolerance and deadline are told to each poll; one after the deadline has a few seconds of its own."""
+def test_budget_is_that_of_the_options():
+    """Each poll has the tolerance and the deadline of the options, and a poll after the deadline has five seconds."""
     how = options(outage_tolerance=7.0, deadline=BEGAN + 60.0)
     last = how.last_poll(BEGAN + 500.0)
 

@@ -1,4 +1,4 @@
-"""What is waited for, and which events of a trigger tell of it."""
+"""The targets of a wait, and which events of a trigger they accept."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 
 IDS = ["a", "b", "c"]
-STATES = {"success": "success", "dead": "failure", "running": "in_progress"}
-CPH_STATES = {"2": "success", "-1": "failure", "1": "in_progress"}
+STATES = {state: DLI_BATCH.outcome_of(state).value for state in ("success", "dead", "running")}
+CPH_STATES = {state: outcome.value for state, outcome in sorted(CPH_JOB.outcomes.items(), reverse=True)}
 
 rules = st.builds(CompletionRule, wait_for_all=st.booleans(), fail_fast=st.booleans())
 odd = st.sampled_from(
@@ -36,12 +36,12 @@ def status(job_id: str, state: str, states: dict[str, str]) -> dict[str, Any]:
 
 @st.composite
 def events(draw: Any, states: dict[str, str], ids: list[str]) -> dict[str, Any]:
-    """Draw an event that a trigger might make, or nearly so, with some of its parts replaced, repeated or left out."""
-    told = draw(st.lists(st.sampled_from(ids), max_size=4))
-    statuses = [status(one, draw(st.sampled_from([next(iter(states)), *states])), states) for one in told]
+    """Draw an event that a trigger can send, or one with some parts replaced, repeated or left out."""
+    listed = draw(st.lists(st.sampled_from(ids), max_size=4))
+    statuses = [status(one, draw(st.sampled_from([next(iter(states)), *states])), states) for one in listed]
     summary: dict[str, Any] = {"statuses": statuses, "missing": draw(st.integers(-1, 3)), "gone": draw(st.booleans())}
     if draw(st.booleans()):
-        summary |= {"missing": max(2 - len(told), 0), "gone": False}
+        summary |= {"missing": max(2 - len(listed), 0), "gone": False}
     event = copy.deepcopy({"summary": summary, "waited": 1.0, "polls": 1})
     for _ in range(draw(st.integers(0, 2))):
         target: Any = draw(st.sampled_from([event, event["summary"], *statuses]))
@@ -54,7 +54,7 @@ def events(draw: Any, states: dict[str, str], ids: list[str]) -> dict[str, Any]:
 
 
 def counted(statuses: Any, kind: str, success: str) -> tuple[bool, int]:
-    """Return whether all are jobs of a kind, as an event has them, and how many of them succeeded."""
+    """Return whether all statuses of an event are of a kind, and how many of them are a success."""
     fair = isinstance(statuses, list) and all(isinstance(one, dict) and one.get("kind") == kind for one in statuses)
     good = [one for one in statuses if (one.get("state"), one.get("outcome")) == (success, "success")] if fair else []
     return fair, len(good)
@@ -62,7 +62,7 @@ def counted(statuses: Any, kind: str, success: str) -> tuple[bool, int]:
 
 @given(event=events(STATES, ["a", "b", "A", "d"]), rule=rules)
 def test_no_event_makes_a_false_success_of_a_list(event: Any, rule: CompletionRule) -> None:
-    """Success only where each of the jobs that have to succeed is in it, once, and no other job is."""
+    """A success has each of the jobs that have to succeed exactly once, and no other job."""
     target = ListOfJobs(DLI_BATCH, ["a", "b", "a"], rule)
     try:
         outcome = target.found_in(event).outcome
@@ -70,14 +70,14 @@ def test_no_event_makes_a_false_success_of_a_list(event: Any, rule: CompletionRu
         return
     summary = event["summary"]
     fair, good = counted(summary["statuses"], "dli_batch", "success")
-    told = sorted(one["job_id"] for one in summary["statuses"])
+    listed = sorted(one["job_id"] for one in summary["statuses"])
     assert fair
-    assert told in ([], ["a"], ["b"], ["a", "b"])
-    assert 2 - len(told) == summary.get("missing", 0)
+    assert listed in ([], ["a"], ["b"], ["a", "b"])
+    assert 2 - len(listed) == summary.get("missing", 0)
     assert not summary.get("gone")
     if outcome == "success":
         assert good == 2 or (good == 1 and not rule.wait_for_all)
-        assert good == 2 or "a" in told or "b" in told
+        assert good == 2 or "a" in listed or "b" in listed
 
 
 @given(
@@ -89,7 +89,7 @@ def test_no_event_makes_a_false_success_of_a_list(event: Any, rule: CompletionRu
 def test_no_event_makes_a_false_success_of_requests(
     event: Any, rule: CompletionRule, expected: int | None, refused: bool
 ) -> None:
-    """Success only where the jobs that were expected are in it, each once, and nothing was rejected."""
+    """A success has the expected number of different jobs, and no rejected item."""
     lost = (rejected("p1", "CPS.0004", "no"),) if refused else ()
     if refused and isinstance(event.get("summary"), dict) and isinstance(event["summary"].get("statuses"), list):
         event["summary"]["statuses"].append(lost[0].to_dict())
@@ -116,7 +116,7 @@ def test_no_event_makes_a_false_success_of_requests(
 )
 @given(states=st.lists(st.sampled_from(list(STATES)), min_size=3, max_size=3), answered=st.integers(0, 3))
 def test_event_of_a_poll_reads_as_the_poll(rule: CompletionRule, states: list[str], answered: int) -> None:
-    """Whatever it found, also where some jobs were not answered; it crosses the database as JSON."""
+    """The summary of a poll stays the same in an event, also if some jobs are missing."""
     target = ListOfJobs(DLI_BATCH, IDS, rule)
     statuses = [
         JobStatus(kind="dli_batch", job_id=one, state=state, outcome=DLI_BATCH.outcome_of(state))
@@ -139,7 +139,7 @@ def test_event_of_a_poll_reads_as_the_poll(rule: CompletionRule, states: list[st
     more=st.dictionaries(st.sampled_from(["log", "name", "error_code", "begin_time", "end_time", "request_id"]), odd),
 )
 def test_no_event_makes_a_false_success_of_one_job(fields: Any, more: Any) -> None:
-    """Success only of this job, in a state that is one."""
+    """A success is about this job and has a state that the table lists as success."""
     with contextlib.suppress(TriggerError):
         found = OneJob(DLI_BATCH, "a").found_in({"status": fields | more})
         assert ("dli_batch", "a") == (fields["kind"], fields["job_id"])
@@ -152,8 +152,8 @@ def test_no_event_makes_a_false_success_of_one_job(fields: Any, more: Any) -> No
 
 @pytest.mark.parametrize("wrong", [None, 1, 0, "False", []])
 @pytest.mark.parametrize("argument", ["wait_for_all", "fail_fast"])
-def test_rule_is_never_guessed(argument: str, wrong: Any) -> None:
-    """What is no bool does not decide when a wait succeeds; 1 and 0 are bools to Python."""
+def test_rule_has_booleans_only(argument: str, wrong: Any) -> None:
+    """A completion rule with a value that is not True or False raises an error; 1 and 0 are equal to these."""
     if wrong in (0, 1):
         CompletionRule(**{argument: wrong})
     else:

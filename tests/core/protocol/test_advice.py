@@ -1,4 +1,4 @@
-"""What to do about an error."""
+"""The advice in the message of an error."""
 
 import json
 import re
@@ -12,21 +12,21 @@ from airflow_provider_hwstatus.core.protocol.redaction import Redactor
 from airflow_provider_hwstatus.core.protocol.responses import error_of
 from airflow_provider_hwstatus.errors import AuthenticationError, CredentialsRefusedError, HwStatusError
 
-#: HTTP status and code of every error that the vendor documents.
+#: HTTP status and code of every documented error.
 DOCUMENTED = [
     tuple(line.split()) for line in (Path(__file__).parents[2] / "samples" / "error_codes.txt").read_text().splitlines()
 ]
 
 
-def said(status, code, text="…"):
-    """Return what is to be done next, as the message of such a reply has it."""
+def advice(status, code, text="…"):
+    """Return the advice in the message of such an error."""
     body = json.dumps({"error_code": code, "error_msg": text}).encode()
     _, what_next = str(error_of(Response(status, {}, body), Redactor(), 0.0)).split("; next: ")
     return what_next
 
 
 def test_table_has_every_documented_code_and_no_other():
-    """Nobody is left alone with a code from the vendor's tables, and no row is made up."""
+    """The table has exactly the documented codes with their HTTP statuses."""
     rows = {(status, row.code) for row in CODES for status in row.http.split(", ")}
 
     assert set() == set(DOCUMENTED) - rows
@@ -35,11 +35,11 @@ def test_table_has_every_documented_code_and_no_other():
 
 @pytest.mark.parametrize(("status", "code"), DOCUMENTED)
 def test_message_ends_with_one_sentence(status, code):
-    """The message says one thing to do, short enough to be read, in whichever spelling the code comes."""
+    """The advice of a code is one short sentence, and is the same for each spelling of the code."""
     prefix, number = code.split(".")
     spellings = {code, f"APIGW.{number}" if prefix == "APIG" else f"{prefix}{number}"}
 
-    (what_next,) = {said(int(status), spelling) for spelling in spellings}
+    (what_next,) = {advice(int(status), spelling) for spelling in spellings}
     assert 20 < len(what_next) < 200
     assert not what_next.endswith(".")
 
@@ -69,9 +69,9 @@ def test_message_ends_with_one_sentence(status, code):
         (414, "APIGW.0201", "…", "shorten"),
     ],
 )
-def test_cause_is_told_apart(status, code, text, expected):
-    """What to do names the thing to do it to: the field, the permission, the clock."""
-    assert expected in said(status, code, text)
+def test_advice_names_what_to_change(status, code, text, expected):
+    """The advice names the field, the permission or the clock that is the cause."""
+    assert expected in advice(status, code, text)
 
 
 @pytest.mark.parametrize(
@@ -87,18 +87,18 @@ def test_cause_is_told_apart(status, code, text, expected):
     ("refused", "expected"), [(AuthenticationError, "has expired"), (CredentialsRefusedError, "access key (login)")]
 )
 def test_refusal_without_a_code_is_about_the_login(body, refused, expected):
-    """Newer gateways, and those of other clouds, say no more than that; it is no matter of permissions."""
+    """A 401 without an error code gets advice about the login, and none about permissions."""
     found = error_of(Response(401, {}, body), Redactor(), 0.0, refused)
 
-    said, what_next = str(found).split("; next: ")
+    text, what_next = str(found).split("; next: ")
     assert refused is type(found)
-    assert 1 == len(re.findall("Unauthorized|wrong", said))
+    assert 1 == len(re.findall("Unauthorized|wrong", text))
     assert expected in what_next
     assert "dli:jobs:get" not in what_next
 
 
 def test_locked_account_is_known_by_its_text():
-    """IAM's own words for it, of its FAQ "Why Is My Account Locked?"."""
+    """IAM's text for a locked account gets the advice to wait."""
     body = b'{"error": {"code": 401, "message": "The account is locked.", "title": "Unauthorized"}}'
     found = error_of(Response(401, {}, body), Redactor(), 0.0, CredentialsRefusedError, "check the password")
 
@@ -110,12 +110,12 @@ def test_locked_account_is_known_by_its_text():
     [(401, "logs in"), (403, "dli:jobs:get"), (404, "project_id"), (429, "poke_interval"), (500, "passes by itself")],
 )
 def test_unknown_code_is_advised_by_its_status(status, expected):
-    """A code that is in no table still gets what its HTTP status tells."""
-    assert expected in said(status, "NEW.4711")
+    """An unknown code gets the advice of its HTTP status."""
+    assert expected in advice(status, "NEW.4711")
 
 
 def test_every_class_of_error_has_advice():
-    """The troubleshooting page has each error that a task can end with."""
+    """Each class of error without a subclass has advice in the table."""
     leaves = set()
 
     def collect(cls):

@@ -1,4 +1,4 @@
-"""No secret shows, whatever the gateway has made of it, and no long part of one."""
+"""The redaction of secrets, and of long parts of them, in every form that a gateway makes of them."""
 
 import base64
 import html
@@ -34,12 +34,12 @@ def in_entities(text):
 
 
 def base64_inside(text, before, alphabet="+/"):
-    """Return Base64 of *text* within a longer one, without the characters that its neighbours have a part in."""
+    """Return the Base64 of *text* within a longer text, without the characters that depend on its neighbours."""
     whole = base64.b64encode(b"\0" * before + text.encode(), alphabet.encode()).decode()
     return whole[-(-before * 8 // 6) : (before + len(text.encode())) * 8 // 6]
 
 
-#: What a gateway, a proxy or a service makes of a text that it echoes.
+#: The forms in which a gateway, a proxy or a service echoes a text.
 FORMS = {
     "as it is": str,
     "quoted": lambda text: quote(text, safe=""),
@@ -64,7 +64,7 @@ FORMS = {
     "Base64, quoted": lambda text: quote(base64_inside(text, 1), safe=""),
 }
 
-#: Those that stand for single characters, so that a cut one is the form of a part.
+#: Forms that encode each character, so that a part of the form is the form of a part.
 BY_CHARACTER = [name for name in FORMS if "Base64" not in name]
 
 forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -77,7 +77,7 @@ def parts(secret, length):
 @forms
 @pytest.mark.parametrize("secret", [TOKEN, "S3cr3t/K+y==&<'\">", 'a\\b"c/d&e', "p@ss word with spaces", "pässwörd-ü"])
 def test_secret_is_hidden_in_every_form(form, secret):
-    """A gateway echoes what it was sent, a proxy escapes that, and a service quotes both."""
+    """A whole secret is hidden in every form, and the text around it stays."""
     shown = Redactor([secret])(f"heard {form(secret)} and refused")
 
     assert form(secret) not in shown
@@ -89,7 +89,7 @@ def test_secret_is_hidden_in_every_form(form, secret):
 @forms
 @pytest.mark.parametrize(("begin", "end"), [(0, 199), (1000, 1199), (3800, None), (1, 17), (8, 24), (0, 4000)])
 def test_part_of_a_token_is_hidden_in_every_form(form, begin, end):
-    """A text that the gateway cut ends in half a token."""
+    """A token that the gateway cut is hidden in every form, up to 15 characters."""
     part = TOKEN[begin:end]
     shown = Redactor([TOKEN])(f"x-auth-token:{form(part)}")
 
@@ -106,7 +106,7 @@ def test_part_of_a_token_is_hidden_in_every_form(form, begin, end):
     around=st.tuples(st.text(max_size=20), st.sampled_from('|: "=('), st.text(max_size=20)),
 )
 def test_nothing_long_is_left_of_any_secret(secret, cut, names, around):
-    """Whole or cut, escaped once or twice in two ways: no more than 15 characters in a row are left."""
+    """No more than 15 characters in a row are left of a secret, whole or cut, in one form or two."""
     assume(secret == secret.strip() and secret.isprintable())
     begin, end = min(cut), max(cut)
 
@@ -129,7 +129,7 @@ def test_nothing_long_is_left_of_any_secret(secret, cut, names, around):
     alphabet=st.sampled_from(["+/", "-_"]),
 )
 def test_nothing_long_is_left_in_base64(secret, before, after, cut, alphabet):
-    """As in ``Authorization: Basic``: the secret begins anywhere, and the text ends anywhere."""
+    """No more than 15 characters in a row are left of a secret within Base64, wherever it begins and ends."""
     sent = base64.b64encode((before + secret + after).encode(), alphabet.encode()).decode()
 
     shown = Redactor([secret])(f"Basic {sent[: max(len(sent) - cut, 0)]}")
@@ -151,24 +151,24 @@ def test_nothing_long_is_left_in_base64(secret, before, after, cut, alphabet):
     ],
 )
 def test_ordinary_text_stays_as_it_is(text):
-    """What holds no secret is returned to the letter, its escapes too."""
+    """A text without a secret does not change."""
     assert text == Redactor([TOKEN, "S3cr3t/K+y==", "MII", None, ""])(text)
 
 
-def test_short_secret_is_hidden_as_a_whole_alone():
-    """Where a password is an ordinary word its beginning shows, and no Base64 is mistaken for one of three letters."""
+def test_short_secret_is_hidden_only_as_a_whole():
+    """A part of a short secret, and the Base64 of one with three letters, are not hidden."""
     redact = Redactor(["passphrase", "abc"])
 
     assert "the *** and passphras, ***, YWJj and %41BC" == redact("the passphrase and passphras, abc, YWJj and %41BC")
 
 
-def test_secret_that_is_part_of_another_does_not_save_it():
-    """The longest is looked for first."""
+def test_longest_secret_is_hidden_first():
+    """A secret that contains another one is hidden as a whole."""
     assert "***|***" == Redactor(["pass", "password1"])("password1|pass")
 
 
-def test_text_keeps_its_escapes_where_they_hide_nothing():
-    """Only where a secret was escaped is the text shown without its escapes."""
+def test_text_keeps_its_escapes():
+    """A text is shown without its escapes only if a secret was escaped in it."""
     redact = Redactor(["S3cr3t/K+y=="])
 
     assert "a%20b ***" == redact("a%20b S3cr3t/K+y==")
@@ -176,7 +176,7 @@ def test_text_keeps_its_escapes_where_they_hide_nothing():
 
 
 def test_old_renewed_secrets_are_forgotten():
-    """A wait of months renews hundreds of tokens: those of long ago have expired and take no room."""
+    """The redactor keeps the last renewed tokens and the secrets of the connection."""
     redact = Redactor(["S3cr3t-of-the-connection"])
     tokens = [f"{number:04}-" * 8 for number in range(200)]
     for token in tokens:
@@ -188,7 +188,7 @@ def test_old_renewed_secrets_are_forgotten():
 
 @pytest.mark.parametrize("name", ["ordinary", "escapes", "escaped percent signs", "Base64", "nearly a token", "tokens"])
 def test_time_grows_with_the_length_alone(name):
-    """Four times the text takes four times as long, and not sixteen times, whatever it holds."""
+    """The time grows linearly with the length of a text, whatever it has."""
     unit = {
         "ordinary": "the quick brown fox ",
         "escapes": "\\/&amp;%41",
@@ -213,19 +213,19 @@ def test_time_grows_with_the_length_alone(name):
 @pytest.mark.parametrize("name", ["as it is", "quoted", "JSON in upper-case hex", "HTML in hexadecimal entities"])
 @pytest.mark.parametrize(("filler", "where"), [("x", 100), ("x", 190), ("x", 990), (TOKEN[:999] + "|", 15_900)])
 def test_error_shows_no_part_of_a_token_wherever_it_is_cut(name, filler, where):
-    """A message, a text and a body that is no JSON are cut; secrets are hidden before."""
+    """A token is hidden before a text is cut, so no part of it is left at the cut."""
     form = FORMS[name]
-    said = (filler * where)[:where] + form(TOKEN[:199])
-    left = [text for part in parts(TOKEN[:199], MOST + 1) for text in (part, form(part))]
+    text = (filler * where)[:where] + form(TOKEN[:199])
+    left = [each for part in parts(TOKEN[:199], MOST + 1) for each in (part, form(part))]
 
-    for shown in shown_errors(said, Redactor([TOKEN])):
+    for shown in shown_errors(text, Redactor([TOKEN])):
         assert not [part for part in left if part in shown]
 
 
 @pytest.mark.parametrize("name", ["as it is", "quoted twice", "JSON in upper-case hex"])
 @pytest.mark.parametrize("end", range(65_530, 65_540))
 def test_error_shows_no_part_of_a_short_secret_at_the_end_of_what_is_searched(name, end):
-    """Not all of a reply of megabytes is searched: where that ends, a password may be cut in two."""
+    """A secret at the end of the part that is searched of a long response is hidden."""
     secret = FORMS[name]("S3cr3t!")
 
     for shown in shown_errors(" " * (end - len(secret)) + secret + "!" * 1000, Redactor(["S3cr3t!"])):
@@ -233,8 +233,8 @@ def test_error_shows_no_part_of_a_short_secret_at_the_end_of_what_is_searched(na
         assert "0053" not in shown
 
 
-def shown_errors(said, redact):
-    """Return what errors show of a text that a gateway sends in each of the places that are shown."""
-    bodies = [said, json.dumps({"error_code": "APIGW.0301", "error_msg": said})]
-    bodies += [json.dumps({"error_code": said, "error_msg": "text"}), json.dumps({"state": "x", "request_id": said})]
+def shown_errors(text, redact):
+    """Return the errors of a text that a gateway sends, in each of the places that errors show."""
+    bodies = [text, json.dumps({"error_code": "APIGW.0301", "error_msg": text})]
+    bodies += [json.dumps({"error_code": text, "error_msg": "text"}), json.dumps({"state": "x", "request_id": text})]
     return [json.dumps(error_of(Response(400, {}, body.encode()), redact, NOW).to_dict()) for body in bodies]

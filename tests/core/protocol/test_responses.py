@@ -1,4 +1,4 @@
-"""What a reply other than 2xx means."""
+"""The errors of responses other than 2xx."""
 
 import json
 from datetime import UTC, datetime
@@ -68,13 +68,13 @@ def api(code, text="…"):
     ],
 )
 def test_error_is_classified_by_what_the_caller_can_do(status, body, expected):
-    """The code decides where the vendor documents it, else the HTTP status does."""
+    """The documented code decides the class of an error, or else the HTTP status."""
     assert expected is type(error(status, body))
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
-def test_a_no_is_never_retried(status):
-    """Trying again does not turn a no into a yes."""
+def test_permanent_error_is_not_retryable(status):
+    """The error of a 400, 401, 403, 404 or 409 is not retried."""
     assert not isinstance(error(status), RetryableError)
 
 
@@ -88,7 +88,7 @@ def test_a_no_is_never_retried(status):
     ],
 )
 def test_every_error_shape_is_read(body):
-    """Services, gateway and IAM write their errors in different shapes."""
+    """Code, text and request id are read in each of the shapes that services, gateway and IAM use."""
     found = error(400, body, {"x-request-id": "r-1"})
 
     assert ("X.1", "r-1") == (found.code, found.request_id)
@@ -96,7 +96,7 @@ def test_every_error_shape_is_read(body):
 
 
 def test_keystone_error_is_read():
-    """IAM's older errors have a number as code."""
+    """An error of IAM's older API, whose code is a number, is read."""
     found = error(401, {"error": {"code": 401, "message": "The password is wrong.", "title": "Unauthorized"}})
 
     assert str(found).startswith("HTTP 401 The password is wrong.")
@@ -121,8 +121,8 @@ def test_keystone_error_is_read():
         ("Sat, 21 Nov 2026 08:00:30 +99999999999", None),
     ],
 )
-def test_retry_after_is_bounded_and_junk_ignored(value, expected):
-    """Seconds or a date, at most a quarter of an hour."""
+def test_retry_after_is_bounded(value, expected):
+    """Retry-After is seconds or a date, 15 minutes at most, and an invalid value is ignored."""
     assert expected == error(503, headers={"retry-after": value}).retry_after
 
 
@@ -136,12 +136,12 @@ def test_retry_after_is_bounded_and_junk_ignored(value, expected):
     ],
 )
 def test_throttling_window_is_read_from_the_text(text, expected):
-    """The gateway sends no Retry-After, but says over which time it counts."""
+    """The pause after a 429 is the time window in the gateway's text, because it sends no Retry-After."""
     assert expected == error(429, api("APIGW.0308", text)).retry_after
 
 
 def test_echoed_secrets_are_hidden():
-    """The gateway echoes keys and whole requests, in JSON and out of it."""
+    """Secrets that the gateway echoes are hidden in the error."""
     redact = Redactor(["AKAKAKAKAKAKAKAKAKAK", "to/ken+=="])
     echo = "Get secretKey failed,ak:AKAKAKAKAKAKAKAKAKAK,err:ak not exist|x-security-token:to/ken+==|to%2Fken%2B%3D%3D"
 
@@ -152,7 +152,7 @@ def test_echoed_secrets_are_hidden():
 
 
 def test_secret_is_hidden_before_a_text_is_cut():
-    """A secret that is cut in two would not be known as one."""
+    """A secret that a cut would divide is hidden."""
     secret = "S3CR3T" * 6
     for body in (api("x" * 50 + secret, "text"), api("X.1", "x" * 990 + secret), ("x" * 190 + secret).encode()):
         assert "S3CR3T" not in json.dumps(error(400, body, redact=Redactor([secret])).to_dict())
@@ -163,7 +163,7 @@ def test_secret_is_hidden_before_a_text_is_cut():
     ["http://us:p%40ss@h:1", "us:p%40ss@h:1", "http://us:p%40ss@h:99999"],
 )
 def test_proxy_login_is_hidden_in_every_form(url):
-    """The user and password of a proxy are hidden as they stand, decoded, and as Basic has them."""
+    """The user and password of a proxy are hidden as they are, decoded and in Base64."""
     redact = Redactor()
     redact.add_url(url)
 
@@ -172,7 +172,7 @@ def test_proxy_login_is_hidden_in_every_form(url):
 
 
 def test_error_survives_an_event():
-    """An error that crossed the database as JSON is of the same class and says the same."""
+    """An error stays the same as JSON in the database."""
     sent = error(401, api("APIGW.0301", "no"), {"x-request-id": "r"}, refused=CredentialsRefusedError)
 
     came = error_from_dict(json.loads(json.dumps(sent.to_dict())))

@@ -1,401 +1,294 @@
-"""Going on without an answer, by a clock that only sleeping moves."""
+"""Retries of a request during an outage, with a clock that only sleeping moves."""
 
+import asyncio
 from itertools import pairwise
-from math import inf
 
 import pytest
 
-from airflow_provider_hwstatus.core.protocol.effects import AcquireSlot, Exclusive, ReleaseSlot, Request, Sleep
-from airflow_provider_hwstatus.core.protocol.retry import LAST_POLL, RetryBudget, bounded, retry
+from airflow_provider_hwstatus.core.protocol.retry import LAST_POLL, RetryBudget
 from airflow_provider_hwstatus.core.protocol.throttle import Throttle
 from airflow_provider_hwstatus.errors import (
     ApiError,
     DeadlineError,
-    HwStatusError,
     ServerError,
     ThrottledError,
     TransportError,
 )
+from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
 
-START = 1_000_000.0
-
-
-class World:
-    """Runs a flow in which each attempt takes a given time and has a given end; the last end stays."""
-
-    def __init__(self, *ends, takes=0.0, throttle=None):
-        self.now = START
-        self.takes = takes
-        self.ends = list(ends)
-        self.target = []
-        self.throttle = throttle or Throttle()
-
-    def attempt(self):
-        self.target.append(self.now - START)
-        self.now += self.takes
-        end = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
-        if isinstance(end, Exception):
-            raise end
-        return end
-        yield
-
-    def run(self, tolerance=600.0, deadline=None):
-        budget = RetryBudget(tolerance, None if deadline is None else START + deadline)
-        return self.run_sync(retry(self.attempt, budget, self.throttle, lambda: self.now, "dli"))
-
-    def run_sync(self, flow):
-        resume, value = flow.send, None
-        try:
-            while True:
-                effect = resume(value)
-                try:
-                    resume, value = flow.send, self.perform(effect)
-                except HwStatusError as error:
-                    resume, value = flow.throw, error
-        except StopIteration as done:
-            return done.value
-
-    def perform(self, effect):
-        if isinstance(effect, AcquireSlot | ReleaseSlot):
-            return
-        assert isinstance(effect, Sleep)
-        assert effect.seconds >= 0
-        self.now += effect.seconds
-        return
-
-    @property
-    def elapsed(self):
-        return self.now - START
+ANSWER = {}
 
 
-def down():
+def down(request):
+    """Return a new error for each request, because retries add to its message."""
     return TransportError("connect refused")
 
 
-def test_answer_needs_no_patience():
-    """A question that is answered is asked once, without a pause."""
-    world = World("answer")
-
-    assert "answer" == world.run()
-    assert [0.0] == world.target
+def throttled(seconds):
+    return 429, b"", {"retry-after": str(seconds)}
 
 
-def test_outage_is_waited_out():
-    """A service that comes back within the tolerance is never noticed."""
-    world = World(down(), ServerError("503"), down(), "answer")
+class Service:
+    """A service that gives these replies, one for each request; the last one repeats."""
 
-    assert "answer" == world.run()
-    assert 4 == len(world.target)
-    assert world.elapsed > 0
+    def __init__(self, stub_cloud, *replies, takes=0.0, throttle=None):
+        self.cloud = stub_cloud({"https://dli": list(replies)}, takes)
+        self.client = self.cloud.client()
+        if throttle:
+            self.client.throttles["dli"] = throttle
+
+    def get(self, tolerance=600.0, deadline=None, until=None):
+        """Send a request with retries; times are in seconds since the beginning."""
+        budget = RetryBudget(tolerance, *(at if at is None else self.cloud.began + at for at in (deadline, until)))
+        return self.cloud.run(self.client.get("dli", "/job", budget, self._read, "test"))
+
+    def _read(self, response):
+        if response.status == 503:
+            raise ServerError("503")
+        if response.status == 429:
+            raise ThrottledError("429", http_status=429, retry_after=float(response.headers["retry-after"]))
+        if response.status == 404:
+            raise ApiError("no")
+        return "answer"
+
+    @property
+    def sent_at(self):
+        return self.cloud.sent_at
+
+    @property
+    def elapsed(self):
+        return self.cloud.elapsed
 
 
-def test_pauses_grow_up_to_a_minute():
-    """An outage is asked about less and less often, and never in step with others."""
-    world = World(down())
+@pytest.fixture
+def service(stub_cloud):
+    """Return a function that makes a service."""
+    return lambda *replies, **more: Service(stub_cloud, *replies, **more)
+
+
+def test_answered_request_is_sent_once(service):
+    """A request that is answered is sent once, without a pause."""
+    dli = service(ANSWER)
+
+    assert "answer" == dli.get()
+    assert [0.0] == dli.sent_at
+    assert 0.0 == dli.elapsed
+
+
+def test_short_outage_is_not_noticed(service):
+    """An outage that ends within the tolerance raises no error."""
+    dli = service(down, 503, down, ANSWER)
+
+    assert "answer" == dli.get()
+    assert 4 == len(dli.sent_at)
+    assert dli.elapsed > 0
+
+
+def test_pauses_grow_to_a_minute(service):
+    """Retries become less frequent, up to one a minute, with jitter."""
+    dli = service(down)
     with pytest.raises(TransportError):
-        world.run(tolerance=3600.0)
+        dli.get(tolerance=3600.0)
 
-    pauses = [later - earlier for earlier, later in pairwise(world.target)]
+    pauses = [later - earlier for earlier, later in pairwise(dli.sent_at)]
     assert 0.5 <= pauses[0] <= 1.0
     assert 30.0 <= max(pauses) <= 60.0
     assert 60 <= len(pauses) <= 130
 
 
 @pytest.mark.parametrize("tolerance", [1.0, 7.0, 600.0])
-def test_outage_tolerance_is_honoured(tolerance):
-    """Patience ends when it should, with a last question at its end, and says how long it was."""
-    world = World(down())
+def test_retries_end_with_the_tolerance(service, tolerance):
+    """The last request is sent when the tolerance ends, and the error names the tolerance."""
+    dli = service(down)
 
     with pytest.raises(TransportError, match=rf"no answer for {tolerance:g} s .*connect refused"):
-        world.run(tolerance)
-    assert tolerance == pytest.approx(world.elapsed)
-    assert tolerance == pytest.approx(world.target[-1])
+        dli.get(tolerance)
+    assert tolerance == pytest.approx(dli.elapsed)
+    assert tolerance == pytest.approx(dli.sent_at[-1])
 
 
-def test_outage_begins_with_the_first_failed_request():
-    """The time that a failing request took counts."""
-    world = World(down(), takes=4.0)
+def test_outage_begins_when_the_first_failed_request_is_sent(service):
+    """The time that a failing request takes is part of the outage."""
+    dli = service(down, takes=4.0)
 
     with pytest.raises(TransportError):
-        world.run(10.0)
-    assert 10.0 <= world.elapsed <= 14.0
+        dli.get(10.0)
+    assert 10.0 <= dli.elapsed < 14.1
 
 
-def test_no_tolerance_asks_once():
-    """With outage_tolerance=0 the first failure is the last."""
-    world = World(down(), "answer")
+def test_no_tolerance_means_no_retry(service):
+    """With outage_tolerance=0 the first failure is raised."""
+    dli = service(down, ANSWER)
 
     with pytest.raises(TransportError, match=r"^connect refused$"):
-        world.run(0.0)
-    assert 0.0 == world.elapsed
+        dli.get(0.0)
+    assert 0.0 == dli.elapsed
 
 
-def test_a_no_is_not_repeated():
-    """What trying again does not change is not tried again."""
-    world = World(ApiError("no"), "answer")
+def test_permanent_error_is_not_retried(service):
+    """A request that fails for good is sent once."""
+    dli = service(404, ANSWER)
 
     with pytest.raises(ApiError, match="no"):
-        world.run()
-    assert 1 == len(world.target)
+        dli.get()
+    assert 1 == len(dli.sent_at)
 
 
-def test_deadline_comes_first():
-    """Between tolerance and deadline the earlier one decides; the deadline's error names the last one."""
-    world = World(down())
+def test_deadline_ends_retries_before_the_tolerance(service):
+    """The earlier of tolerance and deadline ends the retries; the deadline's error names the last failure."""
+    dli = service(down)
 
     with pytest.raises(DeadlineError, match="connect refused"):
-        world.run(tolerance=600.0, deadline=5.0)
-    assert 5.0 == pytest.approx(world.elapsed)
+        dli.get(tolerance=600.0, deadline=5.0)
+    assert 5.0 == pytest.approx(dli.elapsed)
 
 
-def test_last_look_after_the_deadline():
-    """Who comes after the deadline still asks once."""
-    assert "answer" == World("answer").run(deadline=-100.0)
-    late = World(down())
+def test_one_request_is_sent_after_the_deadline(service):
+    """A wait that resumes after its deadline sends one request, if its budget gives that request time."""
+    assert "answer" == service(ANSWER).get(deadline=-100.0, until=LAST_POLL)
+    late = service(down)
     with pytest.raises(DeadlineError):
-        late.run(deadline=-100.0)
-    assert 1 == len(late.target)
+        late.get(deadline=-100.0, until=LAST_POLL)
+    assert 1 == len(late.sent_at)
 
 
-def test_retry_after_is_honoured():
-    """The service's own time is kept, when it is longer than ours."""
-    world = World(ServerError("503", retry_after=42.0), "answer")
+def test_retry_after_is_honoured(service):
+    """A Retry-After that is longer than the pause replaces it."""
+    dli = service(ServerError("503", retry_after=42.0), ANSWER)
 
-    world.run()
-    assert 42.0 == pytest.approx(world.elapsed)
+    dli.get()
+    assert 42.0 == pytest.approx(dli.elapsed)
 
 
-def test_retry_after_never_outlasts_patience():
-    """Neither the tolerance nor the deadline moves, and nobody asks before the time that the service set."""
+def test_retry_after_extends_neither_tolerance_nor_deadline(service):
+    """The retries end in time, and no request is sent before the service's Retry-After."""
     for bounds, error in (({"tolerance": 10.0}, ThrottledError), ({"deadline": 10.0}, DeadlineError)):
-        world = World(ThrottledError("429", http_status=429, retry_after=300.0), "answer")
+        dli = service(throttled(300), ANSWER)
         with pytest.raises(error):
-            world.run(**bounds)
-        assert 10.0 == pytest.approx(world.elapsed)
-        assert [0.0] == world.target
+            dli.get(**bounds)
+        assert 10.0 == pytest.approx(dli.elapsed)
+        assert [0.0] == dli.sent_at
 
 
-def test_throttling_holds_back_all_waits_of_a_connection():
-    """A 429 to one wait is heard by the next one, which does not ask before the time is over."""
-    first = World(ThrottledError("429", http_status=429, retry_after=60.0), "answer")
+def test_throttling_holds_back_all_waits_of_a_connection(service):
+    """After a 429 to one wait, the next wait of the connection sends no request before Retry-After."""
+    first = service(throttled(60), ANSWER)
     with pytest.raises(ThrottledError):
-        first.run(tolerance=0.0)
+        first.get(tolerance=0.0)
 
-    second = World("answer", throttle=first.throttle)
-    second.run()
-    assert 60.0 == pytest.approx(second.target[0])
-
-
-def turns(throttle, count, now=START):
-    """Return when each of *count* waits may ask that all come at the same time, in seconds since then."""
-    pauses = [next(throttle.turn(inf, lambda: now), Sleep(0.0)).seconds for _ in range(count)]
-    return [now - START + pause for pause in pauses]
+    second = service(ANSWER, throttle=first.client.throttles["dli"])
+    second.get()
+    assert 60.0 == pytest.approx(second.sent_at[0])
 
 
-def gap(throttle, now):
-    one, other = turns(throttle, 2, now)
-    return other - one
-
-
-def test_waits_that_were_held_back_do_not_come_back_at_once():
-    """Who was told to wait a minute comes back after the one before."""
-    throttle = Throttle()
-    throttle.refused(60.0, START)
-
-    back = turns(throttle, 50)
-    assert 60.0 == pytest.approx(min(back))
-    assert {0.02} == {round(later - earlier, 6) for earlier, later in pairwise(back)}
-
-
-def test_each_refusal_halves_the_rate_and_time_raises_it():
-    """The rate finds its way below what the service allows, and is back within minutes when it allows all."""
-    throttle, gaps = Throttle(), []
-    for now in (START, START + 1.0, START + 2.0, START + 3.0):
-        throttle.refused(1.0, now)
-        gaps.append(gap(throttle, now))
-    assert gaps == pytest.approx([0.02, 0.04, 0.08, 0.16])
-
-    assert 0.08 == pytest.approx(gap(throttle, START + 4.0 + 15.0))
-    assert [600.0] * 50 == pytest.approx(turns(throttle, 50, START + 600.0))
-
-
-def test_no_refusal_makes_it_slower_than_a_question_in_seconds():
-    """An hour of refusals is over within minutes, too."""
-    throttle = Throttle()
-    for second in range(3600):
-        throttle.refused(1.0, START + second)
-
-    assert 5.0 == pytest.approx(gap(throttle, START + 3600.0))
-    assert 0.0 == gap(throttle, START + 3900.0)
-
-
-def test_refusals_of_one_moment_count_once():
-    """Twenty requests that were under way together and are refused together say no more than one."""
-    throttle = Throttle()
-    for _ in range(20):
-        throttle.refused(1.0, START)
-
-    assert 0.02 == pytest.approx(gap(throttle, START))
-
-
-def test_refusal_during_the_pause_is_heard():
-    """A wait whose turn has come after another was refused pauses anew."""
-    throttle, now = Throttle(), START
-    throttle.refused(10.0, START)
-    turn = throttle.turn(inf, lambda: now)
-    now += next(turn).seconds
-    throttle.refused(30.0, now)
-
-    assert 30.0 == pytest.approx(next(turn).seconds)
-
-
-def test_those_who_give_up_keep_nobody_waiting():
-    """Thousands of waits that end while they are held back, or are cancelled, leave no hole behind."""
-    throttle = Throttle()
-    throttle.refused(1.0, START)
+def test_waits_that_give_up_delay_no_other(service, stub_cloud):
+    """Turns that were booked by waits that ended or were cancelled do not delay the next wait."""
+    machine, throttle = stub_cloud(), Throttle()
+    throttle.refused(1.0, machine.now)
     for _ in range(1000):
         with pytest.raises(DeadlineError):
-            World("answer", throttle=throttle).run(deadline=0.5)
-        turns(throttle, 1)  # booked, and cancelled
+            service(ANSWER, throttle=throttle).get(deadline=0.5)
+        cancelled = throttle.turn(machine.now + 600.0, machine.monotonic)
+        next(cancelled)
+        cancelled.close()
 
-    assert turns(throttle, 1)[0] < 1.0 + 65 * 0.02
+    machine.run(throttle.turn(machine.now + 600.0, machine.monotonic))
+    assert machine.elapsed < 1.0 + 65 * 0.02
 
 
-def test_own_pace_ends_no_wait():
-    """At its deadline a wait asks, unless the service itself has forbidden it."""
-    throttle = Throttle()
+def test_reduced_rate_ends_no_wait(service, stub_cloud):
+    """At its deadline a wait sends its request, although the reduced rate gives it a later turn."""
+    now, throttle = stub_cloud().now, Throttle()
     for second in range(10):
-        throttle.refused(1.0, START - 20.0 + second)
-    turns(throttle, 50)
+        throttle.refused(1.0, now - 20.0 + second)
+    for _ in range(50):
+        next(throttle.turn(now + 600.0, lambda: now), None)
 
-    world = World("answer", throttle=throttle)
-    assert "answer" == world.run(deadline=0.1)
-    assert [0.1] == pytest.approx(world.target)
-
-
-class Service:
-    """Answers a number of questions in any second, and refuses the others for a second."""
-
-    def __init__(self, allowed):
-        self.allowed = allowed
-        self.throttle = Throttle()
-        self.now = START
-        self.answered = []
-        self.refused = 0
-
-    def ask(self):
-        for pause in self.throttle.turn(inf, lambda: self.now):
-            self.now += pause.seconds
-        if sum(then > self.now - 1.0 for then in self.answered[-self.allowed :]) < self.allowed:
-            self.answered.append(self.now)
-        else:
-            self.refused += 1
-            self.throttle.refused(1.0, self.now)
+    dli = service(ANSWER, throttle=throttle)
+    assert "answer" == dli.get(deadline=0.1)
+    assert [0.1] == pytest.approx(dli.sent_at)
 
 
-@pytest.mark.parametrize("allowed", [1, 20])
-def test_throttled_connection_serves_all(allowed):
-    """A thousand questions to a service that allows few a second are answered at no less than half that rate."""
-    service = Service(allowed)
-    while len(service.answered) < 1000:
-        service.ask()
-
-    assert 1000 / (service.now - START) > 0.5 * allowed
-    assert service.refused < 100
-
-
-def test_held_back_until_the_deadline_is_a_deadline():
-    """A wait that may not ask before its deadline says why."""
+def test_wait_that_is_held_back_until_its_deadline_says_why(service, stub_cloud):
+    """The deadline's error of a wait that was held back names the 429, and no request was sent."""
     throttle = Throttle()
-    throttle.refused(600.0, START)
+    throttle.refused(600.0, stub_cloud().now)
 
-    world = World("answer", throttle=throttle)
+    dli = service(ANSWER, throttle=throttle)
     with pytest.raises(DeadlineError, match="429"):
-        world.run(deadline=5.0)
-    assert [] == world.target
+        dli.get(deadline=5.0)
+    assert [] == dli.sent_at
 
 
-def test_being_held_back_is_no_outage():
-    """Tolerance counts from a failed request; keeping quiet because others were told to is not one."""
+def test_being_held_back_is_no_outage(service, stub_cloud):
+    """The time in which another wait's 429 holds back a wait does not count against its tolerance."""
     throttle = Throttle()
-    throttle.refused(600.0, START)
+    throttle.refused(600.0, stub_cloud().now)
 
-    assert "answer" == World("answer", throttle=throttle).run(tolerance=0.0)
-
-
-def requests_of(seconds, timeouts=()):
-    """A flow that sends requests one after the other, each of which takes *seconds*, logging in before the first."""
-
-    def log_in():
-        return (yield Request("POST", "https://iam/"))
-
-    def flow(world):
-        yield Exclusive("login", log_in)
-        for timeout in timeouts:
-            yield Request("GET", "https://dli/", timeout=timeout)
-        return "answer"
-
-    return flow
+    assert "answer" == service(ANSWER, throttle=throttle).get(tolerance=0.0)
 
 
-class Network:
-    """Performs effects by a clock of its own: each request takes its time, or ends by its time-out."""
+def test_being_held_back_does_not_lengthen_an_outage(service):
+    """The time in which a 429 to another wait holds back a retry does not count against the tolerance."""
+    dli = service(down)
 
-    def __init__(self, takes):
-        self.now, self.takes, self.timeouts = START, takes, []
+    def fail_and_hold_back(request):
+        dli.client.throttles["dli"].refused(300.0, dli.cloud.now)
+        return down(request)
 
-    def run(self, flow):
-        resume, value = flow.send, None
-        try:
-            while True:
-                effect = resume(value)
-                resume, value = flow.send, None
-                try:
-                    if isinstance(effect, Exclusive):
-                        value = self.run(effect.flow())
-                    elif isinstance(effect, Request):
-                        self.timeouts.append(effect.timeout)
-                        timeout = 30.0 if effect.timeout is None else effect.timeout
-                        self.now += min(self.takes, timeout)
-                        if self.takes >= timeout:
-                            raise TransportError("timed out")
-                except HwStatusError as error:
-                    resume, value = flow.throw, error
-        except StopIteration as done:
-            return done.value
+    dli.cloud.replies = {"https://dli": [fail_and_hold_back, down]}
+    with pytest.raises(TransportError, match="no answer for 100 s"):
+        dli.get(tolerance=100.0)
+    assert 300.0 == pytest.approx(dli.sent_at[1])
+    assert 399.0 <= dli.elapsed <= 400.0
 
 
-@pytest.mark.parametrize("timeouts", [(), (None,), (None, None, 3.0), (240.0,) * 30])
-@pytest.mark.parametrize("takes", [0.0, 1.0, 4.0, 29.0, inf])
-def test_everything_ends_by_the_deadline(takes, timeouts):
-    """However many requests an attempt has and however long they take, the login too, the last one ends in time."""
-    network = Network(takes)
-    flow = bounded(requests_of(takes, timeouts)(network), START + 10.0, lambda: network.now, 30.0)
-    if takes * (1 + len(timeouts)) < 10.0:
-        assert "answer" == network.run(flow)
-        assert {None, 3.0, 10.0, *(10.0 - takes * n for n in range(31))} >= set(network.timeouts)
-    else:
-        with pytest.raises((DeadlineError, TransportError)):
-            network.run(flow)
-    assert network.now <= START + 10.0
+class Queue:
+    """Slots of which none is free: a wait queues for 300 seconds, and then shares an outage of 20 seconds."""
+
+    free = 0
+
+    def __init__(self, cloud):
+        self.cloud = cloud
+
+    async def acquire(self, urgent_after, limit):
+        self.cloud.sleep(300.0)
+        error = TransportError("connect refused")
+        error.unanswered_for = 20.0
+        raise error
 
 
-def test_login_that_a_deadline_cut_short_is_no_outage_for_others():
-    """Those who queue for a login share an outage, but not that the one who logged in had no time left."""
-    network = Network(inf)
+def test_queueing_does_not_lengthen_an_outage(service):
+    """Of the time in which a retry queues for a slot, only the outage that it shares counts against the tolerance."""
+    dli = service(down)
+    queue, semaphore = Queue(dli.cloud), PrioritySemaphore(1)
+    turns = iter([semaphore, queue, queue])
 
-    with pytest.raises(DeadlineError, match="timed out"):
-        network.run(bounded(requests_of(inf)(network), START + 3.0, lambda: network.now, 30.0))
+    class Slots(dict):
+        def __missing__(self, service):
+            return next(turns, semaphore)
+
+    budget = RetryBudget(100.0)
+    with pytest.raises(TransportError, match="no answer for 100 s"):
+        asyncio.run(dli.cloud.arun(dli.client.get("dli", "/job", budget, str, "test"), Slots()))
+    assert 2 * 280.0 + 99.0 <= dli.elapsed <= 2 * 280.0 + 100.1
 
 
-def test_hold_survives_a_clock_that_is_set():
-    """A 429 holds for as long as it says, and a deadline stays where it is, whatever happens to the time of day."""
-    monotonic = 500.0
-    for wall in (START - 3600.0, START, START + 3600.0):
-        throttle = Throttle()
-        throttle.refused(3.0, monotonic)
-        budget = RetryBudget(600.0, wall + 60.0).shifted(monotonic - wall)
-        assert (560.0, 560.0 + LAST_POLL) == (budget.deadline, budget.end)
+@pytest.mark.parametrize("wrong_by", [-3600.0, 0.0, 3600.0])
+def test_deadline_survives_a_clock_that_is_set(service, wrong_by):
+    """A deadline and a 429 keep their distance when the time of day is set, before the request or during the outage."""
+    dli = service(throttled(3), down)
+    dli.cloud.clock_set_by = wrong_by
 
-        pause = next(throttle.turn(budget.limit(None), lambda: monotonic))
-        assert 3.0 == pytest.approx(pause.seconds)
+    def set_clock(request):
+        dli.cloud.clock_set_by -= 2 * wrong_by
+        return down(request)
+
+    dli.cloud.replies = {"https://dli": [throttled(3), set_clock, down]}
+    with pytest.raises(DeadlineError):
+        dli.get(deadline=60.0 + wrong_by)
+    assert 60.0 == pytest.approx(dli.elapsed)
+    assert [0.0, 3.0] == pytest.approx(dli.sent_at[:2])
+    assert [60.0 + LAST_POLL] * len(dli.sent_at) == pytest.approx(
+        [at + left for at, left in zip(dli.sent_at, dli.cloud.seconds_left, strict=True)]
+    )

@@ -1,4 +1,4 @@
-"""The sentence of the connection form's Test button."""
+"""The message of the Test button of the connection form."""
 
 import pytest
 
@@ -20,13 +20,13 @@ NO_JOB = (400, {"error_code": "CPS.0011", "error_msg": "not found"})
 FORBIDDEN = (403, {"error_code": "APIGW.0302", "error_msg": "no"})
 REFUSED = (401, {"error_code": "APIGW.0301", "error_msg": "no"})
 
-#: A cloud in which all is well.
+#: A cloud in which nothing fails.
 WELL = {IAM: PROJECTS, DLI: NO_BATCH, CPH: NO_JOB}
 AKSK = {"auth": "aksk", "login": "AKIDEXAMPLE", "password": "SK"}
 
 
-def test_all_is_well(stub_cloud):
-    """Who is logged in where, after one question to IAM and to each service, about jobs that nobody has."""
+def test_usable_connection(stub_cloud):
+    """The message names login, project and region, after one request to IAM and one to each service."""
     cloud = stub_cloud(WELL)
 
     assert (
@@ -37,50 +37,50 @@ def test_all_is_well(stub_cloud):
         "GET /v3/projects?name=cn-north-4",
         "GET /v2.0/p1/batches/00000000-0000-0000-0000-000000000000/state",
         f"GET /v1/p1/cloud-phone/jobs/{'0' * 32}",
-    ] == cloud.target
+    ] == cloud.sent
 
 
 @pytest.mark.parametrize("reply", [FORBIDDEN, 503, {"projects": []}, {"projects": PROJECTS["projects"][:1]}])
 def test_project_without_a_name(stub_cloud, reply):
-    """Waiting needs no right to list projects, so the id must do."""
+    """The message has the id of the project if its name cannot be looked up."""
     cloud = stub_cloud(WELL | {IAM: reply})
 
     assert ", project p1, region cn-north-4." in cloud.run(check(cloud.client()))
 
 
 def test_region_is_not_needed(stub_cloud):
-    """Endpoints of one's own do without."""
+    """A connection with endpoints needs no region."""
     cloud = stub_cloud(WELL)
 
     assert ", project cn-north-4 (p1), no region." in cloud.run(check(cloud.client(region=None)))
 
 
 def test_one_service_is_enough(stub_cloud):
-    """What the other one says is said, and the connection works."""
-    for broken, said in (
+    """The connection is usable if one service is, and the message has the error of the other one."""
+    for broken, message in (
         (CPH, "DLI answers; CPH cannot be used (CPH job 000"),
         (DLI, "DLI cannot be used (DLI batch 000"),
     ):
         cloud = stub_cloud(WELL | {broken: FORBIDDEN})
-        assert said in cloud.run(check(cloud.client()))
+        assert message in cloud.run(check(cloud.client()))
 
 
-def test_no_service_is_an_error(stub_cloud):
-    """The first one is told."""
+def test_unusable_services_are_an_error(stub_cloud):
+    """If no service can be used, the error of the first one is raised."""
     cloud = stub_cloud(WELL | {DLI: FORBIDDEN, CPH: 503})
 
     with pytest.raises(AuthenticationError, match=r"^DLI batch 0000"):
         cloud.run(check(cloud.client()))
 
 
-@pytest.mark.parametrize(("where", "target"), [(IAM, 1), (DLI, 2)])
-def test_refused_key_is_tried_once(stub_cloud, where, target):
-    """A few more would lock it."""
+@pytest.mark.parametrize(("where", "requests"), [(IAM, 1), (DLI, 2)])
+def test_refused_key_is_sent_once(stub_cloud, where, requests):
+    """A refused key is not sent again, because more requests would lock it."""
     cloud = stub_cloud(WELL | {IAM: FORBIDDEN, where: REFUSED})
 
     with pytest.raises(CredentialsRefusedError):
         cloud.run(check(cloud.client(**AKSK)))
-    assert target == len(cloud.requests)
+    assert requests == len(cloud.requests)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_refused_key_is_tried_once(stub_cloud, where, target):
         ((200, b"<html>"), MalformedResponseError),
     ],
 )
-def test_a_service_that_knows_no_such_job_can_be_used(stub_cloud, reply, expected):
-    """Whatever it says of the job, it has let the question in; anything else is why it cannot be used."""
+def test_service_without_such_a_job_can_be_used(stub_cloud, reply, expected):
+    """A service that answers that there is no such job can be used, and any other error is the reason why not."""
     cloud = stub_cloud({DLI: reply})
     error = cloud.run(why_unusable(cloud.client(), DLI_BATCH, "b1"))
 
@@ -107,10 +107,10 @@ def test_a_service_that_knows_no_such_job_can_be_used(stub_cloud, reply, expecte
     assert 1 == len(cloud.requests)
 
 
-def test_wrong_endpoint_is_why(stub_cloud):
-    """A region that has no CPH is told, not target."""
+def test_missing_endpoint_is_the_reason(stub_cloud):
+    """If the region has no CPH, no request is sent to it, and the message says so."""
     cloud = stub_cloud(WELL)
-    said = cloud.run(check(cloud.client(region="eu-de", cph_endpoint=None)))
+    message = cloud.run(check(cloud.client(region="eu-de", cph_endpoint=None)))
 
-    assert "CPH cannot be used (CPH job" in said
-    assert "region eu-de has no CPH" in said
+    assert "CPH cannot be used (CPH job" in message
+    assert "region eu-de has no CPH" in message

@@ -1,4 +1,4 @@
-"""What ``hwstatus check`` finds at each step."""
+"""The steps of ``hwstatus check`` and their results."""
 
 from email.utils import formatdate
 
@@ -19,37 +19,37 @@ PROJECT, BATCH, JOB = "/v3/projects", "/batches/", "/jobs/"
 
 
 def refusal(code, status=401):
-    """Return a reply that says that nobody is logged in."""
+    """Return a reply that refuses the login."""
     return status, {"error_code": code, "error_msg": "no"}
 
 
 class Inquiry:
-    """All steps, in a cloud in which all is well but for *replies*."""
+    """The results of all steps, in a cloud in which nothing fails but for *replies*."""
 
     def __init__(self, stub_cloud, replies=(), takes=0.0, **fields):
         well = {PROJECT: PROJECTS, BATCH: NO_BATCH, JOB: NO_JOB} | dict.fromkeys((IAM, DLI, CPH), self.greet)
         self.cloud = stub_cloud(well | dict(replies), takes=takes)
         self.date = self.cloud.now
-        self.told = []
-        self.steps = self.cloud.run(Checkup(self.cloud.client(**fields), self.told.append).run())
+        self.reported = []
+        self.steps = self.cloud.run(Checkup(self.cloud.client(**fields), self.reported.append).run())
         self.found = {step.name: (step.result.value, step.said) for step in self.steps}
 
     def greet(self, request):
         return 404, b"", {"date": formatdate(self.date, usegmt=True)}
 
     def bad(self):
-        """Return what is not ok, by step."""
+        """Return the results other than ok, by step."""
         return {name: result for name, (result, _) in self.found.items() if result != "ok"}
 
 
 @pytest.fixture
 def inquire(stub_cloud):
-    """Return a function that takes every step."""
+    """Return a function that runs all steps."""
     return lambda *args, **fields: Inquiry(stub_cloud, *args, **fields)
 
 
-def test_all_is_well(inquire):
-    """Each step is told as it is done, and says what was found."""
+def test_usable_connection(inquire):
+    """Each step is reported when it is done, with what was found."""
     inquiry = inquire()
 
     assert (
@@ -64,20 +64,20 @@ def test_all_is_well(inquire):
             Step("permission cph", Result.OK, "cph:jobs:get"),
         ]
         == inquiry.steps
-        == inquiry.told
+        == inquiry.reported
     )
-    assert ["GET /", "GET /", "GET /"] == inquiry.cloud.target[:3]
+    assert ["GET /", "GET /", "GET /"] == inquiry.cloud.sent[:3]
     assert not any(request.headers for request in inquiry.cloud.requests[:3])
     assert 5 == len(inquiry.cloud.requests)
 
 
 def test_project_is_looked_up(inquire):
-    """Where it came from is said."""
+    """The step says that the project was looked up."""
     assert ("ok", "p1, found by the login or the region's name") == inquire(project_id=None).found["project"]
 
 
-def test_tls_is_told(inquire):
-    """Whether certificates are checked is the connection's choice, and whether there is TLS at all the endpoint's."""
+def test_tls_is_reported(inquire):
+    """The step of an endpoint says whether it has TLS and whether certificates are verified."""
     assert "https://dli, TLS not verified" == inquire(verify=False).found["endpoint dli"][1]
     assert "https://dli, TLS ok" == inquire(verify="/ca.pem").found["endpoint dli"][1]
     plain = inquire({"http://dli": NO_BATCH}, dli_endpoint="http://dli")
@@ -85,7 +85,7 @@ def test_tls_is_told(inquire):
 
 
 @pytest.mark.parametrize(
-    ("ahead", "result", "said"),
+    ("ahead", "result", "text"),
     [
         (0, "ok", "0 s off"),
         (900, "ok", "900 s off"),
@@ -94,42 +94,42 @@ def test_tls_is_told(inquire):
         (-7200, "failed", "this machine's clock is -7200 s off"),
     ],
 )
-def test_clock_is_compared(stub_cloud, ahead, result, said):
-    """The gateway refuses signatures that are more than fifteen minutes off."""
+def test_clock_is_compared(stub_cloud, ahead, result, text):
+    """A clock that is more than 15 minutes off fails the step."""
     cloud = stub_cloud()
     date = (404, b"", {"date": formatdate(cloud.now - ahead, usegmt=True)})
     found = Inquiry(stub_cloud, {IAM: date}).found["clock"]
 
     assert result == found[0]
-    assert said in found[1]
+    assert text in found[1]
 
 
 @pytest.mark.parametrize("date", ["", "soon", "Sat, 99 Nov 2026 00:00:00 GMT", "1 Jan 99999999999 00:00:00 GMT"])
-def test_clock_that_no_service_tells(inquire, date):
-    """A date that is none is no reason to fail, and another service may tell a better one."""
+def test_invalid_dates_are_ignored(inquire, date):
+    """A service with an invalid date is skipped, and without a valid one the clock is not checked."""
     odd = (404, b"", {"date": date})
 
     assert ("not checked", "no service said what time it is") == inquire({IAM: odd, DLI: odd, CPH: odd}).found["clock"]
     assert "ok" == inquire({IAM: odd, DLI: odd}).found["clock"][0]
 
 
-def test_first_clock_counts(stub_cloud):
-    """Another service's is not asked any more."""
+def test_first_valid_date_is_used(stub_cloud):
+    """The date of the first service is used, whatever the others have."""
     late = (404, b"", {"date": formatdate(0, usegmt=True)})
 
     assert "ok" == Inquiry(stub_cloud, {DLI: late}).found["clock"][0]
 
 
 def test_time_of_a_request_is_no_skew(stub_cloud):
-    """The reply was made about half-way."""
+    """The date is compared with the middle of the request."""
     cloud = stub_cloud()
     half_way = (404, b"", {"date": formatdate(cloud.now + 600, usegmt=True)})
 
     assert "0 s off" in Inquiry(stub_cloud, {IAM: half_way}, takes=1200.0).found["clock"][1]
 
 
-def test_service_that_cannot_be_reached(inquire):
-    """It is told where it is found out, what depends on it is not checked, and the rest is usable."""
+def test_unreachable_service(inquire):
+    """A service that cannot be reached fails one step, skips the steps that need it, and leaves the rest usable."""
     inquiry = inquire({DLI: TransportError("reset"), BATCH: TransportError("reset")})
 
     assert {"endpoint dli": "failed", "permission dli": "not checked"} == inquiry.bad()
@@ -138,15 +138,15 @@ def test_service_that_cannot_be_reached(inquire):
     assert usable(inquiry.steps)
 
 
-def test_any_reply_says_that_a_service_is_there(inquire):
-    """Also one that is too long to be read."""
+def test_any_response_proves_an_endpoint(inquire):
+    """Any response, also one that is too long, proves that the endpoint exists."""
     inquiry = inquire({DLI: MalformedResponseError("too long"), CPH: 503, IAM: 302})
 
     assert {"clock": "not checked"} == inquiry.bad()
 
 
-def test_cloud_that_is_not_there(inquire):
-    """Nothing beyond the network is tried."""
+def test_unreachable_cloud(inquire):
+    """If no service can be reached, no login is tried."""
     inquiry = inquire(dict.fromkeys((IAM, DLI, CPH), TransportError("reset")), project_id=None)
 
     assert 3 == len(inquiry.cloud.requests)
@@ -159,15 +159,15 @@ def test_cloud_that_is_not_there(inquire):
 
 
 def test_region_without_a_service(inquire):
-    """It is not asked, and the other one is usable."""
+    """A service that the region does not have is not checked, and the other one is usable."""
     inquiry = inquire(region="eu-de", cph_endpoint=None)
 
     assert {"endpoint cph": "not checked", "permission cph": "not checked"} == inquiry.bad()
     assert "region eu-de has no CPH" in inquiry.found["endpoint cph"][1]
 
 
-def test_project_that_is_none(inquire):
-    """Without one no service can be asked; IAM's answer shows who is logged in."""
+def test_missing_project(inquire):
+    """Without a project no service is checked, and the response of IAM decides about the login."""
     missing = inquire({PROJECT: {"projects": []}}, project_id=None)
     assert {
         "login": "not checked",
@@ -198,8 +198,8 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("code", "status"), REFUSALS)
-def test_refused_login_is_told_once(inquire, code, status):
-    """By its status or by its code; what depends on it is not called forbidden."""
+def test_refused_login_fails_one_step(inquire, code, status):
+    """A refused login fails the step of the login, and the permissions are not checked."""
     reply = refusal(code, status)
     inquiry = inquire({BATCH: reply, JOB: reply})
 
@@ -210,24 +210,24 @@ def test_refused_login_is_told_once(inquire, code, status):
 
 
 @pytest.mark.parametrize("code", [code for code, _ in REFUSALS if code != "APIGW.0301"])
-def test_code_of_a_refused_login_counts_whatever_its_status(inquire, code):
-    """Editions of the tables differ in the status."""
+def test_code_of_a_refused_login_counts_with_any_status(inquire, code):
+    """An error code for a refused login fails the login with any HTTP status."""
     inquiry = inquire({PROJECT: refusal(code, 400)}, project_id=None)
 
     assert "failed" == inquiry.found["login"][0]
     assert ("not checked", "nobody is logged in") == inquiry.found["project"]
 
 
-def test_refused_login_that_was_to_find_the_project(inquire):
-    """The project is not what is wrong."""
+def test_refused_login_does_not_fail_the_project(inquire):
+    """If the login is refused at the look-up of the project, the project is not checked."""
     inquiry = inquire({PROJECT: refusal("APIGW.0301")}, project_id=None)
 
     assert ("not checked", "nobody is logged in") == inquiry.found["project"]
     assert "failed" == inquiry.found["login"][0]
 
 
-def test_refused_key_is_tried_once(inquire):
-    """A few more would lock it: what one service refuses, the other is not asked with."""
+def test_refused_key_is_sent_once(inquire):
+    """A key that one service refuses is not sent to the other one."""
     inquiry = inquire({BATCH: refusal("APIGW.0301")}, **AKSK)
 
     assert 4 == len(inquiry.cloud.requests)
@@ -235,7 +235,7 @@ def test_refused_key_is_tried_once(inquire):
 
 
 def test_missing_permission_is_named(inquire):
-    """Who is not allowed is logged in, all the same."""
+    """A missing permission is named, and the login is ok."""
     inquiry = inquire({BATCH: FORBIDDEN, JOB: FORBIDDEN})
 
     assert {"permission dli": "failed", "permission cph": "failed"} == inquiry.bad()
@@ -244,8 +244,8 @@ def test_missing_permission_is_named(inquire):
     assert not usable(inquiry.steps)
 
 
-def test_service_in_trouble_says_nothing_of_the_login(inquire):
-    """As long as the other one answers, somebody is logged in; else nobody knows."""
+def test_service_in_trouble_proves_no_login(inquire):
+    """The login is ok if one service answers, and not checked if none does."""
     one = inquire({BATCH: 503})
     assert {"permission dli": "failed"} == one.bad()
     assert one.found["permission dli"][1].startswith("HTTP 503")
@@ -256,8 +256,8 @@ def test_service_in_trouble_says_nothing_of_the_login(inquire):
     assert ("failed", "reset") == both.found["permission cph"]
 
 
-def test_throttled_service_says_nothing_of_the_login(inquire):
-    """A gateway may count requests before it looks at who sends them."""
+def test_throttled_service_proves_no_login(inquire):
+    """A 429 does not show whether the login is ok."""
     assert "not checked" == inquire({BATCH: 429, JOB: 503}).found["login"][0]
 
 
@@ -275,13 +275,13 @@ RESULTS = ["connection", "clock", "login", "project", "permission dli", "permiss
         *(({name: Result.FAILED}, False) for name in RESULTS[:4]),
     ],
 )
-def test_usable_is_who_can_ask_a_service(change, expected):
-    """A right to one service is enough; a step that failed before it is not made up for."""
+def test_connection_is_usable_if_one_service_is(change, expected):
+    """A connection is usable if one permission is not missing and no step before failed."""
     results = dict.fromkeys(RESULTS, Result.OK) | change
 
     assert expected is usable([Step(name, result, "") for name, result in results.items()])
 
 
 def test_nothing_checked_is_not_usable():
-    """A list without a service proves nothing."""
+    """Without any step a connection is not usable."""
     assert not usable([])

@@ -1,4 +1,4 @@
-"""Which page of which console a job is on."""
+"""The page of a job in the console."""
 
 import pytest
 
@@ -26,25 +26,25 @@ PAGE = "#/main/jobs/spark/submitLog/b1?type=RUN"
     ],
 )
 def test_page_of_a_batch(region, expected):
-    """Each site has its own host; where it is not known, there is no link rather than a wrong one."""
+    """The host of the page is that of the region, and an unknown region has no page."""
     assert expected == console_url(DLI_BATCH, Settings(region=region), "b1")
 
 
 def test_cph_has_the_page_of_the_service():
-    """No page of a job is known, so it is the service's; Open Telekom Cloud has no CPH."""
+    """A CPH job has the page of the service, and there is none on Open Telekom Cloud."""
     url = "https://console.huaweicloud.com/cph/?region=cn-east-3"
 
     assert url == console_url(CPH_JOB, Settings(region="cn-east-3"), "j1")
     assert console_url(CPH_JOB, Settings(region="eu-de"), "j1") is None
 
 
-def test_sessions_have_none():
-    """The console has no page for them."""
+def test_session_has_no_page():
+    """The console has no page for sessions."""
     assert console_url(DLI_SESSION_READY, Settings(region="cn-north-4"), "s1") is None
 
 
-def test_other_clouds_have_none():
-    """Behind an endpoint of one's own may be anything; the region's own endpoint may be spelt out."""
+def test_other_endpoint_has_no_page():
+    """An endpoint other than the region's own has no page."""
     own = Settings(region="cn-north-4", dli_endpoint="https://dli.private.example")
     spelt = Settings(region="cn-north-4", dli_endpoint="https://dli.cn-north-4.myhuaweicloud.com")
 

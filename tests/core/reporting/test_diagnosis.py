@@ -1,4 +1,6 @@
-"""What is found out about a job that failed, and what keeps it from being found out."""
+"""The details and the log of a job that failed, and what happens if they cannot be fetched."""
+
+from math import inf
 
 import pytest
 
@@ -19,29 +21,26 @@ def failed(kind=DLI_BATCH, job_id="b1", **fields):
 
 
 class Inquiry:
-    """Explains a failed job, of which the replies named tell."""
+    """The diagnosis of a failed job, with the given replies to the requests for its details and its log."""
 
     def __init__(self, stub_cloud, details=FOUND, log=LINES, takes=0.0, status=None, kind=DLI_BATCH, **fields):
         seconds = fields.pop("seconds", BUDGET)
         self.cloud = stub_cloud({"/log": log, "https://dli": details}, takes)
         self.client = self.cloud.client(**fields)
-        self.counted = []
-        self.client.count = lambda kind, error: self.counted.append(kind)
-        self.began = self.cloud.now
         self.found = self.cloud.run(diagnose(self.client, kind, status or failed(kind), seconds))
 
 
 @pytest.fixture
 def inquire(stub_cloud):
-    """Return a function that explains a failure."""
+    """Return a function that diagnoses a failure."""
     return lambda **how: Inquiry(stub_cloud, **how)
 
 
-def test_details_and_log_are_asked_for_once(inquire):
-    """The state stays as it was; what the replies have beside it is added."""
+def test_details_and_log_are_requested_once(inquire):
+    """Details and log are requested once each, and they are added to the status without a change of its state."""
     inquiry = inquire()
 
-    assert ["GET /v2.0/p1/batches/b1", "GET /v2.0/p1/batches/b1/log?type=driver"] == inquiry.cloud.target
+    assert ["GET /v2.0/p1/batches/b1", "GET /v2.0/p1/batches/b1/log?type=driver"] == inquiry.cloud.sent
     expected = failed(
         name="etl",
         queue="q",
@@ -50,34 +49,34 @@ def test_details_and_log_are_asked_for_once(inquire):
         log=("one", "two"),
     )
     assert (expected, "") == (inquiry.found.status, inquiry.found.missing)
-    assert ["dli_details", "dli_details"] == inquiry.counted
+    assert ["hwstatus.dli_details.polls"] * 2 == inquiry.cloud.counted
 
 
 def test_session_has_both(inquire):
-    """At paths of its own."""
+    """The details and the log of a session are requested at paths of its own."""
     inquiry = inquire(kind=DLI_SESSION_READY)
 
-    assert ["GET /v2.0/p1/sessions/b1", "GET /v2.0/p1/sessions/b1/log"] == inquiry.cloud.target
+    assert ["GET /v2.0/p1/sessions/b1", "GET /v2.0/p1/sessions/b1/log"] == inquiry.cloud.sent
 
 
-def test_cph_tells_all_with_the_state(inquire):
-    """Nothing more is asked, and nothing is said to be missing."""
+def test_cph_job_needs_no_further_request(inquire):
+    """The status of a CPH job has everything, so nothing is requested and nothing is reported as missing."""
     inquiry = inquire(kind=CPH_JOB)
 
-    assert ([], "") == (inquiry.cloud.target, inquiry.found.missing)
+    assert ([], "") == (inquiry.cloud.sent, inquiry.found.missing)
     assert failed(CPH_JOB) == inquiry.found.status
 
 
-def test_what_was_rejected_is_not_asked_about(inquire):
-    """No job was made of it."""
+def test_rejected_item_is_not_requested(inquire):
+    """Nothing is requested for an item that CPH rejected, because no job was made of it."""
     status = failed(job_id="(none, phone-7)")
     inquiry = inquire(status=status)
 
-    assert ([], status, None) == (inquiry.cloud.target, inquiry.found.status, inquiry.found.console)
+    assert ([], status, None) == (inquiry.cloud.sent, inquiry.found.status, inquiry.found.console)
 
 
-def test_console_is_where_a_person_looks(inquire):
-    """The job's page, where the endpoint is the region's own."""
+def test_console_link_is_that_of_the_region(inquire):
+    """The diagnosis has a link to the job's page if the endpoint is the region's own."""
     assert inquire().found.console is None
     page = inquire(details=503, log=503, dli_endpoint=None).found.console
     assert "https://console.huaweicloud.com/dli/?region=cn-north-4#/main/jobs/spark/submitLog/b1?type=RUN" == page
@@ -98,8 +97,8 @@ def test_console_is_where_a_person_looks(inquire):
     ],
     ids=str,
 )
-def test_one_that_fails_keeps_the_other(inquire, reply):
-    """Each is asked for, whatever happened to the one before."""
+def test_one_request_that_fails_does_not_prevent_the_other(inquire, reply):
+    """The log is requested after the details failed, and details are kept if the log fails."""
     assert ("one", "two") == inquire(details=reply).found.status.log
     without = inquire(log=reply, details=FOUND | {"log": ["of the details"]}).found
     assert ("etl", ("of the details",), "") == (without.status.name, without.status.log, without.missing)
@@ -107,7 +106,7 @@ def test_one_that_fails_keeps_the_other(inquire, reply):
 
 @pytest.mark.parametrize("kept", [("before",), ()])
 def test_log_that_was_known_is_kept(inquire, kept):
-    """Nothing that is found replaces lines by none."""
+    """A log without lines does not replace lines that the status already had."""
     assert kept == inquire(log={"id": "b1", "log": []}, status=failed(log=kept)).found.status.log
 
 
@@ -124,14 +123,14 @@ def test_log_that_was_known_is_kept(inquire, kept):
         (FOUND, TransportError("x" * 999), "x" * 199 + "…"),
     ],
 )
-def test_why_there_is_no_log_is_said_in_short(inquire, details, log, missing):
-    """What to do about it is left out: the failure is what counts."""
+def test_reason_for_a_missing_log_is_short(inquire, details, log, missing):
+    """The reason is the error without its advice, cut to 200 characters."""
     assert missing == inquire(details=details, log=log).found.missing
 
 
 @pytest.mark.parametrize(("reply", "fields"), [((429, b"", {"retry-after": "600"}), {}), (401, AKSK)])
-def test_no_second_try_where_it_makes_things_worse(inquire, reply, fields):
-    """A key that is refused and a service that is overrun are left alone."""
+def test_no_second_request_after_a_refused_key_or_a_429(inquire, reply, fields):
+    """After a refused key or a 429 the log is not requested."""
     inquiry = inquire(details=reply, **fields)
 
     assert 1 == len(inquiry.cloud.requests)
@@ -139,8 +138,8 @@ def test_no_second_try_where_it_makes_things_worse(inquire, reply, fields):
     assert failed() == inquiry.found.status
 
 
-def test_refusal_without_a_lock_leaves_the_log(inquire):
-    """A temporary key or a token may be allowed the one and not the other."""
+def test_refusal_that_locks_no_key_does_not_prevent_the_log(inquire):
+    """After a 401 for a token the log is requested, because it may be permitted."""
     assert ("one", "two") == inquire(details=401).found.status.log
 
 
@@ -163,44 +162,37 @@ def test_refusal_without_a_lock_leaves_the_log(inquire):
         (0, 5000, None, None),
     ],
 )
-def test_end_of_a_long_log_is_asked_for(inquire, first, total, lines, start):
-    """By its own numbers, where they make sense: the last hundred lines, where it shows fewer than there are."""
+def test_end_of_a_long_log_is_requested(inquire, first, total, lines, start):
+    """If the log has more lines than the response, and its numbers are valid, the last hundred lines are requested."""
     shown = {"id": "b1", "from": first, "total": total, "log": None if lines is None else ["first"] * lines}
     inquiry = inquire(log=[shown, {"id": "b1", "log": ["last"]}])
 
     again = [] if not start else [f"GET /v2.0/p1/batches/b1/log?type=driver&from={start}&size=100"]
-    assert again == inquiry.cloud.target[2:]
+    assert again == inquiry.cloud.sent[2:]
     expected = ("last",) if start else ("first",) * (lines or 0)
     assert expected[-50:] == inquiry.found.status.log
 
 
-def test_log_without_parameters_gets_its_own(inquire):
-    """A session's path has none."""
+def test_log_path_without_a_query_gets_one(inquire):
+    """The path of a session's log has no query, so the line numbers begin one."""
     inquiry = inquire(kind=DLI_SESSION_READY, log=[LINES | {"total": 900}, LINES])
 
-    assert "GET /v2.0/p1/sessions/b1/log?from=800&size=100" == inquiry.cloud.target[2]
+    assert "GET /v2.0/p1/sessions/b1/log?from=800&size=100" == inquiry.cloud.sent[2]
 
 
-def test_each_has_half_of_the_time_that_is_left(inquire):
-    """What hangs leaves some for what comes next; the connection's own time-out may be shorter."""
+def test_each_request_has_half_of_the_time_that_is_left(inquire):
+    """Each request may take half of the time that is left, and no time-out of its own replaces request_timeout."""
     inquiry = inquire(takes=1.0)
-    assert [5.0, 4.5] == [request.timeout for request in inquiry.cloud.requests]
+    assert [5.0, 4.5] == inquiry.cloud.seconds_left
+    assert {None} == {request.timeout for request in inquiry.cloud.requests}
 
-    assert [4.0, 3.5] == [request.timeout for request in inquire(takes=1.0, seconds=8.0).cloud.requests]
-    hurried = inquire(takes=1.0, request_timeout=2.0)
-    assert [None, None] == [request.timeout for request in hurried.cloud.requests]
+    assert [4.0, 3.5] == inquire(takes=1.0, seconds=8.0).cloud.seconds_left
 
 
-def test_nothing_takes_longer_than_it_may(stub_cloud):
-    """Not even a service that answers nothing, where the login and the project are to be found first."""
+def test_diagnosis_ends_in_time(stub_cloud):
+    """A diagnosis ends in time if no request is answered, even if the project has to be looked up first."""
+    cloud = stub_cloud(takes=inf)
+    found = cloud.run(diagnose(cloud.client(project_id=None), DLI_BATCH, failed()))
 
-    def hang(request):
-        cloud.now += request.timeout
-        return TransportError("timed out")
-
-    cloud = stub_cloud({"https://": hang})
-    client, began = cloud.client(project_id=None), cloud.now
-    found = cloud.run(diagnose(client, DLI_BATCH, failed()))
-
-    assert cloud.now - began <= BUDGET
+    assert cloud.elapsed <= BUDGET
     assert "timed out" in found.missing

@@ -1,4 +1,4 @@
-"""What a user reads about jobs that failed."""
+"""The message of a failed task."""
 
 import pytest
 
@@ -28,7 +28,7 @@ CPH_NEXT = "look the error code up in the CPH API reference, and check the phone
 
 
 def test_message_has_one_fact_a_line():
-    """In an order in which they can be read; what is not known is left out."""
+    """The message has one fact in each line, in a fixed order, and no line for an unknown fact."""
     status = failed(
         error_code="X.1",
         error_message="out of memory",
@@ -65,8 +65,8 @@ def test_message_has_one_fact_a_line():
     ("code", "message", "line"),
     [("X.1", None, "error: X.1"), (None, "why", "error: why"), ("", "why", "error: why"), (None, None, "")],
 )
-def test_error_is_what_there_is_of_it(code, message, line):
-    """Its code, its text, both or nothing."""
+def test_error_has_code_and_text(code, message, line):
+    """The line of the error has its code, its text or both."""
     lines = failure_message(failed(error_code=code, error_message=message)).splitlines()
 
     assert ([f"  {line}"] if line else []) == [shown for shown in lines if "error" in shown]
@@ -85,7 +85,7 @@ def test_error_is_what_there_is_of_it(code, message, line):
     ],
 )
 def test_message_says_where_to_look_next(status, console, expected):
-    """What the code says, if it is documented; else the page, or how to find it."""
+    """The advice is that of the error code, or else names the page in the console."""
     (line,) = [line for line in failure_message(status, console=console).splitlines() if line.startswith("  next: ")]
 
     assert f"  next: {expected}" == line
@@ -100,15 +100,15 @@ def test_message_says_where_to_look_next(status, console, expected):
         ("2025-11-21T02:13:40Z", None, None),
     ],
 )
-def test_time_that_it_took_is_told_if_it_is_known(began, ended, shown):
-    """Begin and end are the service's, and may make no sense."""
+def test_duration_is_shown_if_it_is_known(began, ended, shown):
+    """The duration is shown if begin and end are known and in order."""
     lines = failure_message(failed(begin_time=began, end_time=ended)).splitlines()
 
     assert ([f"  ended: {shown}"] if shown else []) == [line for line in lines if "ended" in line]
 
 
 def test_message_is_bounded():
-    """Ten lines of output of three hundred characters, and each fact one such line."""
+    """The message has ten lines of output, and each line has 300 characters at most."""
     status = failed(name="a\n b" + "n" * 999, log=tuple(f"{number} " + "x" * 999 for number in range(30)))
     lines = failure_message(status).splitlines()
 
@@ -118,7 +118,7 @@ def test_message_is_bounded():
 
 
 def test_message_about_several_counts_them():
-    """What failed, what succeeded, and what is not over, if anything is."""
+    """The message counts the jobs that failed, that succeeded and that are not over."""
     first = failures_message(summary(failed(), other("b2", Outcome.SUCCESS), other("b3", Outcome.IN_PROGRESS)))
     assert first.startswith(
         "3 DLI batches (b1 and 2 more): 1 of 3 failed, 1 succeeded, 1 not over\n"
@@ -127,8 +127,8 @@ def test_message_about_several_counts_them():
     assert "2 of 2 failed, 0 succeeded\n" in failures_message(summary(failed("b1"), failed("b2")))
 
 
-def test_first_five_are_told_at_length():
-    """The others by id and state, two hundred at most, and how many more there are."""
+def test_first_five_failures_are_shown_in_full():
+    """Five failures are shown in full, two hundred more by id, and the rest are counted."""
     lines = failures_message(summary(*[failed(f"b{number}") for number in range(8)])).splitlines()
     assert [f"  DLI batch b{number} failed: its state is 'dead'" for number in range(5)] == lines[1:-1:2]
     assert "  also failed: b5 ('dead'), b6 ('dead'), b7 ('dead')" == lines[-1]
@@ -140,16 +140,16 @@ def test_first_five_are_told_at_length():
     assert exactly.endswith("b204 ('dead')")
 
 
-def test_what_is_known_already_is_not_told_twice():
-    """The first of them may have been looked into."""
+def test_given_messages_replace_the_first_ones():
+    """The given messages are used for the first failures."""
     lines = failures_message(summary(failed("b1"), failed("b2")), ["told\n  at length"]).splitlines()
 
     assert ["  told", "    at length", "  DLI batch b2 failed: its state is 'dead'"] == lines[1:4]
     assert 1 == sum("told" in line for line in lines)
 
 
-def test_jobs_that_are_not_listed_any_more_are_said_to_be_missing():
-    """Only when they will not come."""
+def test_missing_jobs_are_counted_when_they_are_gone():
+    """Missing jobs count as failed only if they will not appear any more."""
     gone = failures_message(summary(other("b1", Outcome.SUCCESS), missing=2, gone=True))
     assert "2 of 3 failed, 1 succeeded\n" in gone
     assert (
@@ -160,8 +160,8 @@ def test_jobs_that_are_not_listed_any_more_are_said_to_be_missing():
     assert "expected" not in failures_message(summary(failed(), gone=True))
 
 
-def test_rejected_phone_is_told_like_a_job():
-    """With its code, its text and which phone it is."""
+def test_rejected_phone_is_shown_like_a_job():
+    """A rejected phone has its code, its text and its id in the message."""
     message = failure_message(rejected("phone-7", "CPS.0004", "Parameter: phone_id is invalid."))
 
     assert message.startswith(
@@ -172,7 +172,7 @@ def test_rejected_phone_is_told_like_a_job():
 
 
 def test_output_of_many_is_bounded():
-    """What does not fit into Airflow's database is not in the message either."""
+    """The message has no more output than the summary keeps."""
     long = ("x" * 1000,) * 50
     message = failures_message(summary(failed("b1", log=long), failed("b2", log=long)))
 

@@ -1,4 +1,4 @@
-"""What a wait says while it goes on."""
+"""The log lines of a wait."""
 
 import pytest
 
@@ -16,7 +16,7 @@ class Log:
         return lambda message, *args: self.lines.append((level, message % args))
 
 
-def told(*states, pause=0.0):
+def logged(*states, pause=0.0):
     log, now = Log(), 1_000_000.0
     progress = ProgressLogger(log, lambda: now, now)
     for state in states:
@@ -29,34 +29,34 @@ def told(*states, pause=0.0):
 
 
 def test_one_line_per_change_of_state():
-    """A wait of days in one state is one line."""
+    """There is one log line for each change of state, with the time in the previous state."""
     assert [
         ("info", "DLI batch b1: state 'starting' (in progress)"),
         ("info", "DLI batch b1: state 'running' (in progress), was 'starting' for 20 s"),
         ("info", "DLI batch b1: state 'success' (success), was 'running' for 30 s"),
-    ] == told("starting", "starting", "running", "running", "running", "success", pause=10.0)
+    ] == logged("starting", "starting", "running", "running", "running", "success", pause=10.0)
 
 
 def test_one_warning_per_unknown_state():
-    """Each new unknown state is warned about once, however often it comes back."""
-    levels = [level for level, _ in told("paused", "paused", "parked", "running", "paused", "parked")]
+    """Each unknown state is logged as a warning once."""
+    levels = [level for level, _ in logged("paused", "paused", "parked", "running", "paused", "parked")]
 
     assert 2 == levels.count("warning")
 
 
-def test_overlooked_error_is_told():
-    """silent_fail goes on, but not silently."""
-    assert [("error", "Going on after an error: no")] == told(ApiError("no"))
+def test_ignored_error_is_logged():
+    """An error that silent_fail ignores is logged."""
+    assert [("error", "Going on after an error: no")] == logged(ApiError("no"))
 
 
 def test_one_line_an_hour_in_an_unchanged_state():
-    """Who reads the log of a wait of days sees that it goes on."""
+    """A wait in an unchanged state logs one line in an hour."""
     assert [
         ("info", "DLI batch b1: state 'running' (in progress)"),
         ("info", "DLI batch b1: still waiting after 1 h and 61 polls; 'running' for 1 h"),
         ("info", "DLI batch b1: still waiting after 2 h and 121 polls; 'running' for 2 h"),
         ("info", "DLI batch b1: state 'success' (success), was 'running' for 2 h 30 min"),
-    ] == told(*["running"] * 150, "success", pause=60.0)
+    ] == logged(*["running"] * 150, "success", pause=60.0)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,6 @@ def test_one_line_an_hour_in_an_unchanged_state():
         (86_401.0, "1 d 1 s"),
     ],
 )
-def test_durations_are_read_easily(seconds, text):
-    """Two units say enough."""
+def test_duration_has_two_units(seconds, text):
+    """A duration has at most two units."""
     assert text == duration(seconds)

@@ -1,4 +1,4 @@
-"""Which batches have ended: each end once, none lost, whatever the list shows and whatever was stored."""
+"""Which batches have ended: each end is reported once and none is lost, for any list and any checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_hwstatus.core.polling.expected_jobs import Expected
-from airflow_provider_hwstatus.core.watching import batch_watermark as core_ends
+from airflow_provider_hwstatus.core.watching import batch_watermark
 from airflow_provider_hwstatus.core.watching.batch_watermark import (
     GONE_POLLS,
     GONE_SECONDS,
@@ -26,12 +26,12 @@ NOW = 1_795_000_000.0
 
 
 def seen(since=0.0, **fields):
-    """Return what a watcher has seen that is not at its first reading."""
+    """Return the watermark of a watcher that has read a list before."""
     return BatchWatermark(since, **{"news": 0.0} | fields)
 
 
 def take(ends, *rows, now=10_000.0):
-    """Have a reading taken note of, and settle what it shows; return what that is."""
+    """Let a watermark take the rows of a list, and settle the jobs to poll; return their ids."""
     job_ids = ends.take(rows, Matches(), now)
     for job_id in job_ids:
         ends.settle(job_id)
@@ -39,18 +39,18 @@ def take(ends, *rows, now=10_000.0):
 
 
 def row(job_id, state="success", **fields):
-    """Return what a list shows of a job."""
+    """Return the row of a job."""
     return {"id": job_id, "state": state, **fields}
 
 
 def stored(ends, saved=0.0):
-    """Return what is read again of that which is stored."""
+    """Return the checkpoint as the database returns it."""
     return json.loads(json.dumps(ends.to_dict() | {"saved": saved}))
 
 
-def test_remembers_all_that_a_reading_can_show(monkeypatch):
-    """Ended jobs are forgotten only when no reading can show them."""
-    monkeypatch.setattr(core_ends, "MOST_PAGES", 2)
+def test_remembers_all_ends_that_a_list_can_show(monkeypatch):
+    """Ended jobs are forgotten only when no list can show them."""
+    monkeypatch.setattr(batch_watermark, "MOST_PAGES", 2)
     ends = seen()
     rows = [row(f"b{number}", create_time=number * 1000) for number in range(150)]
 
@@ -60,7 +60,7 @@ def test_remembers_all_that_a_reading_can_show(monkeypatch):
 
 
 def test_job_without_a_time_is_reported_once():
-    """No field of the list but the id is sure to be there."""
+    """A row without a time is reported once."""
     ends = seen()
 
     assert ["x"] == take(ends, row("x"))
@@ -69,8 +69,8 @@ def test_job_without_a_time_is_reported_once():
 
 
 @pytest.mark.parametrize("create_time", [2_000_000_000_000, 9e14, 1e400, 10**400, -1, True, "2026", math.nan])
-def test_time_that_cannot_be_hides_no_later_job(create_time):
-    """A job of the future, or one in microseconds, is reported once, and so is what comes after it."""
+def test_invalid_time_hides_no_later_job(create_time):
+    """A job with an invalid time is reported once, and later jobs are reported, too."""
     ends = seen()
 
     assert ["x"] == take(ends, row("x", create_time=create_time))
@@ -82,7 +82,7 @@ def test_time_that_cannot_be_hides_no_later_job(create_time):
 
 @pytest.mark.parametrize("job_id", ["../x", "", "a" * 129, 7, None, ["x"]])
 def test_row_without_an_id_is_left_out(job_id):
-    """What cannot be asked about is not watched for ever."""
+    """A row without a valid id is ignored."""
     ends = seen()
 
     assert [] == take(ends, row(job_id, "running"))
@@ -106,7 +106,7 @@ class Polls:
 
 
 def test_job_that_the_service_does_not_know_for_long_is_given_up(caplog):
-    """Ten minutes, and not a poll less; the log says which job it was and for how many polls."""
+    """A job that DLI has not known for ten minutes is given up, and the log names it."""
     polls = Polls("b1", "b2", "b3")
     often = int(GONE_SECONDS / 60)
 
@@ -118,7 +118,7 @@ def test_job_that_the_service_does_not_know_for_long_is_given_up(caplog):
 
 
 def test_few_polls_give_nothing_up():
-    """However much time is between them."""
+    """A job is not given up after fewer than three polls, however much time is between them."""
     polls = Polls("b1", "b2")
     for _ in range(GONE_POLLS - 1):
         polls.now += 2 * GONE_SECONDS
@@ -127,7 +127,7 @@ def test_few_polls_give_nothing_up():
 
 
 @pytest.mark.parametrize("again", ["answered", "listed"])
-def test_job_that_is_known_again_begins_anew(again):
+def test_job_that_is_known_again_is_counted_anew(again):
     """Only polls in a row count."""
     polls = Polls("b1", "b2")
     polls.poll(gone=["b1"], answered=["b2"], times=10)
@@ -137,8 +137,8 @@ def test_job_that_is_known_again_begins_anew(again):
     assert {"b2"} == polls.poll(gone=["b1"], answered=["b2"])
 
 
-def test_unanswered_poll_counts_neither_way():
-    """An outage between two polls shows nothing."""
+def test_poll_without_an_answer_does_not_count():
+    """An outage between two polls does not change the count."""
     polls = Polls("b1", "b2")
     polls.poll(gone=["b1"], answered=["b2"], times=8)
     polls.poll(times=20)
@@ -149,7 +149,7 @@ def test_unanswered_poll_counts_neither_way():
 
 @pytest.mark.parametrize("jobs", [1, 2, 21])
 def test_nothing_is_given_up_while_all_is_unknown(jobs, caplog):
-    """It may be another project, or the service may be ill: a day of it loses nothing, and is one line in the log."""
+    """If DLI knows none of the jobs, none is given up, and the log has one line."""
     names = [f"b{number}" for number in range(jobs)]
     polls = Polls(*names)
 
@@ -159,7 +159,7 @@ def test_nothing_is_given_up_while_all_is_unknown(jobs, caplog):
 
 
 def test_nothing_is_given_up_while_most_is_unknown():
-    """Half of the jobs may be gone, not more."""
+    """If DLI does not know more than half of the jobs, none is given up."""
     polls = Polls("b1", "b2", "b3", ended=["b4"])
 
     assert {"b1", "b2", "b3"} == polls.poll(gone=["b2", "b3"], answered=["b1"], times=100)
@@ -167,7 +167,7 @@ def test_nothing_is_given_up_while_most_is_unknown():
 
 
 def test_job_that_the_list_shows_is_not_given_up():
-    """Then the service knows it, whatever its own endpoint says."""
+    """A job that the list shows is not given up, whatever its own poll finds."""
     polls = Polls("b1", "b2")
     polls.ends.take([row("b1", "success")], Matches(), 1.0)
 
@@ -179,7 +179,7 @@ def test_job_that_the_list_shows_is_not_given_up():
 
 
 def test_polls_count_across_restarts():
-    """A triggerer that is restarted every five minutes gives up what is gone for ten, and no sooner."""
+    """The count continues after a restart."""
     polls = Polls("b1", "b2")
     for _ in range(2):
         assert {"b1", "b2"} == polls.poll(gone=["b1"], answered=["b2"], times=5)
@@ -187,7 +187,7 @@ def test_polls_count_across_restarts():
     assert {"b2"} == polls.poll(gone=["b1"], answered=["b2"])
 
 
-#: What watchers store after they have run for a day.
+#: The checkpoint of a watcher that has run for a day.
 CHECKPOINT = {
     "since": NOW - 2 * OVERLAP,
     "going": {"g1": vars(RunningBatch(NOW - DAY, "etl", "q", "ann")), "g2": vars(RunningBatch(NOW - 60))},
@@ -203,13 +203,13 @@ JUNK = st.recursive(
 
 
 def news(ends):
-    """Return what a watcher reports of jobs that went on, and of ones submitted and ended now."""
+    """Return the jobs that a watcher reports of those in the checkpoint and of new ones."""
     rows = [row(one, create_time=(NOW - 60) * 1000) for one in ("g1", "g2", "new")]
     return set(take(ends, *rows, now=NOW + 10)) | set(take(ends, row("newer", create_time=NOW * 1000), now=NOW + 70))
 
 
-def test_whole_checkpoint_is_kept(caplog):
-    """Nothing is lost on the way to the store and back, and nothing is said of it."""
+def test_valid_checkpoint_is_kept(caplog):
+    """A valid checkpoint is read completely, without a log line."""
     ends = BatchWatermark.from_dict(json.loads(json.dumps(CHECKPOINT)), NOW)
 
     assert CHECKPOINT == ends.to_dict() | {"saved": ends.saved}
@@ -219,7 +219,7 @@ def test_whole_checkpoint_is_kept(caplog):
 
 WRONG = (math.inf, -math.inf, math.nan, 1e308, 10**400, -5, "x", None, [], {}, True, NOW + DAY)
 
-#: Values that a field cannot have, by where it is.
+#: Invalid values of a field, with its path.
 CORRUPT = [
     *((path, value) for path in ("since", "saved", "ended", "going", "ended e1") for value in WRONG),
     *((f"going g1{field}", value) for field in ("", " created", " gone_since") for value in WRONG),
@@ -232,7 +232,7 @@ CORRUPT = [
     ("path", "value"), [case for case in CORRUPT if case not in (("ended", {}), ("going", {}))], ids=str
 )
 def test_corrupt_value_silences_no_watcher(path, value, caplog):
-    """Whatever a field holds, ends are reported, also those of jobs that went on; the log says what is wrong."""
+    """With any corrupt value, new ends and those of known jobs are reported, and the log names the field."""
     checkpoint = json.loads(json.dumps(CHECKPOINT))
     *parents, name = path.split()
     inner = checkpoint
@@ -248,15 +248,15 @@ def test_corrupt_value_silences_no_watcher(path, value, caplog):
 
 @pytest.mark.parametrize("name", CHECKPOINT)
 def test_missing_field_silences_no_watcher(name, caplog):
-    """A field that is not there is one that is corrupt."""
+    """A missing field is handled like a corrupt one."""
     ends = BatchWatermark.from_dict({key: value for key, value in CHECKPOINT.items() if key != name}, NOW)
 
     assert {"g2", "new", "newer"} <= news(ends)
     assert f"corrupt ({name})" in caplog.text
 
 
-def test_corrupt_jobs_are_told_apart():
-    """What becomes of one is not what becomes of another."""
+def test_corrupt_jobs_are_separate():
+    """The state of one corrupt job does not affect that of another one."""
     ends = BatchWatermark.from_dict(
         CHECKPOINT | {"going": {"g1": None, "g2": None, "g3": vars(RunningBatch(NOW))}}, NOW
     )
@@ -268,14 +268,14 @@ def test_corrupt_jobs_are_told_apart():
 
 
 def test_lost_start_is_found_again():
-    """Without it, what is known shows where to go on: ends that were reported are not reported again."""
+    """Without the start, known jobs show where to continue, and their ends are not reported again."""
     ends = BatchWatermark.from_dict(CHECKPOINT | {"since": None}, NOW)
 
     assert "e2" not in take(ends, row("e2", create_time=(NOW - OVERLAP) * 1000), now=NOW)
 
 
 def test_lost_jobs_are_looked_for_again():
-    """As at the very first, a day back; what had ended before is not reported."""
+    """Without the jobs in progress, those of the last day are watched, and earlier ends are not reported."""
     ends = BatchWatermark.from_dict(CHECKPOINT | {"going": None}, NOW)
     old = (NOW - 20 * OVERLAP) * 1000
 
@@ -284,14 +284,14 @@ def test_lost_jobs_are_looked_for_again():
     assert ["g1"] == take(ends, row("g1", create_time=old), row("o1", create_time=old), now=NOW + 60)
 
 
-def test_repeats_after_a_loss_are_said_to_be_possible():
-    """Whoever compares reports must look back as far as one may be repeated."""
+def test_saved_shows_that_repeats_are_possible():
+    """After a loss, saved is the time from which on reports may be repeated."""
     assert CHECKPOINT["saved"] == BatchWatermark.from_dict(CHECKPOINT, NOW).saved
     assert CHECKPOINT["since"] == BatchWatermark.from_dict(CHECKPOINT | {"ended": None}, NOW).saved
 
 
 def test_too_many_jobs_are_not_all_read():
-    """A watcher that polls a million jobs polls none in time."""
+    """At most ten thousand jobs of a checkpoint are watched."""
     ends = BatchWatermark.from_dict(
         CHECKPOINT | {"going": {f"b{n}": vars(RunningBatch(NOW)) for n in range(20_000)}}, NOW
     )
@@ -301,19 +301,19 @@ def test_too_many_jobs_are_not_all_read():
 
 @given(st.dictionaries(st.sampled_from(sorted(CHECKPOINT)), JUNK))
 def test_any_json_is_read(fields):
-    """Whatever is stored, a watcher begins, and reports what comes."""
+    """With any JSON in its fields, a watcher begins and reports new ends."""
     assert {"newer"} <= news(BatchWatermark.from_dict(CHECKPOINT | fields, NOW))
 
 
 @given(JUNK)
 def test_anything_is_read(fields):
-    """Also what is no object."""
+    """With any JSON as its checkpoint, a watcher begins and reports new ends."""
     assert {"newer"} <= news(BatchWatermark.from_dict(fields, NOW))
 
 
 @pytest.mark.parametrize("fields", [{}, [], "x", 1e308, True])
-def test_what_is_no_checkpoint_begins_anew(fields, caplog):
-    """Jobs in progress of the last day are watched, and ends of before are not reported; the log says so."""
+def test_invalid_checkpoint_begins_anew(fields, caplog):
+    """With an invalid checkpoint, jobs in progress of the last day are watched, and the log says so."""
     ends = BatchWatermark.from_dict(fields, NOW)
 
     assert (NOW - DAY, False) == (ends.since, ends.begun)
@@ -323,7 +323,7 @@ def test_what_is_no_checkpoint_begins_anew(fields, caplog):
 @pytest.mark.parametrize("began", [value for value in WRONG if value != -1])
 @pytest.mark.parametrize("told", [False, True, 1, "x", None])
 def test_request_with_a_corrupt_checkpoint_is_watched(began, told, caplog):
-    """What cannot be when it began is now; only what is known to have been reported is not reported."""
+    """With a corrupt checkpoint a request begins now, and its end is reported unless it is known to have been."""
     request = RequestWatermark("r1", Expected())
     request.remember({"began": began, "told": told}, NOW)
 
@@ -331,8 +331,8 @@ def test_request_with_a_corrupt_checkpoint_is_watched(began, told, caplog):
     assert "CPH request r1 is corrupt (began" in caplog.text
 
 
-def test_request_goes_on_where_it_was(caplog):
-    """A checkpoint that is whole is kept; so is the lack of one."""
+def test_request_continues_after_a_restart(caplog):
+    """A valid checkpoint of a request is kept, and without one the request begins now."""
     request = RequestWatermark("r1", Expected())
     request.remember(None, NOW)
     assert (NOW, False) == (request.began, request.told)

@@ -1,4 +1,4 @@
-"""Which ends are new to a run: each end is the first report's run's, and nobody else's."""
+"""Which ends are new to a run: an end belongs to the run of its first report only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BEGAN = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def report(event_id, end, *runs, second=None):
-    """Return a report; by default each is stored a second after the one before."""
+    """Return a report; by default it is stored as many seconds after the beginning as its id."""
     stored_at = BEGAN + timedelta(seconds=event_id if second is None else second)
     return Report(end, {"event": event_id}, stored_at, event_id, frozenset(runs))
 
@@ -34,12 +34,12 @@ def report(event_id, end, *runs, second=None):
     ],
 )
 def test_end_has_a_name(payload, end):
-    """A payload that no watcher of this package has made is no end."""
+    """A payload of a watcher names its end, and any other payload has none."""
     assert end == end_of(payload)
 
 
 def test_repeated_end_is_not_new():
-    """The run of the second report has nothing to do; that of the first has, also if it is cleared later."""
+    """A repeated end is new to the run of its first report, also if that run is cleared later."""
     log = [report(1, "b1", "run1"), report(2, "b2", "run2"), report(3, "b1", "run3")]
 
     assert ["b1"] == list(new_ends(log, "run1", {}, None))
@@ -48,26 +48,26 @@ def test_repeated_end_is_not_new():
 
 
 def test_events_of_the_same_moment_have_an_order():
-    """Two runs never both have an end."""
+    """Of two reports with the same time, the one with the lower id is the first."""
     log = [report(2, "b1", "run2", second=1), report(1, "b1", "run1", second=1)]
 
     assert [True, False] == [bool(new_ends(log, run, {}, None)) for run in ("run1", "run2")]
 
 
-def test_first_report_without_a_run_is_waited_for():
-    """Its run is about to be made, or its DAG was paused: it is nobody else's."""
+def test_end_without_a_run_is_not_new_to_others():
+    """An end whose first report has no run yet is not new to the run of a later report."""
     assert {} == new_ends([report(1, "b1"), report(2, "b1", "run2")], "run2", {}, None)
 
 
-def test_run_takes_what_no_run_has():
-    """But not what was stored before the run's own events."""
+def test_run_takes_ends_without_a_run():
+    """A run takes the ends that have no run, from the time of the run's own events on."""
     log = [report(1, "b0"), report(2, "b1", "run1"), report(3, "b2"), report(4, "b1")]
 
     assert ["b1", "b2"] == list(new_ends(log, "run1", {}, BEGAN + timedelta(seconds=2)))
 
 
-def test_what_a_run_has_taken_is_its_own():
-    """Also when it is cleared after the end has got a run of its own."""
+def test_end_that_a_run_has_taken_stays_its_own():
+    """An end that a run has taken is new to this run only, also if the end gets another run later."""
     log = [report(1, "b1", "run1"), report(2, "b2", "run2"), report(3, "b3", "run2")]
     after = BEGAN + timedelta(seconds=1)
 
@@ -79,8 +79,8 @@ def test_what_a_run_has_taken_is_its_own():
     st.lists(st.integers(0, 4), min_size=1, max_size=12),
     st.lists(st.booleans(), min_size=12, max_size=12),
 )
-def test_each_end_is_exactly_one_runs(ends, joins):
-    """However ends are repeated and runs are made of them, each end is one run's: where each event starts a run."""
+def test_each_end_is_new_to_exactly_one_run(ends, joins):
+    """If each event starts a run, each end is new to exactly one run."""
     numbers = itertools.accumulate(joins[: len(ends)])
     log = [report(n, f"b{end}", f"run{number}") for n, (end, number) in enumerate(zip(ends, numbers, strict=True))]
     runs = {run for each in log for run in each.runs}
@@ -89,12 +89,12 @@ def test_each_end_is_exactly_one_runs(ends, joins):
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=12))
-def test_each_end_is_exactly_one_runs_where_events_share_runs(steps):
-    """Before Airflow 3.4: the first event of a burst starts a run, the others join the next; one run at a time."""
+def test_each_end_is_new_to_exactly_one_run_if_events_share_runs(steps):
+    """If the events of a burst share runs, as before Airflow 3.4, each end is new to exactly one run."""
     log, taken, had, waiting, run = [], {}, [], [], 0
     for number, (end, rest) in enumerate(steps):
         waiting.append(report(number, f"b{end}"))
-        if rest and number + 1 < len(steps):  # the scheduler is not there yet
+        if rest and number + 1 < len(steps):  # the scheduler has not run yet
             continue
         run += 1
         first_waiting = waiting[0]

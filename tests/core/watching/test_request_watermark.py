@@ -1,4 +1,4 @@
-"""When a watched CPH request is over, and what its list is read for."""
+"""When a watched CPH request is over, and what the list of its jobs is read for."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def rows(*states, first=0):
 
 
 def paged(*states):
-    """Return what answers with the page that is asked for."""
+    """Return a function that replies with the requested page of jobs in these states."""
 
     def page(request):
         offset = int(re.findall(r"offset=(\d+)", request.url)[0])
@@ -32,7 +32,7 @@ def paged(*states):
 
 
 class Watched:
-    """A request that a watcher has begun to watch."""
+    """A request that a watcher watches."""
 
     def __init__(self, stub_cloud, *lists, expected=None, own=404):
         self.cloud = stub_cloud({"/jobs?": list(lists), "/jobs/": own})
@@ -46,17 +46,17 @@ class Watched:
 
 
 def test_request_is_over_when_all_its_jobs_are(stub_cloud):
-    """Not when the first fails, and not before as many are there as are expected."""
+    """A request is over when as many jobs as expected are, and not at the first failure."""
     watched = Watched(stub_cloud, rows(-1, 1), rows(-1, 2), rows(-1, 2, 2), expected=Expected(jobs=3))
-    tallies = [watched.poll() for _ in range(3)]
+    summaries = [watched.poll() for _ in range(3)]
 
-    assert ["in_progress", "in_progress", "failure"] == [summary.outcome for summary in tallies]
-    assert {"total": 3, "succeeded": 2, "failed": 1, "in_progress": 0} == tallies[-1].counts
-    assert "CPH request r1" == tallies[-1].subject
+    assert ["in_progress", "in_progress", "failure"] == [summary.outcome for summary in summaries]
+    assert {"total": 3, "succeeded": 2, "failed": 1, "in_progress": 0} == summaries[-1].counts
+    assert "CPH request r1" == summaries[-1].subject
 
 
-def test_jobs_that_go_on_are_known(stub_cloud):
-    """A list of many requests shows which of them have to be looked at."""
+def test_jobs_in_progress_are_known(stub_cloud):
+    """The watermark has the ids of the jobs that the last poll found in progress."""
     watched = Watched(stub_cloud, rows(1, 2, 1), rows(2, 2, 2), expected=Expected(jobs=3))
     assert frozenset() == watched.request.going
     watched.poll()
@@ -65,27 +65,27 @@ def test_jobs_that_go_on_are_known(stub_cloud):
     assert frozenset() == watched.request.going
 
 
-def test_what_was_seen_is_remembered(stub_cloud):
-    """A job that leaves the list is asked about by itself."""
+def test_job_that_leaves_the_list_is_polled_itself(stub_cloud):
+    """A job that the list does not show any more is polled itself."""
     watched = Watched(stub_cloud, rows(1, 2), rows(2, first=1), expected=Expected(jobs=2), own={"status": -1})
     watched.poll()
 
     assert "failure" == watched.poll().outcome
-    assert "GET /v1/p1/cloud-phone/jobs/j0" == watched.cloud.target[-1]
+    assert "GET /v1/p1/cloud-phone/jobs/j0" == watched.cloud.sent[-1]
 
 
-def test_new_client_is_asked(stub_cloud):
-    """The connection may have changed since the last look."""
+def test_changed_connection_is_used(stub_cloud):
+    """Each poll uses the connection that it is given."""
     watched = Watched(stub_cloud, rows(1), rows(2), expected=Expected(jobs=1))
     watched.poll()
     watched.client = watched.cloud.client(project_id="p2")
     watched.poll()
 
-    assert ["p1", "p2"] == [path.split("/")[2] for path in watched.cloud.target]
+    assert ["p1", "p2"] == [path.split("/")[2] for path in watched.cloud.sent]
 
 
-def test_request_that_is_not_known_may_come_to_be(stub_cloud):
-    """For a minute from when it was first watched; then it is an error."""
+def test_unknown_request_is_an_error_after_a_minute(stub_cloud):
+    """A request that CPH does not know is an error a minute after the beginning, and not earlier."""
     watched = Watched(stub_cloud, NO_JOBS)
 
     assert watched.poll() is None
@@ -95,7 +95,7 @@ def test_request_that_is_not_known_may_come_to_be(stub_cloud):
 
 
 def test_request_of_unknown_size_is_not_over_at_once(stub_cloud):
-    """Its list may not be complete yet: after a minute it is read again, to its end."""
+    """Without an expected number of jobs, a request is over when its list is read again after a minute."""
     watched = Watched(stub_cloud, rows(2))
     assert "in_progress" == watched.poll().outcome
     assert 1 == len(watched.cloud.requests)
@@ -104,8 +104,8 @@ def test_request_of_unknown_size_is_not_over_at_once(stub_cloud):
     assert "success" == watched.poll(after=GRACE).outcome
 
 
-def test_an_outage_is_not_waited_out(stub_cloud):
-    """The next reading comes soon enough."""
+def test_request_is_not_retried(stub_cloud):
+    """A poll of a watcher is not retried, because the next one comes soon."""
     watched = Watched(stub_cloud, 503, rows(2), expected=Expected(jobs=1))
     with pytest.raises(ServerError):
         watched.poll()
@@ -113,14 +113,14 @@ def test_an_outage_is_not_waited_out(stub_cloud):
     assert 1 == len(watched.cloud.requests)
 
 
-def test_id_that_can_be_none_is_refused():
-    """Where the DAG is parsed."""
+def test_invalid_id_is_refused():
+    """An invalid id raises an error when the watcher is created."""
     with pytest.raises(ConfigurationError, match=r"^request_id must be"):
         RequestWatermark("../x", Expected())
 
 
-def test_checkpoint_bridges_a_restart():
-    """When it was first watched, and whether its end is told."""
+def test_checkpoint_survives_a_restart():
+    """The checkpoint has the beginning, and whether the end was reported."""
     request = RequestWatermark("r1", Expected())
     request.remember(None, 1000.0)
     assert {"began": 1000.0, "told": False} == request.to_dict()
@@ -131,8 +131,8 @@ def test_checkpoint_bridges_a_restart():
     assert (1000.0, True) == (again.began, again.told)
 
 
-def test_each_request_has_its_own_answer(stub_cloud):
-    """What is wrong with one keeps no other."""
+def test_each_request_has_its_own_result(stub_cloud):
+    """The error of one request does not affect the results of the others."""
     cloud = stub_cloud({"request_id=r1&": rows(2), "request_id=r2&": 503, "request_id=r3&": NO_JOBS})
     requests = [RequestWatermark(f"r{number}", Expected(jobs=1)) for number in (2, 1, 3)]
     for request in requests:
@@ -143,18 +143,18 @@ def test_each_request_has_its_own_answer(stub_cloud):
     assert ("success", None) == (summary.outcome, nothing)
 
 
-def test_jobs_that_go_on_are_read_together(stub_cloud):
-    """Twenty requests in a call, as many as CPH takes; what is over or in an unknown state is left out."""
+def test_requests_are_listed_together(stub_cloud):
+    """Twenty requests are listed in one call, and the result has the jobs in progress only."""
     cloud = stub_cloud({"offset=": [rows(1, 2, -1, 7), rows(1, first=9), rows()]})
     going = cloud.run(read_going(cloud.client(), [f"r{number}" for number in range(41)]))
 
     assert {"j0", "j9"} == going
-    assert [20, 20, 1] == [len(re.findall(r"r\d+", path)) for path in cloud.target]
+    assert [20, 20, 1] == [len(re.findall(r"r\d+", path)) for path in cloud.sent]
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 250])
 def test_each_page_is_read(stub_cloud, count):
-    """Up to the first that is not full."""
+    """Pages are read up to the first one that is not full."""
     cloud = stub_cloud({"/jobs?": paged(*[1] * count)})
 
     assert {f"j{number}" for number in range(count)} == cloud.run(read_going(cloud.client(), ["r1", "r2"]))
@@ -162,15 +162,15 @@ def test_each_page_is_read(stub_cloud, count):
 
 
 def test_list_that_repeats_itself_has_an_end(stub_cloud):
-    """A page that shows nothing new is the last one."""
+    """A page without a new job is the last one."""
     cloud = stub_cloud({"/jobs?": rows(*[1] * 100)})
 
     assert 100 == len(cloud.run(read_going(cloud.client(), ["r1"])))
     assert 2 == len(cloud.requests)
 
 
-def test_list_without_an_end_is_given_up(stub_cloud):
-    """What it has shown until then counts: each job is one that goes on."""
+def test_list_without_an_end_is_not_read_further(stub_cloud):
+    """A list without an end is read for a hundred pages, and its jobs count."""
     pages = []
 
     def endless(request):
@@ -182,8 +182,8 @@ def test_list_without_an_end_is_given_up(stub_cloud):
     assert 100 == len(pages)
 
 
-def test_what_is_wrong_with_some_is_left_for_when_they_are_alone(stub_cloud):
-    """The others' jobs are known; an outage is one of all."""
+def test_error_of_some_requests_does_not_affect_the_others(stub_cloud):
+    """An error of some requests is ignored, and an outage is raised."""
     cloud = stub_cloud({"offset=": [NO_JOBS, rows(1)]})
     assert {"j0"} == cloud.run(read_going(cloud.client(), [f"r{number}" for number in range(30)]))
 
