@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG, Context, TaskGroup, XComArg
+    from airflow.sdk import DAG, Context, TaskGroup
 
     #: What Airflow calls when a task's state changes: one function, or several.
     Callbacks = Callable[[Context], Any] | Collection[Callable[[Context], Any]]
@@ -87,9 +87,9 @@ class BaseSensorArguments(TypedDict, total=False):
 class SensorArguments(BaseSensorArguments, total=False):
     """Arguments of every sensor of this package, beside its ids."""
 
-    hwstatus_conn_id: str | XComArg
-    region: str | XComArg | None
-    project_id: str | XComArg | None
+    hwstatus_conn_id: str
+    region: str | None
+    project_id: str | None
     deferrable: bool
     start_from_trigger: bool
     resume_deadline: bool

@@ -232,7 +232,8 @@ class JobStatusSensor(BaseSensorOperator):
             self._defer(options)
         interval = options.interval(now)
         if self._reschedules:
-            raise AirflowRescheduleException(datetime.now(UTC) + min(timedelta(seconds=interval), _LONGEST))
+            again = datetime.now(UTC) + min(timedelta(seconds=interval), _LONGEST)
+            raise AirflowRescheduleException(again)  # type: ignore[no-untyped-call]
         time.sleep(interval)
 
     def _defer(self, options: WaitOptions) -> NoReturn:

@@ -109,7 +109,7 @@ class JobStatusTrigger(BaseTrigger):
         self, target: WaitTarget, options: WaitOptions, progress: ProgressLogger, spread: float
     ) -> PollResult:
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
-        found_before = bool(self.options) and self.options.get("began") is not None  # by the worker that deferred
+        found_before = (self.options or {}).get("began") is not None  # by the worker that deferred
         give_up = time.time() + (LOOKUP_TOLERANCE if found_before else 0.0)
         give_up = give_up if options.deadline is None else min(give_up, options.deadline)
 

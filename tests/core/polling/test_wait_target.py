@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_hwstatus.core.polling.expected_jobs import Expected, rejected
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, JobsSummary
-from airflow_provider_hwstatus.core.polling.wait_target import ListOfJobs, OneJob, Requests
+from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 from airflow_provider_hwstatus.errors import HwStatusError, TriggerError
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
@@ -63,7 +63,7 @@ def counted(statuses: Any, kind: str, success: str) -> tuple[bool, int]:
 @given(event=events(STATES, ["a", "b", "A", "d"]), rule=rules)
 def test_no_event_makes_a_false_success_of_a_list(event: Any, rule: CompletionRule) -> None:
     """Success only where each of the jobs that have to succeed is in it, once, and no other job is."""
-    target = ListOfJobs(DLI_BATCH, ["a", "b", "a"], rule)
+    target = WaitTarget(DLI_BATCH, ["a", "b", "a"], rule)
     try:
         outcome = target.found_in(event).outcome
     except HwStatusError:
@@ -94,7 +94,7 @@ def test_no_event_makes_a_false_success_of_requests(
     if refused and isinstance(event.get("summary"), dict) and isinstance(event["summary"].get("statuses"), list):
         event["summary"]["statuses"].append(lost[0].to_dict())
     try:
-        outcome = Requests(CPH_JOB, ["r1"], rule, Expected(expected, lost)).found_in(event).outcome
+        outcome = WaitTarget(CPH_JOB, ["r1"], rule, Expected(expected, lost)).found_in(event).outcome
     except HwStatusError:
         return
     summary = event["summary"]
@@ -117,7 +117,7 @@ def test_no_event_makes_a_false_success_of_requests(
 @given(states=st.lists(st.sampled_from(list(STATES)), min_size=3, max_size=3), answered=st.integers(0, 3))
 def test_event_of_a_poll_reads_as_the_poll(rule: CompletionRule, states: list[str], answered: int) -> None:
     """Whatever it found, also where some jobs were not answered; it crosses the database as JSON."""
-    target = ListOfJobs(DLI_BATCH, IDS, rule)
+    target = WaitTarget(DLI_BATCH, IDS, rule)
     statuses = [
         JobStatus(kind="dli_batch", job_id=one, state=state, outcome=DLI_BATCH.outcome_of(state))
         for one, state in zip(IDS[:answered], states, strict=False)
@@ -141,7 +141,7 @@ def test_event_of_a_poll_reads_as_the_poll(rule: CompletionRule, states: list[st
 def test_no_event_makes_a_false_success_of_one_job(fields: Any, more: Any) -> None:
     """Success only of this job, in a state that is one."""
     with contextlib.suppress(TriggerError):
-        found = OneJob(DLI_BATCH, "a").found_in({"status": fields | more})
+        found = WaitTarget(DLI_BATCH, "a", CompletionRule()).found_in({"status": fields | more})
         assert ("dli_batch", "a") == (fields["kind"], fields["job_id"])
         if found.outcome == "success":
             assert ("success", "success") == (fields["state"], fields["outcome"])
