@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, MutableMapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, Context, TaskGroup
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class BaseSensorArguments(TypedDict, total=False):
     """Arguments of Airflow's own ``BaseSensorOperator`` and ``BaseOperator``, on every supported Airflow."""
 
-    task_id: str
+    task_id: Required[str]
     # BaseSensorOperator
     poke_interval: timedelta | float
     timeout: timedelta | float | None

@@ -64,10 +64,8 @@ class CphRequestSensor(JobStatusSensor):
 
     @property
     def id_argument(self) -> str:
-        """The name of the argument that has the ids."""
         return "request_id"
 
     @cached_property
     def wait_target(self) -> WaitTarget:
-        """What to wait for, once templates are rendered."""
         return WaitTarget.of(self.kind, self.request_id, self.rule, expected_from(self.expected_jobs))

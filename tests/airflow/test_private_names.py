@@ -184,7 +184,9 @@ def overridden() -> set[str]:
     """Return the private methods of Airflow's classes that the package's classes have anew."""
     found = set()
     for cls in _classes(JobStatusSensor):
-        private = {name for name in vars(cls) if name.startswith("_") and not name.startswith(("__", "_abc_"))}
+        private = {
+            name for name in vars(cls) if name.startswith("_") and "__" not in name and not name.startswith("_abc_")
+        }
         found |= {name for name in private for base in cls.__mro__ if _is_airflows(base) and name in vars(base)}
     return found
 
