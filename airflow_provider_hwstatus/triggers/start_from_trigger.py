@@ -44,7 +44,8 @@ class StartedTrigger(BaseTrigger):
     :param window: Seconds from its begin until Airflow's own time-out.
     :param ends: Whether a success completes the task here; if not, the task resumes on a worker.
     :param returns: Whether the task's return value is stored.
-    :param id_argument: Which of the arguments below has the ids.
+    :param id_argument: Which of the fields has the ids.
+    :param fields: The sensor's template fields: :data:`FIELDS`. Keywords of other releases are ignored.
     """
 
     def __init__(
@@ -56,15 +57,7 @@ class StartedTrigger(BaseTrigger):
         ends: bool = True,
         returns: bool = True,
         id_argument: str = "job_id",
-        batch_id: Any = None,
-        session_id: Any = None,
-        job_id: Any = None,
-        request_id: Any = None,
-        expected_jobs: Any = None,
-        hwstatus_conn_id: str = HwStatusHook.default_conn_name,
-        region: str | None = None,
-        project_id: str | None = None,
-        **_other_releases: Any,
+        **fields: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.target = target
@@ -74,14 +67,9 @@ class StartedTrigger(BaseTrigger):
         self.ends = ends
         self.returns = returns
         self.id_argument = id_argument
-        self.batch_id = batch_id
-        self.session_id = session_id
-        self.job_id = job_id
-        self.request_id = request_id
-        self.expected_jobs = expected_jobs
-        self.hwstatus_conn_id = hwstatus_conn_id
-        self.region = region
-        self.project_id = project_id
+        fields = {"hwstatus_conn_id": HwStatusHook.default_conn_name} | fields
+        for name in FIELDS:
+            setattr(self, name, fields.get(name))
         self.timeout_after: datetime | None = None  # the triggerer sets it
 
     def serialize(self) -> tuple[str, dict[str, Any]]:

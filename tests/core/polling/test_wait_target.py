@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from airflow_provider_hwstatus.core.polling.expected_jobs import Expected, rejected
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, JobsSummary
-from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
-from airflow_provider_hwstatus.errors import HwStatusError, TriggerError
+from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget, event_of
+from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, TriggerError
+from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 
@@ -159,3 +160,41 @@ def test_rule_is_never_guessed(argument: str, wrong: Any) -> None:
     else:
         with pytest.raises(ValueError, match=f"{argument} must be True or False"):
             CompletionRule(**{argument: wrong})
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        WaitTarget(DLI_BATCH, "a", CompletionRule()),
+        WaitTarget(DLI_BATCH, ["a", "b", "a"], CompletionRule(wait_for_all=False)),
+        WaitTarget(DLI_BATCH, [], CompletionRule(fail_fast=False)),
+        WaitTarget(DLI_BATCH.with_states(["running"], None), "a", CompletionRule()),
+        WaitTarget(CPH_JOB, ["r1"], CompletionRule(), Expected()),
+        WaitTarget(CPH_JOB, ["r1", "r2"], CompletionRule(), Expected(3, (rejected("p1", "CPS.0004", "no"),))),
+    ],
+)
+def test_target_crosses_the_database(target: WaitTarget) -> None:
+    """As JSON, and names of other releases are ignored."""
+    row = json.loads(json.dumps(target.to_dict()))
+
+    assert target == WaitTarget.from_dict(row | {"from_the_future": 1}, KINDS.__getitem__)
+
+
+@pytest.mark.parametrize("row", [None, "a", ["a"], {}, {"kind": "dli_batch"}, {"kind": "dli_batch", "request_id": []}])
+def test_row_that_is_no_target_is_refused(row: Any) -> None:
+    """A missing id is no empty list; an empty list is one."""
+    if isinstance(row, dict) and "request_id" in row:
+        assert WaitTarget.from_dict(row, KINDS.__getitem__).first is None
+    else:
+        with pytest.raises((ConfigurationError, KeyError)):
+            WaitTarget.from_dict(row, KINDS.__getitem__)
+
+
+def test_result_of_a_poll_is_an_event_that_reads_the_same() -> None:
+    """Also an error."""
+    target = WaitTarget(DLI_BATCH, "a", CompletionRule())
+    status = JobStatus(kind="dli_batch", job_id="a", state="dead", outcome=DLI_BATCH.outcome_of("dead"))
+
+    assert status == target.found_in(json.loads(json.dumps(event_of(status))))
+    with pytest.raises(ConfigurationError, match="wrong"):
+        target.found_in(json.loads(json.dumps(event_of(ConfigurationError("wrong")))))
