@@ -22,9 +22,10 @@ OWN = {"kind"}
 
 
 def named(cls: type) -> set[str]:
-    """Return the names of the keyword arguments that a class itself takes."""
+    """Return the names of the arguments that a class itself takes."""
     parameters = inspect.signature(cls.__init__).parameters.values()
-    return {one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY or one.name == "task_id"}
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {one.name for one in parameters if one.kind not in variadic} - {"self"}
 
 
 def test_every_argument_of_airflows_is_known() -> None:
