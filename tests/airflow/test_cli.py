@@ -206,7 +206,8 @@ def test_wait_tells_for_each_job_why_it_has_no_answer(huaweicloud, run, connect)
     errors = [job["error"] for job in json.loads(out)]
     assert (4, ["CredentialsRefusedError"] * 2) == (code, [error["type"] for error in errors])
     assert ["DLI batch b1", "DLI batch b2"] == [error["message"].partition(":")[0] for error in errors]
-    assert ["b1  no answer", "b2  no answer"] == [line[-13:] for line in err.splitlines()]
+    shown = [line[-13:] for line in err.splitlines() if line.endswith("no answer")]  # Airflow 2 logs there, too
+    assert ["b1  no answer", "b2  no answer"] == shown
     assert 1 == len(huaweicloud.requests)
 
 
