@@ -269,9 +269,10 @@ def format_(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def types(session: nox.Session) -> None:
-    """Run mypy --strict on the package, against the newest Airflow."""
-    install(session, "3.3", ".[test]", "mypy", "types-requests")
+    """Run mypy --strict on the package, and mypy and pyright on uses of the sensors."""
+    install(session, "3.3", ".[test]", "mypy", "pyright[nodejs]", "types-requests")
     session.run("mypy", "--strict", PACKAGE)
+    pytest(session, "tests/typing", "-n2")
 
 
 @nox.session

@@ -90,7 +90,6 @@ REFERENCE = {
     "sensors.dli": ("DliBatchSensor", "DliSessionSensor"),
     "sensors.cph": ("CphJobSensor", "CphRequestSensor"),
     "triggers.job_status": ("JobStatusTrigger",),
-    "triggers.cph_request": ("CphRequestTrigger",),
     "triggers.watchers": ("DliBatchWatcher", "CphRequestWatcher"),
     "operators.new_ends": ("NewEndsOperator",),
     "hooks.hwstatus": ("HwStatusHook",),

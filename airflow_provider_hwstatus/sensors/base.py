@@ -1,16 +1,14 @@
-"""What all sensors do: ask, defer, and turn what was found into Airflow's verdict."""
+"""What all sensors do: poll, wait for the next poll, and end the task."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
+from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
@@ -23,28 +21,22 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, PollResult
 from airflow_provider_hwstatus.core.polling.wait import error_boundary, poll_once, raise_unless_tolerated
 from airflow_provider_hwstatus.core.polling.wait_options import UNKNOWN_STATE_POLICIES, WaitOptions
-from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget, poller_of, target_of_jobs
+from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 from airflow_provider_hwstatus.core.protocol.arguments import one_of, seconds
 from airflow_provider_hwstatus.core.protocol.responses import clip
 from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERANCE
 from airflow_provider_hwstatus.core.reporting.progress import ProgressLogger, duration
-from airflow_provider_hwstatus.errors import (
-    ConfigurationError,
-    CredentialsRefusedError,
-    HwStatusError,
-    TriggerError,
-)
+from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, TriggerError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import waited_in_worker
 from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
-from airflow_provider_hwstatus.sensors.arguments import EMPTY_LIST_POLICIES, as_text
 from airflow_provider_hwstatus.sensors.console_link import ConsoleLink, push_console_link
 from airflow_provider_hwstatus.sensors.failure import why_failed
 from airflow_provider_hwstatus.sensors.reschedule import first_poke_at
 from airflow_provider_hwstatus.sensors.resume_deadline import resumes, wait_started_at
 from airflow_provider_hwstatus.sensors.start_from_trigger import StartsInTriggerer, starts_in_triggerer
-from airflow_provider_hwstatus.sensors.verdict import VERDICTS, Stop, flags, unanswered
+from airflow_provider_hwstatus.sensors.verdicts import FINAL, VERDICTS, Verdicts, raise_unanswered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -52,13 +44,12 @@ if TYPE_CHECKING:
     from airflow_provider_hwstatus.core.connection.client import Client
     from airflow_provider_hwstatus.core.polling.wait import Poller
     from airflow_provider_hwstatus.core.protocol.effects import Flow
-    from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
 #: Seconds by which Airflow's own time-out of a deferral lies behind the trigger's: when it fires, no trigger runs.
 BACKSTOP = 300.0
 
-#: Airflow cannot store a time-out that ends after the year 9999.
-_LONGEST_DEFERRAL = timedelta(days=3650)
+#: Airflow cannot store a time that is after the year 9999.
+_LONGEST = timedelta(days=3650)
 
 # What Airflow calls instead of execute_complete when a trigger did not end by an event, and its words for a time-out.
 _TRIGGER_FAILED = "__fail__"
@@ -67,8 +58,10 @@ _TRIGGER_TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
 #: Ten a second for three years.
 _MOST_POLLS = 1e9
 
-#: Seconds after the deadline in which a poke says itself that it has passed, and how the job stands.
+#: Seconds after the deadline in which a poke itself reports that it has passed, and how the job stands.
 _OVERTIME = 1.0
+
+EMPTY_LIST_POLICIES = ("fail", "succeed")
 
 
 class JobStatusSensor(BaseSensorOperator):
@@ -101,6 +94,7 @@ class JobStatusSensor(BaseSensorOperator):
     ui_color = "#f9d7d7"
     operator_extra_links = (ConsoleLink(),)
     start_trigger_args = StartsInTriggerer()
+    default_not_found_grace = 0.0
 
     def __init__(
         self,
@@ -116,7 +110,7 @@ class JobStatusSensor(BaseSensorOperator):
         failure_states: Sequence[str | int] | None = None,
         on_unknown_state: str = "wait",
         outage_tolerance: timedelta | float = DEFAULT_OUTAGE_TOLERANCE,
-        not_found_grace: timedelta | float = 0.0,
+        not_found_grace: timedelta | float | None = None,
         wait_for_all: bool = True,
         fail_fast: bool = True,
         on_empty: str = "fail",
@@ -130,18 +124,20 @@ class JobStatusSensor(BaseSensorOperator):
         self.project_id = project_id
         self.deferrable = deferrable
         self.kind = kind.with_states(success_states, failure_states)
-        self.success_states = as_text(success_states)
-        self.failure_states = as_text(failure_states)
+        self.success_states = success_states
+        self.failure_states = failure_states
         self.on_unknown_state = one_of("on_unknown_state", on_unknown_state, UNKNOWN_STATE_POLICIES)
         self.outage_tolerance = seconds("outage_tolerance", outage_tolerance)
-        self.not_found_grace = seconds("not_found_grace", not_found_grace)
+        self.not_found_grace = seconds(
+            "not_found_grace", self.default_not_found_grace if not_found_grace is None else not_found_grace
+        )
         self.wait_for_all = wait_for_all
         self.fail_fast = fail_fast
-        self._rule = CompletionRule(wait_for_all=wait_for_all, fail_fast=fail_fast)
+        self.rule = CompletionRule(wait_for_all=wait_for_all, fail_fast=fail_fast)
         self.on_empty = one_of("on_empty", on_empty, EMPTY_LIST_POLICIES)
         self._began: float | None = None
         self._deadline: float | None = None
-        self._question: Poller | None = None
+        self._poller: Poller[PollResult] | None = None
         self.resume_deadline = resumes(resume_deadline, start_from_trigger)
         self.start_from_trigger = starts_in_triggerer(start_from_trigger, deferrable)
 
@@ -151,13 +147,13 @@ class JobStatusSensor(BaseSensorOperator):
         return self.kind.id_name
 
     @cached_property
-    def _target(self) -> WaitTarget:
+    def wait_target(self) -> WaitTarget:
         """
         What to wait for, once templates are rendered.
 
         :raises ConfigurationError: An id is missing, or cannot be one.
         """
-        return target_of_jobs(self.kind, getattr(self, self.id_argument, None), self._rule)
+        return WaitTarget.of(self.kind, getattr(self, self.id_argument, None), self.rule)
 
     @cached_property
     def hook(self) -> HwStatusHook:
@@ -168,19 +164,15 @@ class JobStatusSensor(BaseSensorOperator):
     def console_page(self) -> str:
         """The job's page in the cloud's web console; empty where it is not known."""
         try:
-            first = self._target.first
+            first = self.wait_target.first
             return (first and self.hook.console_url(self.kind, first)) or ""
         except Exception:  # noqa: BLE001  # a wait must not end for want of a button
             return ""
 
     @cached_property
-    def _observer(self) -> ProgressLogger:
-        options = self._plan()
+    def _progress(self) -> ProgressLogger:
+        options = self.wait_options()
         return ProgressLogger(self.log, time.time, options.began, options.until)
-
-    def _poll(self, client: Client) -> Flow[PollResult]:
-        self._question = poller_of(client, self._target, self._question)
-        return poll_once(self._question, self._plan())
 
     def execute(self, context: Context) -> Any:
         """
@@ -188,60 +180,115 @@ class JobStatusSensor(BaseSensorOperator):
 
         Returns the last status as a dict, and a list of them for a list of ids, in its order.
         """
-        self._began, limit = self._first_poke_at(context), self._limit
+        self._began = self._first_poke_at(context)
         if self.resume_deadline:
-            self._began = wait_started_at(context, self._began, limit)
-        self._deadline, timeout = self._began + limit, self.timeout
-        # Each poke looks at the deadline. Airflow's own look would race it, with a message that names no job.
-        self.timeout = math.inf
+            self._began = wait_started_at(context, self._began, self._limit)
+        self._deadline = self._began + self._limit
         try:
-            with flags(self), self._execution_timeout():
-                if self._target.first is None:
-                    return self._nothing()
-                push_console_link(self.console_page, context.get("ti"), self.log)
-                if not self.deferrable:
-                    # Past Airflow 2's guard, which takes this call for one from outside of a task.
-                    return super().execute.__wrapped__(self, context)  # type: ignore[attr-defined]  # by functools.wraps
-                return self._wait_deferred(context)
-        except Stop as stop:
-            raise stop.error from stop.error.__cause__
+            with Verdicts(self):
+                return self._wait(context)
         finally:
-            self.timeout = timeout
+            if self._poller:
+                self._poller.close()
             self.hook.close()
 
-    def poke(self, context: Context) -> PokeReturnValue:
+    def _wait(self, context: Context) -> Any:
+        """Poke until the wait is over, as :meth:`BaseSensorOperator.execute` does, with one more way to pause."""
+        if self.wait_target.first is None:
+            return self._nothing()
+        push_console_link(self.console_page, context.get("ti"), self.log)
+        try:
+            while not (found := self._poke(context)):
+                self._pause()
+        except AirflowTaskTimeout as error:
+            if self._reschedules:  # it is for this poke alone
+                raise
+            raise self._timed_out() from error
+        self.log.info("Success criteria met. Exiting.")
+        return found.xcom_value if isinstance(found, PokeReturnValue) else None
+
+    def _poke(self, context: Context) -> bool | PokeReturnValue:
+        """Poke. With ``silent_fail``, the wait continues after an exception of a subclass's own poke."""
+        try:
+            return self.poke(context)
+        except FINAL:
+            raise
+        except Exception:
+            if not self.silent_fail:
+                raise
+            self.log.exception("The poke failed; the wait continues because of silent_fail")
+            return False
+
+    def _pause(self) -> None:
         """
-        Ask once, waiting out an outage.
+        Wait until the next poke: defer, release the worker slot, or sleep.
+
+        A rest that is too short for a trigger to poll in is waited out here.
+
+        :raises AirflowSensorTimeout: The deadline has passed, and a subclass's own poke has not reported that.
+        """
+        options, now = self.wait_options(), time.time()
+        if options.deadline is not None and now >= options.deadline + _OVERTIME:
+            raise self._timed_out()
+        if self.deferrable and options.worth_deferring(now):
+            self._defer(options)
+        interval = options.interval(now)
+        if self._reschedules:
+            again = datetime.now(UTC) + min(timedelta(seconds=interval), _LONGEST)
+            raise AirflowRescheduleException(again)  # type: ignore[no-untyped-call]
+        time.sleep(interval)
+
+    def _defer(self, options: WaitOptions) -> NoReturn:
+        from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
+
+        now = time.time()
+        backstop = min((options.deadline or 0.0) - now + BACKSTOP, _LONGEST.total_seconds())
+        row = options.to_dict() | {"began": options.began, "deferred_at": now}
+        trigger = JobStatusTrigger(self.wait_target.to_dict(), row, self.hwstatus_conn_id, self.region, self.project_id)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=backstop))
+        raise AssertionError("defer() returned")
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """
+        Poll once, waiting out an outage.
 
         :raises AirflowFailException: The job failed.
         :raises AirflowSensorTimeout: The deadline has passed.
-        :raises HwStatusError: The question could not be answered.
+        :raises HwStatusError: There was no answer.
         """
-        options = self._plan()
+        options = self.wait_options()
+
+        def flow(client: Client) -> Flow[PollResult]:
+            self._poller = self.wait_target.poller(client, self._poller)
+            self._poller.open()
+            return poll_once(self._poller, options)
+
         try:
             with error_boundary(self._subject, *VERDICTS):
-                found = self.hook.run(self._poll)
-                self._observer.on_poll(found)
+                found = self.hook.run(flow)
+                self._progress.on_poll(found)
                 return self._settle(found)
         except HwStatusError as error:
-            return self._poke_failed(error, options)
+            try:
+                raise_unless_tolerated(error, options, time.time())
+            except HwStatusError as final:
+                raise_unanswered(final)
+            self._progress.on_poll(error)
+            return PokeReturnValue(is_done=False)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Resume after the trigger's event. Returns what :meth:`execute` does."""
-        with flags(self):
-            if self._target.first is None:  # found out by a trigger that began without a worker
+        with Verdicts(self):
+            if self.wait_target.first is None:  # of a trigger that began without a worker
                 return self._nothing()
             self._resumed(event)
-            found = self._settle(self._found_in(event))
+            try:
+                found = self._settle(self.wait_target.found_in(event))
+            except HwStatusError as error:
+                raise_unanswered(error)
             if not found:
                 raise TriggerError(f"{self._subject}: the trigger ended before the job did: {clip(repr(event), 200)}")
             return found.xcom_value
-
-    def _found_in(self, event: object) -> PollResult:
-        try:
-            return self._target.found_in(event)
-        except HwStatusError as error:
-            unanswered(error)
 
     def _resumed(self, event: object) -> None:
         """Log how long the trigger waited, if its event says so; one of another release may not."""
@@ -258,14 +305,14 @@ class JobStatusSensor(BaseSensorOperator):
         reason, traceback = ((next_kwargs or {}).get(name) for name in ("error", "traceback"))
         if traceback:
             self.log.error("The trigger failed:\n%s", "\n".join(traceback))
-        with flags(self):
+        with Verdicts(self):
             if reason in _TRIGGER_TIMED_OUT:
                 raise AirflowSensorTimeout(f"{self._subject}: timed out, and no triggerer had it at its deadline")
             raise TriggerError(f"{self._subject}: the trigger did not end by an event: {reason}; see the log above")
 
     def _nothing(self) -> list[object]:
         """
-        Return what comes of waiting for nothing.
+        Return the result of a wait for an empty list.
 
         :raises ConfigurationError: That is an error.
         """
@@ -277,7 +324,7 @@ class JobStatusSensor(BaseSensorOperator):
 
     def _settle(self, found: PollResult) -> PokeReturnValue:
         """
-        Turn what was found into a verdict. Every mode comes through here.
+        Turn what was found into a verdict. Every mode uses it.
 
         :raises AirflowFailException: A job failed.
         """
@@ -285,21 +332,36 @@ class JobStatusSensor(BaseSensorOperator):
             waited_in_worker(self.kind.name, time.time() - self._began)
         if found.outcome is Outcome.FAILURE:
             raise AirflowFailException(why_failed(self.hook, self.kind, found, self.log))
-        return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self._target.value(found))
+        return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self.wait_target.value(found))
 
     @property
     def _subject(self) -> str:
-        return self._target.subject
+        return self.wait_target.subject
+
+    @property
+    def _reschedules(self) -> bool:
+        return bool(self.reschedule) and not self.deferrable
 
     def _first_poke_at(self, context: Context) -> float:
-        rescheduled = first_poke_at(self, context) if self.reschedule and not self.deferrable else None
+        rescheduled = first_poke_at(self, context) if self._reschedules else None
         return rescheduled.timestamp() if isinstance(rescheduled, datetime) else time.time()
 
-    def _plan(self) -> WaitOptions:
-        began = time.time() if self._began is None else self._began
+    @property
+    def _limit(self) -> float:
+        """Seconds for the whole wait. A rescheduled poke has Airflow's ``execution_timeout`` for itself alone."""
+        if self.execution_timeout is None or self._reschedules:
+            return self.timeout
+        return min(self.timeout, self.execution_timeout.total_seconds())
+
+    def _timed_out(self) -> AirflowSensorTimeout:
+        seconds = (self._deadline or 0.0) - (self._began or 0.0)
+        return AirflowSensorTimeout(f"{self._subject}: timed out after {seconds:g} s")
+
+    def wait_options(self) -> WaitOptions:
+        """Return how to wait. The wait begins now if it has not begun."""
         return WaitOptions(
             poke_interval=self.poke_interval,
-            began=began,
+            began=time.time() if self._began is None else self._began,
             deadline=self._deadline,
             exponential_backoff=self.exponential_backoff,
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
@@ -309,92 +371,12 @@ class JobStatusSensor(BaseSensorOperator):
             not_found_grace=self.not_found_grace,
         )
 
-    @property
-    def _limit(self) -> float:
-        """Seconds for the whole wait. A rescheduled poke has Airflow's ``execution_timeout`` for itself alone."""
-        if self.execution_timeout is None or (self.reschedule and not self.deferrable):
-            return self.timeout
-        return min(self.timeout, self.execution_timeout.total_seconds())
-
-    def _get_next_poke_interval(self, started_at: Any, run_duration: Any, poke_count: int) -> float:
-        """
-        Replace Airflow's, so that the interval is the same in every mode and the last poll is at the deadline.
-
-        :raises AirflowSensorTimeout: The deadline has passed, and the poke has not said so: with ``silent_fail``,
-            Airflow goes on after whatever a subclass's own poke raises.
-        """
-        now = time.time()
-        if self._deadline is not None and now >= self._deadline + _OVERTIME:
-            raise self._timed_out()
-        return self._plan().interval(now)
-
-    def _timed_out(self) -> AirflowSensorTimeout:
-        seconds = (self._deadline or 0.0) - (self._began or 0.0)
-        return AirflowSensorTimeout(f"{self._subject}: timed out after {seconds:g} s")
-
-    def _wait_deferred(self, context: Context) -> Any:
-        """Ask once, and defer what is not over; a rest that no trigger could poll in is waited out here."""
-        while not (found := self.poke(context)):
-            options, now = self._plan(), time.time()
-            if options.worth_deferring(now):
-                self._defer(options)
-            time.sleep(options.interval(now))
-        return found.xcom_value
-
-    def _defer(self, options: WaitOptions) -> NoReturn:
-        now = time.time()
-        left = (options.deadline or 0.0) - now
-        backstop = timedelta(seconds=min(left + BACKSTOP, _LONGEST_DEFERRAL.total_seconds()))
-        trigger = self._trigger(**self._target.row, **self.trigger_arguments() | {"deferred_at": now})
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop)
-        raise AssertionError("defer() returned")
-
-    def _trigger(self, **arguments: Any) -> JobStatusTrigger:
-        from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
-
-        return JobStatusTrigger(**arguments)
-
     def started_window(self) -> tuple[float, float]:
         """Return the seconds of a wait that begins in the triggerer: its own, and those after which Airflow ends it."""
-        window = min(self._limit + BACKSTOP, _LONGEST_DEFERRAL.total_seconds())
+        window = min(self._limit + BACKSTOP, _LONGEST.total_seconds())
         if self.execution_timeout is not None:  # from the begin, too
             window = min(window, self.execution_timeout.total_seconds())
         return min(self._limit, window), window
-
-    def trigger_arguments(self) -> dict[str, Any]:
-        """Return what all triggers of this sensor are told, beside ids."""
-        return {
-            "kind": self.kind.name,
-            "hwstatus_conn_id": self.hwstatus_conn_id,
-            "region": self.region,
-            "project_id": self.project_id,
-            "success_states": self.success_states,
-            "failure_states": self.failure_states,
-            "wait_for_all": self.wait_for_all,
-            "fail_fast": self.fail_fast,
-        } | dataclasses.asdict(self._plan())
-
-    def _poke_failed(self, error: HwStatusError, options: WaitOptions) -> PokeReturnValue:
-        try:
-            raise_unless_tolerated(error, options, time.time())
-        except CredentialsRefusedError as refused:
-            if self.silent_fail:
-                raise Stop(refused) from None
-            raise
-        except HwStatusError as final:
-            unanswered(final)
-        self._observer.on_poll(error)
-        return PokeReturnValue(is_done=False)
-
-    @contextmanager
-    def _execution_timeout(self) -> Iterator[None]:
-        """Take Airflow's time-out for the deadline that it is, except where it is for one rescheduled poke alone."""
-        try:
-            yield
-        except AirflowTaskTimeout as error:
-            if self.reschedule and not self.deferrable:
-                raise
-            raise self._timed_out() from error
 
 
 def _is_number(value: object, most: float) -> TypeGuard[float]:

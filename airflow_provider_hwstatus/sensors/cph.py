@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_hwstatus.core.polling.expected_jobs import expected_from
-from airflow_provider_hwstatus.core.polling.wait_target import Requests, target_of_requests
+from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.sensors.base import JobStatusSensor
 
 if TYPE_CHECKING:
-    from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
+    from typing import Unpack
+
+    from airflow.providers.common.compat.sdk import XComArg
+
+    from airflow_provider_hwstatus.sensors.arguments import SensorArguments
 
 
 class CphJobSensor(JobStatusSensor):
@@ -26,7 +29,7 @@ class CphJobSensor(JobStatusSensor):
 
     template_fields: Sequence[str] = ("job_id", *JobStatusSensor.template_fields)
 
-    def __init__(self, *, job_id: str | Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, *, job_id: str | Sequence[str] | XComArg, **kwargs: Unpack[SensorArguments]) -> None:
         super().__init__(kind=CPH_JOB, **kwargs)
         self.job_id = job_id
 
@@ -40,21 +43,22 @@ class CphRequestSensor(JobStatusSensor):
     :param request_id: The ``request_id`` in the reply to the submission, or a list of them.
     :param expected_jobs: How many jobs there should be: a number, or the reply to the submission itself (a list of
         either for several). It catches what was rejected at submission, which the list never shows.
-    :param not_found_grace: Seconds from the begin of the wait for which the list may show no job or too few. Without
-        *expected_jobs*, a success counts only after them: a list that is not complete yet looks like one that is.
+    :param not_found_grace: Seconds from the begin of the wait for which the list may show no job or too few; 60 by
+        default. Without *expected_jobs*, a success counts only after them: a list that is not complete yet looks like
+        one that is.
     """
 
     template_fields: Sequence[str] = ("request_id", "expected_jobs", *JobStatusSensor.template_fields)
+    default_not_found_grace = 60.0
 
     def __init__(
         self,
         *,
-        request_id: str | Sequence[str],
+        request_id: str | Sequence[str] | XComArg,
         expected_jobs: object = None,
-        not_found_grace: timedelta | float = 60.0,
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
-        super().__init__(kind=CPH_JOB, not_found_grace=not_found_grace, **kwargs)
+        super().__init__(kind=CPH_JOB, **kwargs)
         self.request_id = request_id
         self.expected_jobs = expected_jobs
 
@@ -63,10 +67,5 @@ class CphRequestSensor(JobStatusSensor):
         return "request_id"
 
     @cached_property
-    def _target(self) -> Requests:
-        return target_of_requests(self.kind, self.request_id, self._rule, expected_from(self.expected_jobs))
-
-    def _trigger(self, **arguments: Any) -> CphRequestTrigger:
-        from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
-
-        return CphRequestTrigger(**arguments)
+    def wait_target(self) -> WaitTarget:
+        return WaitTarget.of(self.kind, self.request_id, self.rule, expected_from(self.expected_jobs))

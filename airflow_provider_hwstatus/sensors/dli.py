@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED
 from airflow_provider_hwstatus.sensors.base import JobStatusSensor
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from airflow.providers.common.compat.sdk import XComArg
+
+    from airflow_provider_hwstatus.sensors.arguments import SensorArguments
 
 
 class DliBatchSensor(JobStatusSensor):
@@ -19,7 +26,7 @@ class DliBatchSensor(JobStatusSensor):
 
     template_fields: Sequence[str] = ("batch_id", *JobStatusSensor.template_fields)
 
-    def __init__(self, *, batch_id: str | Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, *, batch_id: str | Sequence[str] | XComArg, **kwargs: Unpack[SensorArguments]) -> None:
         super().__init__(kind=DLI_BATCH, **kwargs)
         self.batch_id = batch_id
 
@@ -36,7 +43,13 @@ class DliSessionSensor(JobStatusSensor):
 
     template_fields: Sequence[str] = ("session_id", *JobStatusSensor.template_fields)
 
-    def __init__(self, *, session_id: str | Sequence[str], wait_for: str = "ready", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        session_id: str | Sequence[str] | XComArg,
+        wait_for: Literal["ready", "stopped"] = "ready",
+        **kwargs: Unpack[SensorArguments],
+    ) -> None:
         kinds = {"ready": DLI_SESSION_READY, "stopped": DLI_SESSION_STOPPED}
         if wait_for not in kinds:
             raise ValueError(f"wait_for must be 'ready' or 'stopped'; it is {wait_for!r}")

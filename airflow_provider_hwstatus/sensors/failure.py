@@ -1,4 +1,4 @@
-"""The message of a job's failure, which says why as far as the service tells. Every mode comes through here."""
+"""The message of a job's failure, with the reason if the service has one. Every mode uses it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def why_failed(hook: HwStatusHook, kind: JobKind, found: PollResult, log: Log) -
     """
     Return the message of a failure, and log the last lines of output. That takes ten seconds at most.
 
-    Asked by the worker, in every mode: what a trigger tells goes through Airflow's database, and has to be small.
+    The worker asks in every mode: a trigger's event goes through Airflow's database, and has to be small.
 
     :param found: A failed job, or several jobs with such among them, of which the first are asked about.
     """

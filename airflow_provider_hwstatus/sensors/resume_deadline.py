@@ -10,7 +10,7 @@ from airflow_provider_hwstatus.sensors.start_from_trigger import AIRFLOW_3_3
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-#: Under which it is kept.
+#: The key in the task's state store.
 KEY = "hwstatus_wait"
 
 
@@ -29,9 +29,9 @@ def resumes(wanted: bool, start_from_trigger: bool) -> bool:
 
 def wait_started_at(context: Context, began: float, limit: float) -> float:
     """
-    Return when the first try began to wait; if this is it, keep that for the others.
+    Return when the first try began to wait; the first try stores it for the others.
 
-    Who clears the task gives it new tries, and they begin anew: Airflow counts them from where the old ones ended.
+    A cleared task begins a new wait: clearing raises ``max_tries``.
 
     :param began: When this try began.
     :param limit: Seconds for the whole wait.

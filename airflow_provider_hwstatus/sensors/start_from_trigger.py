@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow import __version__
 from airflow.providers.common.compat.sdk import XComArg
+
+from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 
 if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
 
 AIRFLOW_3_3 = tuple(map(int, __version__.split(".")[:2])) >= (3, 3)
 
-#: What only a running wait knows, or what is rendered.
-_NOT_IN_ROW = ("began", "deadline", "deferred_at", "hwstatus_conn_id", "region", "project_id")
+#: What is rendered, or known only to a running wait.
+_NOT_IN_TARGET = ("job_id", "request_id", "expected_jobs", "rejected")
+_NOT_IN_OPTIONS = ("began", "deadline")
 
 
 def starts_in_triggerer(wanted: bool, deferrable: bool) -> bool:
@@ -56,10 +59,10 @@ class StartsInTriggerer:
         from airflow_provider_hwstatus.triggers.start_from_trigger import FIELDS, StartedTrigger
 
         limit, window = sensor.started_window()
-        arguments = sensor.trigger_arguments()
-        row: dict[str, Any] = {"wait": {name: value for name, value in arguments.items() if name not in _NOT_IN_ROW}}
-        row |= {"limit": limit, "window": window, "ends": self._ends(sensor), "returns": bool(sensor.do_xcom_push)}
-        row["id_argument"] = sensor.id_argument
+        target, options = WaitTarget(sensor.kind, [], sensor.rule).to_dict(), sensor.wait_options().to_dict()
+        row: dict[str, Any] = {"target": _without(target, _NOT_IN_TARGET)}
+        row |= {"options": _without(options, _NOT_IN_OPTIONS), "limit": limit, "window": window}
+        row |= {"ends": self._ends(sensor), "returns": bool(sensor.do_xcom_push), "id_argument": sensor.id_argument}
         fields = [name for name in sensor.template_fields if name in FIELDS]
         return StartTriggerArgs(
             trigger_cls=f"{StartedTrigger.__module__}.{StartedTrigger.__qualname__}",
@@ -76,6 +79,10 @@ class StartsInTriggerer:
         # Airflow 3.3 calls on_success_callback on workers alone, and none of the others has a place here, either.
         more = ("outlets", "on_success_callback", "_post_execute_hook", "multiple_outputs", "returns_dag_result")
         return own and not any(getattr(sensor, name, None) for name in more)
+
+
+def _without(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
 
 
 def _encoded(name: str, value: Any) -> Any:

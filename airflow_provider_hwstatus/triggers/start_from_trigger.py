@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_hwstatus.core.polling.expected_jobs import expected_from
 from airflow_provider_hwstatus.core.polling.wait import error_boundary
+from airflow_provider_hwstatus.core.polling.wait_target import event_of
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import waited_in_triggerer
 from airflow_provider_hwstatus.kinds.job_kind import Outcome
-from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
 if TYPE_CHECKING:
@@ -34,57 +33,48 @@ FIELDS = ("batch_id", "session_id", "job_id", "request_id", "expected_jobs", *_W
 
 class StartedTrigger(BaseTrigger):
     """
-    Waits as :class:`JobStatusTrigger` does, or :class:`CphRequestTrigger`, and ends the task itself where that is well.
+    Waits as :class:`JobStatusTrigger` does; after a success, it completes the task without a worker.
 
-    Airflow renders what its row has by the names of the sensor's template fields, and keeps its deadline: the row is
-    made from the DAG alone, before anybody knows when the wait begins.
+    Airflow renders the arguments that are named like the sensor's template fields, and keeps the deadline: the row is
+    made from the DAG alone, before the wait begins.
 
-    :param wait: The other arguments of the trigger that waits.
+    :param target: The target of that trigger, without ids.
+    :param options: The options of that trigger, without what only a running wait knows.
     :param limit: Seconds for the whole wait.
     :param window: Seconds from its begin until Airflow's own time-out.
-    :param ends: Whether a success ends the task here; it resumes on a worker where there is more to do.
+    :param ends: Whether a success completes the task here; if not, the task resumes on a worker.
     :param returns: Whether the task's return value is stored.
-    :param id_argument: Which of the arguments below has the ids.
+    :param id_argument: Which of the fields has the ids.
+    :param fields: The sensor's template fields: :data:`FIELDS`. Keywords of other releases are ignored.
     """
 
     def __init__(
         self,
-        wait: dict[str, Any],
+        target: dict[str, Any],
+        options: dict[str, Any],
         limit: float,
         window: float,
         ends: bool = True,
         returns: bool = True,
         id_argument: str = "job_id",
-        batch_id: Any = None,
-        session_id: Any = None,
-        job_id: Any = None,
-        request_id: Any = None,
-        expected_jobs: Any = None,
-        hwstatus_conn_id: str = HwStatusHook.default_conn_name,
-        region: str | None = None,
-        project_id: str | None = None,
-        **_other_releases: Any,
+        **fields: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
-        self.wait = wait
+        self.target = target
+        self.options = options
         self.limit = limit
         self.window = window
         self.ends = ends
         self.returns = returns
         self.id_argument = id_argument
-        self.batch_id = batch_id
-        self.session_id = session_id
-        self.job_id = job_id
-        self.request_id = request_id
-        self.expected_jobs = expected_jobs
-        self.hwstatus_conn_id = hwstatus_conn_id
-        self.region = region
-        self.project_id = project_id
+        fields = {"hwstatus_conn_id": HwStatusHook.default_conn_name} | fields
+        for name in FIELDS:
+            setattr(self, name, fields.get(name))
         self.timeout_after: datetime | None = None  # the triggerer sets it
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
-        names = ("wait", "limit", "window", "ends", "returns", "id_argument", *FIELDS)
+        names = ("target", "options", "limit", "window", "ends", "returns", "id_argument", *FIELDS)
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     def get_template_env(self, dag: Any = None) -> Environment:
@@ -106,11 +96,11 @@ class StartedTrigger(BaseTrigger):
         try:
             with error_boundary("the trigger's row"):
                 trigger = self._trigger()
-                target = trigger.target()
+                target = trigger.wait_target()
         except HwStatusError as error:
-            yield TriggerEvent({"error": error.to_dict()})
+            yield TriggerEvent(event_of(error))
             return
-        if target.first is None:  # what that means is said on a worker
+        if target.first is None:  # a worker decides what that means
             yield TriggerEvent({"summary": {"statuses": []}})
             return
         async for event in trigger.run():
@@ -124,7 +114,7 @@ class StartedTrigger(BaseTrigger):
                 ends = self.ends and found.outcome is Outcome.SUCCESS
                 if not ends or not await self._returned(target.value(found)):
                     return False
-                waited_in_triggerer(self.wait["kind"], event["waited"])
+                waited_in_triggerer(target.kind.name, event["waited"])
                 return True
         except HwStatusError:  # a worker says it
             return False
@@ -136,14 +126,15 @@ class StartedTrigger(BaseTrigger):
         :raises ConfigurationError: What was rendered cannot be waited for.
         """
         began = self._began()
-        arguments: dict[str, Any] = self.wait | {name: self._given(name) for name in _WHERE}
-        arguments |= {"began": began, "deadline": began + self.limit}
-        if self.id_argument != "request_id":
-            return JobStatusTrigger(job_id=self._given(self.id_argument), **arguments)
-        expected = expected_from(self._given("expected_jobs"))
-        rejected = [status.to_dict() for status in expected.rejected]
-        own: dict[str, Any] = {"request_id": self._given("request_id"), "expected_jobs": expected.jobs}
-        return CphRequestTrigger(**own, rejected=rejected, **arguments)
+        if not isinstance(self.target, Mapping) or not isinstance(self.options, Mapping):
+            raise ConfigurationError("target and options must be objects")
+        # A CPH request is the one target with an expectation; all others have ids of jobs.
+        names = {"request_id": "request_id", "expected_jobs": "expected_jobs"}
+        names = names if self.id_argument == "request_id" else {"job_id": self.id_argument}
+        ids = {name: self._given(argument) for name, argument in names.items()}
+        where = {name: self._given(name) for name in _WHERE}
+        options = {**self.options, "began": began, "deadline": began + self.limit}
+        return JobStatusTrigger({**self.target, **ids}, options, **where)
 
     def _began(self) -> float:
         """Return when the wait began: Airflow keeps when it has to end, also while no triggerer runs."""

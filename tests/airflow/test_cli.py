@@ -196,6 +196,56 @@ def test_wait_says_why_a_job_failed(huaweicloud, run):
     assert ["running", "dead"] == [line.split()[-1] for line in err.splitlines() if "  b1  " in line]
 
 
+def test_wait_tells_for_each_job_why_it_has_no_answer(huaweicloud, run, connect):
+    """A refused key ends all of them at once, with one request; each has its own message."""
+    connect({"password": "wrong-for-wait"})
+    for job_id in ("b1", "b2"):
+        huaweicloud.job("dli_batch", job_id, "running")
+
+    code, out, err = run("wait", "dli_batch", "b1", "b2", "--poke-interval", "0.1", "--output", "json")
+    errors = [job["error"] for job in json.loads(out)]
+    assert (4, ["CredentialsRefusedError"] * 2) == (code, [error["type"] for error in errors])
+    assert ["DLI batch b1", "DLI batch b2"] == [error["message"].partition(":")[0] for error in errors]
+    shown = [line[-13:] for line in err.splitlines() if line.endswith("no answer")]  # Airflow 2 logs there, too
+    assert ["b1  no answer", "b2  no answer"] == shown
+    assert 1 == len(huaweicloud.requests)
+
+
+def test_wait_times_out_for_each_job(huaweicloud, run):
+    """The message is the one that a task would have."""
+    huaweicloud.job("dli_batch", "b1", "running")
+    huaweicloud.job("dli_batch", "b2", "starting")
+
+    code, out, _ = run("wait", "dli_batch", "b1", "b2", "--poke-interval", "0.1", "--timeout", "1")
+    assert 3 == code
+    assert [
+        "DLI batch b1: timed out after 1 s; its state is 'running'",
+        "DLI batch b2: timed out after 1 s; its state is 'starting'",
+    ] == out.splitlines()
+
+
+def test_wait_takes_up_a_new_login(huaweicloud, run, connect, monkeypatch):
+    """A wait of days outlives its key."""
+    huaweicloud.job("dli_batch", "b1", "running", "success")
+    huaweicloud.job("dli_batch", "b2", "running", "success")
+    connect({"password": "wrong-for-now"})
+    right = json.dumps(huaweicloud.connection())
+    huaweicloud.listeners.append(lambda record: monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", right))
+
+    code, out, _ = run("wait", "dli_batch", "b1", "b2", "--poke-interval", "0.1", "--timeout", "60")
+    assert (0, 2) == (code, out.count("(success)"))
+
+
+def test_interrupted_wait(huaweicloud, run, monkeypatch):
+    """130, as for any program that Ctrl-C ends."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("airflow_provider_hwstatus.cli.jobs.poll_once", interrupt)
+    assert 130 == run("wait", "dli_batch", "b1")[0]
+
+
 @pytest.mark.parametrize(
     "argv", [(), ("wait",), ("status", "spark", "b1"), ("wait", "dli_batch", "b1", "--timeout", "soon")]
 )

@@ -92,7 +92,7 @@ def test_triggers_share_it_too(huaweicloud, look_ups):
         huaweicloud.job("dli_batch", f"b{number}", "success")
 
     async def one(number):
-        trigger = JobStatusTrigger(kind="dli_batch", job_id=f"b{number}", poke_interval=0.2)
+        trigger = JobStatusTrigger({"kind": "dli_batch", "job_id": f"b{number}"}, {"poke_interval": 0.2})
         return (await anext(trigger.run())).payload["status"]["state"]
 
     async def run():

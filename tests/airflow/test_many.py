@@ -182,14 +182,14 @@ def test_arguments_are_checked_at_parsing():
 def test_trigger_of_a_list_is_one_small_row(huaweicloud):
     """One trigger carries the whole list; its row is the ids and little more."""
     ids = [f"0a324461-d9d9-45da-a52a-{number:012d}" for number in range(1000)]
-    _, row = JobStatusTrigger(kind="dli_batch", job_id=ids).serialize()
+    _, row = JobStatusTrigger({"kind": "dli_batch", "job_id": ids}).serialize()
     assert len(json.dumps(row)) < len(json.dumps(ids)) + 600
 
 
 def test_counts_are_in_the_event_and_the_log(huaweicloud, caplog):
     """A line when counts change, none when they do not."""
     ids = add(huaweicloud, "dli_batch", [(1, True), (4, False)])
-    trigger = JobStatusTrigger(kind="dli_batch", job_id=ids, poke_interval=0.1)
+    trigger = JobStatusTrigger({"kind": "dli_batch", "job_id": ids}, {"poke_interval": 0.1})
 
     async def run():
         return [event.payload async for event in trigger.run()]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import dataclasses
 import json
 import time
 from types import SimpleNamespace
@@ -13,11 +15,11 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
 from airflow_provider_hwstatus.demo.home import AIRFLOW_3
 from airflow_provider_hwstatus.errors import ConfigurationError
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
-from airflow_provider_hwstatus.triggers.cph_request import CphRequestTrigger
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 from airflow_provider_hwstatus.triggers.start_from_trigger import StartedTrigger
 
@@ -48,31 +50,58 @@ ODD: list[Any] = [
     object(),
 ]
 
-ROWS: dict[type, dict[str, Any]] = {
-    JobStatusTrigger: {"kind": "dli_batch", "job_id": "b1"},
-    CphRequestTrigger: {"kind": "cph_job", "request_id": ["r1"], "expected_jobs": 1, "rejected": []},
-    StartedTrigger: {
-        "wait": {"kind": "dli_batch", "poke_interval": 0.1, "wait_for_all": True, "fail_fast": True},
-        "limit": 0.2,
-        "window": 60.0,
-        "id_argument": "batch_id",
-        "batch_id": "b1",
-        "returns": False,
-    },
+#: What a row has at its top, in its target and in its options.
+Row = dict[str, Any]
+JOB: Row = {"target": {"kind": "dli_batch", "job_id": "b1"}, "options": {}}
+REQUEST: Row = {
+    "target": {"kind": "cph_job", "request_id": ["r1"], "expected_jobs": 1, "rejected": []},
+    "options": {},
 }
-
-STARTED_REQUESTS = ROWS[StartedTrigger] | {
-    "wait": ROWS[StartedTrigger]["wait"] | {"kind": "cph_job"},
+STARTED: Row = {
+    "target": {"kind": "dli_batch", "wait_for_all": True, "fail_fast": True},
+    "options": {"poke_interval": 0.1},
+    "limit": 0.2,
+    "window": 60.0,
+    "id_argument": "batch_id",
+    "batch_id": "b1",
+    "returns": False,
+}
+STARTED_REQUEST: Row = STARTED | {
+    "target": {"kind": "cph_job", "wait_for_all": True, "fail_fast": True},
     "id_argument": "request_id",
     "batch_id": None,
     "request_id": "r1",
     "expected_jobs": 1,
 }
+ROWS: dict[str, tuple[type, Row]] = {
+    "job": (JobStatusTrigger, JOB),
+    "request": (JobStatusTrigger, REQUEST),
+    "started": (StartedTrigger, STARTED),
+    "started request": (StartedTrigger, STARTED_REQUEST),
+}
+
+IN_TARGET = ("kind", "job_id", "request_id", "expected_jobs", "rejected", "success_states", "failure_states")
+IN_TARGET += ("wait_for_all", "fail_fast")
+IN_OPTIONS = tuple(field.name for field in dataclasses.fields(WaitOptions))
 
 
-def arguments(cls: type) -> list[str]:
-    """Return the arguments of a trigger, as its row has them."""
-    return sorted(cls(**ROWS[cls]).serialize()[1])
+def arguments(name: str) -> list[str]:
+    """Return the arguments of a row, and what its objects can hold."""
+    cls, row = ROWS[name]
+    return sorted({*cls(**row).serialize()[1], *IN_TARGET, *IN_OPTIONS})
+
+
+def changed(row: Row, changes: Row) -> Row:
+    """Return *row* with other values, at its top or within its objects, wherever they are."""
+    made = {name: dict(value) if isinstance(value, dict) else value for name, value in row.items()}
+    for name, value in changes.items():
+        inner = "target" if name in IN_TARGET else "options" if name in IN_OPTIONS else None
+        own = name in row and inner is not None  # a field that Airflow renders
+        if inner is None or own:
+            made[name] = copy.copy(value)
+        if inner is not None and isinstance(made[inner], dict):
+            made[inner][name] = value
+    return made
 
 
 @pytest.fixture
@@ -96,47 +125,32 @@ def one_event(trigger: Any) -> dict[str, Any]:
     return json.loads(json.dumps(payload, allow_nan=False))
 
 
-@pytest.mark.parametrize(
-    ("cls", "argument"),
-    [(cls, name) for cls in ROWS for name in arguments(cls)],
-    ids=lambda it: getattr(it, "__name__", it),
-)
-def test_odd_argument_is_one_event(ended: Any, cls: type, argument: str) -> None:
+@pytest.mark.parametrize(("name", "argument"), [(name, argument) for name in ROWS for argument in arguments(name)])
+def test_odd_argument_is_one_event(ended: Any, name: str, argument: str) -> None:
     """What cannot be waited for is an error event; nothing is raised, and nothing is waited for without an end."""
-    rows = [ROWS[cls]] + [STARTED_REQUESTS] * (cls is StartedTrigger)
-    for row in rows:
-        for odd in ODD:
-            soon = {} if cls is StartedTrigger else {"deadline": time.time() + 0.2}
-            event = one_event(cls(**(row | soon | {argument: odd})))
-            assert len(event.keys() & {"error", "status", "summary"}) == (1 if event else 0), (odd, event)
-            if "error" in event:
-                assert str(event["error"]["message"])
-
-
-@pytest.mark.parametrize("argument", ["kind", "success_states", "failure_states", "deadline", "began", "poke_interval"])
-def test_odd_argument_of_a_wait_that_begins_in_the_triggerer_is_one_event(ended: Any, argument: str) -> None:
-    """The row of such a wait has them in an object of its own."""
+    cls, row = ROWS[name]
     for odd in ODD:
-        row = ROWS[StartedTrigger]
-        event = one_event(StartedTrigger(**(row | {"wait": row["wait"] | {argument: odd}})))
+        soon = {} if cls is StartedTrigger else {"deadline": time.time() + 0.2}
+        event = one_event(cls(**changed(row, soon | {argument: odd})))
         assert len(event.keys() & {"error", "status", "summary"}) == (1 if event else 0), (odd, event)
+        if "error" in event:
+            assert str(event["error"]["message"])
 
 
 @pytest.mark.parametrize("argument", ["kind", "job_id", "region", "project_id", "success_states", "on_unknown_state"])
 def test_error_of_text_that_no_database_takes_can_be_stored(ended: Any, argument: str) -> None:
     """JSON can hold half a character, and a message that quotes it cannot be written down."""
     for odd in ("\ud800", ["\ud800"]):
-        event = one_event(JobStatusTrigger(**(ROWS[JobStatusTrigger] | {"deadline": 1.0, argument: odd})))
+        event = one_event(JobStatusTrigger(**changed(JOB, {"deadline": 1.0, argument: odd})))
         assert event["error"]["message"].encode()
 
 
 @pytest.mark.parametrize("ids", [None, "None", [None], ["b1", None], [], "", {}, [{}], [[]]], ids=repr)
-@pytest.mark.parametrize("cls", [JobStatusTrigger, CphRequestTrigger])
+@pytest.mark.parametrize(("name", "row"), [("job_id", JOB), ("request_id", REQUEST)])
 @pytest.mark.parametrize("silent_fail", [False, True])
-def test_ids_that_are_none_are_an_error_at_once(ended: Any, cls: type, ids: Any, silent_fail: bool) -> None:
+def test_ids_that_are_none_are_an_error_at_once(ended: Any, name: str, row: Row, ids: Any, silent_fail: bool) -> None:
     """Also with silent_fail, without a deadline, and where the list of ids is empty: nothing would ever end that."""
-    name = "job_id" if cls is JobStatusTrigger else "request_id"
-    event = one_event(cls(**(ROWS[cls] | {name: ids, "silent_fail": silent_fail})))
+    event = one_event(JobStatusTrigger(**changed(row, {name: ids, "silent_fail": silent_fail})))
 
     assert "ConfigurationError" == event["error"]["type"]
     assert [] == ended.requests
@@ -156,12 +170,16 @@ def test_ids_that_are_none_are_an_error_at_once(ended: Any, cls: type, ids: Any,
         {"poke_interval": -5},
         {"success_states": [["a"]]},
         {"success_states": 7},
+        {"target": None},
+        {"target": ["b1"]},
+        {"options": "x"},
+        {"options": [1]},
     ],
     ids=repr,
 )
 def test_wrong_row_is_an_error_of_the_configuration(ended: Any, wrong: dict[str, Any]) -> None:
     """It names the argument, and silent_fail does not ask on."""
-    event = one_event(JobStatusTrigger(**(ROWS[JobStatusTrigger] | {"silent_fail": True} | wrong)))
+    event = one_event(JobStatusTrigger(**changed(JOB, {"silent_fail": True} | wrong)))
 
     assert "ConfigurationError" == event["error"]["type"]
     assert next(iter(wrong)) in event["error"]["message"]
@@ -175,7 +193,7 @@ def test_wrong_row_is_an_error_of_the_configuration(ended: Any, wrong: dict[str,
 )
 def test_what_was_rejected_cannot_have_succeeded(ended: Any, rejected: Any) -> None:
     """A row that says so is wrong: success is what the list shows, and no more."""
-    event = one_event(CphRequestTrigger(**(ROWS[CphRequestTrigger] | {"rejected": rejected, "wait_for_all": False})))
+    event = one_event(JobStatusTrigger(**changed(REQUEST, {"rejected": rejected, "wait_for_all": False})))
 
     if rejected:
         assert "ConfigurationError" == event["error"]["type"]
@@ -192,14 +210,16 @@ values = (
 @given(data=st.data())
 def test_any_row_is_one_event(ended: Any, data: Any) -> None:
     """Several odd arguments at once."""
-    cls = data.draw(st.sampled_from(list(ROWS)))
-    row = ROWS[cls] | data.draw(st.dictionaries(st.sampled_from(arguments(cls)), values, max_size=4))
+    name = data.draw(st.sampled_from(list(ROWS)))
+    cls, row = ROWS[name]
+    changes = data.draw(st.dictionaries(st.sampled_from(arguments(name)), values, max_size=4))
+    changes.pop("limit" if cls is StartedTrigger else "deadline", None)  # it is the last one below
     # Without an end, some of these would rightly wait for ever.
     if cls is StartedTrigger:
-        row["limit"] = data.draw(st.sampled_from([0.2, 0.0, -1.0, -1e308, "x", float("nan"), None]))
+        changes["limit"] = data.draw(st.sampled_from([0.2, 0.0, -1.0, -1e308, "x", float("nan"), None]))
     else:
-        row["deadline"] = data.draw(st.sampled_from([time.time() + 0.2, 0.0, -1.0, 1e308, "x", float("nan"), []]))
-    event = one_event(cls(**row))
+        changes["deadline"] = data.draw(st.sampled_from([time.time() + 0.2, 0.0, -1.0, 1e308, "x", float("nan"), []]))
+    event = one_event(cls(**changed(row, changes)))
     assert len(event.keys() & {"error", "status", "summary"}) == (1 if event else 0)
 
 
@@ -212,7 +232,7 @@ def test_secret_that_cannot_be_masked_is_one_event(ended: Any, monkeypatch: pyte
     monkeypatch.setattr("airflow_provider_hwstatus.hooks.hwstatus._amask_secret", mask)
     login = ended.connection(auth="password")
     monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(login))
-    event = one_event(JobStatusTrigger(**ROWS[JobStatusTrigger]))
+    event = one_event(JobStatusTrigger(**JOB))
 
     assert "HwStatusError" == event["error"]["type"]
     assert "DLI batch b1: an unexpected RuntimeError in mask" in event["error"]["message"]
@@ -231,7 +251,7 @@ def test_watcher_with_odd_ids_is_refused_where_it_is_made() -> None:
 
 def test_longest_waits_are_still_taken(ended: Any) -> None:
     """What a sensor's own arguments can make of a deadline is no odd row."""
-    row = ROWS[JobStatusTrigger] | {"began": time.time(), "deadline": time.time() + 8.64e13, "max_wait": 8.64e13}
+    row = changed(JOB, {"began": time.time(), "deadline": time.time() + 8.64e13, "max_wait": 8.64e13})
 
     assert "success" == one_event(JobStatusTrigger(**row))["status"]["outcome"]
 

@@ -29,6 +29,7 @@ BASE = JobStatusSensor.__mro__[1]
 #: Where Airflow has what providers are to use, and common-compat what is in different places in different releases.
 PUBLIC = {
     "airflow",
+    "airflow.exceptions",
     "airflow.cli.cli_config",  # a provider's commands are made of it
     "airflow.providers.common.compat.connection",
     "airflow.providers.common.compat.sdk",
@@ -86,19 +87,6 @@ NAMES = [
         "_post_execute_hook",
         "a wait that begins in the triggerer ends there unless the task has a post_execute, which is kept here alone",
         lambda: BASE(task_id="t", post_execute=print)._post_execute_hook is print,
-    ),
-    Private(
-        "_get_next_poke_interval",
-        "the interval is the same in every mode, and the last poll is at the deadline",
-        lambda: (
-            list(inspect.signature(BASE._get_next_poke_interval).parameters)
-            == ["self", "started_at", "run_duration", "poke_count"]
-        ),
-    ),
-    Private(
-        "__wrapped__",
-        "Airflow 2.11 takes a call of execute() from within execute() for one from outside of a task",
-        lambda: list(inspect.signature(BASE.execute.__wrapped__).parameters) == ["self", "context"],
     ),
     Private(
         "_AIRFLOW_PROCESS_CONTEXT",
@@ -196,7 +184,9 @@ def overridden() -> set[str]:
     """Return the private methods of Airflow's classes that the package's classes have anew."""
     found = set()
     for cls in _classes(JobStatusSensor):
-        private = {name for name in vars(cls) if name.startswith("_") and not name.startswith(("__", "_abc_"))}
+        private = {
+            name for name in vars(cls) if name.startswith("_") and "__" not in name and not name.startswith("_abc_")
+        }
         found |= {name for name in private for base in cls.__mro__ if _is_airflows(base) and name in vars(base)}
     return found
 
@@ -204,11 +194,11 @@ def overridden() -> set[str]:
 def _classes(*bases: Any) -> Iterator[type]:
     from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
     from airflow_provider_hwstatus.sensors import console_link, cph, dli
-    from airflow_provider_hwstatus.triggers import cph_request, start_from_trigger
+    from airflow_provider_hwstatus.triggers import job_status, start_from_trigger
 
     yield from bases
     yield HwStatusHook
-    modules = [cph, dli, console_link, cph_request, start_from_trigger]
+    modules = [cph, dli, console_link, job_status, start_from_trigger]
     if LINE >= (3, 0):
         modules.append(import_module("airflow_provider_hwstatus.triggers.watchers"))
     for module in modules:

@@ -35,7 +35,7 @@ def window(store: Store, **arguments: Any) -> tuple[float, float]:
     with pytest.raises(TaskDeferred) as deferred:
         sensor.execute(context(store))
     trigger: Any = deferred.value.trigger
-    return trigger.began, trigger.deadline
+    return trigger.options["began"], trigger.options["deadline"]
 
 
 @only_3_3

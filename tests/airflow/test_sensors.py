@@ -9,7 +9,13 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    PokeReturnValue,
+    TaskDeferred,
+)
 
 from airflow_provider_hwstatus.errors import ConfigurationError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
@@ -120,6 +126,8 @@ def test_everything_the_wait_needs_is_deferred(huaweicloud):
         sensor.execute(CONTEXT)
 
     _, row = caught.value.trigger.serialize()
+    assert row == json.loads(json.dumps(row))
+    row = {**row, **row["target"], **row["options"]}
     expected = {
         "kind": "cph_job",
         "job_id": "c1",
@@ -142,7 +150,6 @@ def test_everything_the_wait_needs_is_deferred(huaweicloud):
     assert 3600.0 == pytest.approx(row["deadline"] - row["began"])
     assert time.time() == pytest.approx(row["began"], abs=5)
     assert 3600.0 + BACKSTOP == pytest.approx(caught.value.timeout.total_seconds(), abs=5)
-    assert row == json.loads(json.dumps(row))
 
 
 def test_earlier_of_timeout_and_execution_timeout_ends_a_deferred_wait(huaweicloud):
@@ -153,7 +160,7 @@ def test_earlier_of_timeout_and_execution_timeout_ends_a_deferred_wait(huaweiclo
     )
     with pytest.raises(TaskDeferred) as caught:
         sensor.execute(CONTEXT)
-    row = caught.value.trigger.serialize()[1]
+    row = caught.value.trigger.serialize()[1]["options"]
     assert 60.0 == pytest.approx(row["deadline"] - row["began"])
 
 
@@ -225,3 +232,42 @@ def test_parsing_a_dag_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", PARSE], capture_output=True, text=True, check=True)
 
     assert "HEAVY []" in done.stdout
+
+
+@pytest.mark.parametrize("how", ["poke", "reschedule"])
+@pytest.mark.parametrize(
+    ("answer", "returned"),
+    [(True, None), (PokeReturnValue(is_done=True), None), (PokeReturnValue(is_done=True, xcom_value="x"), "x")],
+)
+def test_poke_of_a_subclass_may_return_what_airflow_takes(run_sensor, how, answer, returned):
+    """A bool, or a PokeReturnValue, as for any sensor of Airflow's."""
+    answers = [False, PokeReturnValue(is_done=False, xcom_value="y"), answer]
+
+    class Own(DliBatchSensor):
+        def poke(self, context):
+            return answers.pop(0)
+
+    end = run_sensor(Own, how, batch_id="b1", poke_interval=0.1, timeout=30)
+    assert ("success", returned, []) == (end.verdict, end.value, answers)
+
+
+@pytest.mark.parametrize("how", ["poke", "reschedule"])
+@pytest.mark.parametrize("flag", ["soft_fail", "never_fail", "silent_fail"])
+def test_poke_of_a_subclass_may_raise_what_airflow_takes(run_sensor, how, flag):
+    """A skip is a skip; a failure is one that both flags skip; any other exception is skipped by never_fail alone."""
+    errors = {AirflowSkipException: "AirflowSkipException"}
+    skipped = "AirflowSkipException" if flag != "silent_fail" else None
+    errors |= {error: skipped or error.__name__ for error in (AirflowFailException, AirflowSensorTimeout)}
+    errors |= {LookupError: {"soft_fail": "LookupError", "never_fail": "AirflowSkipException"}.get(flag, "success")}
+    for error, verdict in errors.items():
+        calls = []
+
+        class Own(DliBatchSensor):
+            def poke(self, context, error=error, calls=calls):
+                calls.append(1)
+                if len(calls) == 1:
+                    raise error("x")
+                return True
+
+        end = run_sensor(Own, how, batch_id="b1", poke_interval=0.1, timeout=30, **{flag: True})
+        assert (error, verdict) == (error, end.verdict)

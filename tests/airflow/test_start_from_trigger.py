@@ -74,7 +74,7 @@ def test_row_is_the_same_in_each_parse() -> None:
     rows = [DliBatchSensor(task_id="t", batch_id="b1", **HOW).start_trigger_args for _ in range(2)]
 
     assert rows[0] == rows[1]
-    assert {"began", "deadline"}.isdisjoint(rows[0].trigger_kwargs["wait"])
+    assert {"began", "deadline"}.isdisjoint(rows[0].trigger_kwargs["options"])
 
 
 @only_3_3
@@ -210,7 +210,7 @@ def test_event_that_does_not_cover_all_jobs_ends_no_task(
     async def report(self: Any) -> Any:
         return event
 
-    monkeypatch.setattr("airflow_provider_hwstatus.triggers.job_status.JobStatusTrigger._report", report)
+    monkeypatch.setattr("airflow_provider_hwstatus.triggers.job_status.JobStatusTrigger._event", report)
     how = HOW | {"do_xcom_push": False, "wait_for_all": wait_for_all}
     trigger = started(DliBatchSensor(task_id="t", batch_id=["b1", "b2"], **how))
     trigger._task_instance = SimpleNamespace(task=SimpleNamespace(iter_mapped_dependants=lambda: iter(())))
@@ -220,7 +220,7 @@ def test_event_that_does_not_cover_all_jobs_ends_no_task(
 
 def test_row_of_another_release_is_tolerated() -> None:
     """Keywords that this release does not know do not keep it from running."""
-    trigger = StartedTrigger(wait={}, limit=1.0, window=2.0, from_the_future=1)
+    trigger = StartedTrigger(target={}, options={}, limit=1.0, window=2.0, from_the_future=1)
 
     assert "from_the_future" not in trigger.serialize()[1]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 import socket
 import threading
@@ -239,3 +240,70 @@ def test_no_local_shows_a_secret_when_a_request_is_interrupted(connect):
     ours = locals_of_ours(caught.value)
     assert any("send" in line for line in ours)
     assert [] == [line for line in ours if any(secret in line for secret in (*secrets, SECRET))]
+
+
+ENDS = {
+    "failed": (("running", "dead"), {}, "AirflowFailException"),
+    "timed out": (("running",), {"timeout": 0.3}, "AirflowSensorTimeout"),
+    "not found": (("running",), {"batch_id": "b0"}, "JobNotFoundError"),
+    "forbidden": (("running", 403), {}, "AuthenticationError"),
+    "outage": (("running", 503), {"outage_tolerance": 0}, "ServerError"),
+    "wrong id": (("running",), {"batch_id": "a/b"}, "ConfigurationError"),
+}
+
+
+@pytest.fixture
+def task_log(caplog, monkeypatch):
+    """What the sensor logs; Airflow 3 would print it."""
+    monkeypatch.setattr(DliBatchSensor, "log", logging.getLogger("of_the_task"))
+    caplog.set_level(logging.DEBUG)
+    return caplog
+
+
+def debug_log(caplog):
+    """Return what is logged at level DEBUG, with the tracebacks."""
+    records = [record for record in caplog.records if record.levelname == "DEBUG"]
+    return "\n".join(f"{record.getMessage()}\n{logging.Formatter().format(record)}" for record in records)
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_user_sees_few_frames(huaweicloud, run_sensor, mode, name, task_log):
+    """Airflow's log has the message and two or three frames; how it came about is logged at level DEBUG."""
+    steps, arguments, verdict = ENDS[name]
+    huaweicloud.job("dli_batch", "b1", *steps)
+    end = run_sensor(DliBatchSensor, mode, **({"batch_id": "b1", "poke_interval": 0.1, "timeout": 30} | arguments))
+
+    error = end.error
+    shown = traceback.format_exception(error)
+    ours = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename.startswith(OURS)]
+    assert verdict == end.verdict
+    assert len(ours) <= 3
+    assert not any("The above exception" in line or "During handling" in line for line in shown)
+    assert "This is how it came about" in debug_log(task_log)
+    assert "in _wait\n" in debug_log(task_log) or mode == "deferrable"
+
+
+@pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
+def test_skipped_task_says_why(huaweicloud, run_sensor, mode, flag, task_log):
+    """Airflow shows a skipped task without any reason."""
+    huaweicloud.job("dli_batch", "b1", "running", "dead")
+    end = run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, timeout=30, **{flag: True})
+
+    warnings = [
+        record.getMessage()
+        for record in task_log.records
+        if record.name == "of_the_task" and record.levelname == "WARNING"
+    ]
+    assert "AirflowSkipException" == end.verdict
+    assert str(end.error) in warnings
+    assert str(end.error).startswith(f"Skipped because of {flag}: DLI batch b1 failed: its state is 'dead'")
+
+
+def test_unexpected_exception_keeps_its_cause(huaweicloud, run_sensor, mode, monkeypatch):
+    """Nobody can report a bug without it."""
+    huaweicloud.job("dli_batch", "b1", "running")
+    monkeypatch.setattr(f"{OURS.rpartition('/')[2]}.core.polling.job_poller.read_status", lambda *_: 1 / 0)
+    end = run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, timeout=30)
+
+    assert "HwStatusError" == end.verdict
+    assert isinstance(end.error.__cause__, ZeroDivisionError)

@@ -12,6 +12,8 @@ from airflow_provider_hwstatus.errors import TriggerError
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
+B1 = {"kind": "dli_batch", "job_id": "b1"}
+
 
 async def events(trigger):
     return [event.payload async for event in trigger.run()]
@@ -20,25 +22,29 @@ async def events(trigger):
 def test_row_round_trips():
     """What the database keeps is JSON scalars and lists, and makes the same trigger."""
     kwargs = {
-        "kind": "dli_batch",
-        "job_id": "b1",
+        "target": {
+            "kind": "dli_batch",
+            "job_id": "b1",
+            "success_states": ["success"],
+            "failure_states": ["dead"],
+            "wait_for_all": False,
+            "fail_fast": False,
+        },
+        "options": {
+            "poke_interval": 7.0,
+            "began": 1.0,
+            "deadline": 2.0,
+            "deferred_at": 1.5,
+            "exponential_backoff": True,
+            "max_wait": 60.0,
+            "outage_tolerance": 5.0,
+            "on_unknown_state": "fail",
+            "silent_fail": True,
+            "not_found_grace": 4.0,
+        },
         "hwstatus_conn_id": "c",
         "region": "cn-north-4",
         "project_id": "p1",
-        "poke_interval": 7.0,
-        "began": 1.0,
-        "deadline": 2.0,
-        "deferred_at": 1.5,
-        "exponential_backoff": True,
-        "max_wait": 60.0,
-        "outage_tolerance": 5.0,
-        "success_states": ["success"],
-        "failure_states": ["dead"],
-        "on_unknown_state": "fail",
-        "silent_fail": True,
-        "not_found_grace": 4.0,
-        "wait_for_all": False,
-        "fail_fast": False,
     }
     path, row = JobStatusTrigger(**kwargs).serialize()
 
@@ -48,7 +54,7 @@ def test_row_round_trips():
 
 def test_row_of_another_release_is_tolerated():
     """Keywords that this release does not know do not keep it from running."""
-    trigger = JobStatusTrigger(kind="dli_batch", job_id="b1", from_the_future=1)
+    trigger = JobStatusTrigger(B1, from_the_future=1)
 
     assert "from_the_future" not in trigger.serialize()[1]
 
@@ -59,29 +65,31 @@ def test_subclass_comes_back_as_itself():
     class Other(JobStatusTrigger):
         pass
 
-    assert Other(kind="dli_batch", job_id="b1").serialize()[0].endswith("Other")
+    assert Other(B1).serialize()[0].endswith("Other")
 
 
 def test_one_event(huaweicloud):
     """A wait yields one event and returns."""
     huaweicloud.job("dli_batch", "b1", "running", "dead")
 
-    (event,) = asyncio.run(events(JobStatusTrigger(kind="dli_batch", job_id="b1", poke_interval=0.1)))
+    (event,) = asyncio.run(events(JobStatusTrigger(B1, {"poke_interval": 0.1})))
     assert ("dead", "failure") == (event["status"]["state"], event["status"]["outcome"])
 
 
 @pytest.mark.parametrize(
     "kwargs",
     [
-        {"kind": "gone", "job_id": "b1"},
-        {"kind": "dli_batch", "job_id": "a/b"},
-        {"kind": "dli_batch", "job_id": "b1", "hwstatus_conn_id": "no_such"},
-        {"kind": "dli_batch", "job_id": "b1", "success_states": ["dead"]},
-        {"kind": ["dli_batch"], "job_id": "b1"},
-        {"kind": "dli_batch", "job_id": -7},
-        {"kind": "dli_batch", "job_id": "b1", "poke_interval": "1"},
-        {"kind": "dli_batch", "job_id": "b1", "deadline": "x"},
-        {"kind": "dli_batch", "job_id": "b1", "region": 4},
+        {"target": {"kind": "gone", "job_id": "b1"}},
+        {"target": {"kind": "dli_batch", "job_id": "a/b"}},
+        {"target": B1, "hwstatus_conn_id": "no_such"},
+        {"target": {"kind": "dli_batch", "job_id": "b1", "success_states": ["dead"]}},
+        {"target": {"kind": ["dli_batch"], "job_id": "b1"}},
+        {"target": {"kind": "dli_batch", "job_id": -7}},
+        {"target": B1, "options": {"poke_interval": "1"}},
+        {"target": B1, "options": {"deadline": "x"}},
+        {"target": B1, "region": 4},
+        {"target": "b1"},
+        {"target": B1, "options": [60.0]},
     ],
 )
 def test_wrong_row_is_an_error_event(huaweicloud, kwargs):
@@ -97,7 +105,7 @@ def test_connection_that_is_missing_for_a_moment_loses_no_wait(huaweicloud, monk
     monkeypatch.setattr("airflow_provider_hwstatus.triggers.job_status.LOOKUP_PAUSE", 0.1)
     fields = json.dumps(huaweicloud.connection())
     monkeypatch.delenv("AIRFLOW_CONN_HWSTATUS_DEFAULT")
-    trigger = JobStatusTrigger(kind="dli_batch", job_id="b1", poke_interval=0.1, began=clock.time())
+    trigger = JobStatusTrigger(B1, {"poke_interval": 0.1, "began": clock.time()})
 
     async def run():
         asyncio.get_running_loop().call_later(0.5, monkeypatch.setenv, "AIRFLOW_CONN_HWSTATUS_DEFAULT", fields)
@@ -113,7 +121,7 @@ def test_event_holds_no_secret(huaweicloud, monkeypatch):
     wrong = huaweicloud.connection() | {"password": "wr0ng-secret"}
     monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(wrong))
 
-    shown = json.dumps(asyncio.run(events(JobStatusTrigger(kind="dli_batch", job_id="b1"))))
+    shown = json.dumps(asyncio.run(events(JobStatusTrigger(B1))))
     assert "CredentialsRefusedError" in shown
     assert huaweicloud.access_key not in shown
     assert "wr0ng-secret" not in shown
@@ -125,7 +133,9 @@ def test_waits_share_one_session_and_spread(huaweicloud, clock):
         huaweicloud.job("dli_batch", f"b{index}", "success")
 
     async def all_waits():
-        triggers = [JobStatusTrigger(kind="dli_batch", job_id=f"b{i}", poke_interval=60.0) for i in range(20)]
+        triggers = [
+            JobStatusTrigger({"kind": "dli_batch", "job_id": f"b{i}"}, {"poke_interval": 60.0}) for i in range(20)
+        ]
         return await asyncio.gather(*(events(trigger) for trigger in triggers))
 
     asyncio.run(all_waits())
@@ -152,7 +162,9 @@ def test_event_loop_is_never_blocked(huaweicloud):
 
     async def run():
         other = asyncio.create_task(others())
-        triggers = [JobStatusTrigger(kind="dli_batch", job_id=f"b{i}", poke_interval=0.1) for i in range(5)]
+        triggers = [
+            JobStatusTrigger({"kind": "dli_batch", "job_id": f"b{i}"}, {"poke_interval": 0.1}) for i in range(5)
+        ]
         await asyncio.gather(*(events(trigger) for trigger in triggers))
         other.cancel()
 
@@ -168,7 +180,7 @@ def test_cancelled_wait_leaves_nothing(huaweicloud):
     huaweicloud.listeners.append(lambda record: target.set())
 
     async def run():
-        task = asyncio.create_task(events(JobStatusTrigger(kind="dli_batch", job_id="b1", poke_interval=0.1)))
+        task = asyncio.create_task(events(JobStatusTrigger(B1, {"poke_interval": 0.1})))
         await asyncio.to_thread(target.wait, 10)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -29,7 +29,10 @@ INTERVAL, TIMEOUT = 0.2, 1.0
 #: Where an exception may come from, sync and async.
 PLACES = {
     "reading": (f"{PACKAGE}.core.polling.job_poller.read_status",) * 2,
-    "sending": (f"{PACKAGE}.transports.sync.SyncTransport.send", f"{PACKAGE}.transports.aio.AioTransport.send"),
+    "sending": (
+        f"{PACKAGE}.transports.requests_transport.SyncTransport.send",
+        f"{PACKAGE}.transports.aiohttp_transport.AioTransport.send",
+    ),
     "look-up": (f"{PACKAGE}.hooks.hwstatus.HwStatusHook.get_connection", f"{PACKAGE}.hooks.hwstatus._look_up"),
     "counting": (f"{PACKAGE}.hooks.hwstatus.count_in_worker", f"{PACKAGE}.hooks.hwstatus.count_in_triggerer"),
 }
@@ -59,10 +62,8 @@ def broken(request: pytest.FixtureRequest, huaweicloud: Any, monkeypatch: pytest
 
 
 def event_of(**arguments: Any) -> dict[str, Any]:
-    trigger = JobStatusTrigger(
-        **{"kind": "dli_batch", "job_id": "b1", "poke_interval": INTERVAL, "deadline": time.time() + TIMEOUT}
-        | arguments
-    )
+    options = {"poke_interval": INTERVAL, "deadline": time.time() + TIMEOUT} | arguments
+    trigger = JobStatusTrigger({"kind": "dli_batch", "job_id": "b1"}, options)
 
     async def run() -> list[Any]:
         async with asyncio.timeout(20):
@@ -156,7 +157,7 @@ def test_wait_goes_on_where_it_passes(huaweicloud: Any, run_sensor: Any, mode: s
         AirflowSkipException("x"),
         AirflowSensorTimeout("x"),
         AirflowTaskTimeout("x"),
-        TaskDeferred(trigger=JobStatusTrigger(kind="dli_batch", job_id="b1"), method_name="execute_complete"),
+        TaskDeferred(trigger=JobStatusTrigger({"kind": "dli_batch", "job_id": "b1"}), method_name="execute_complete"),
         KeyboardInterrupt(),
         SystemExit(1),
         TransportError("x"),

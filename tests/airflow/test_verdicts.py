@@ -187,7 +187,7 @@ def test_execution_timeout_is_a_timeout(huaweicloud, run_sensor, how, flags):
     def make(**kwargs):
         sensor = SENSORS["dli_batch"](**kwargs)
         if how == "poke":  # as Airflow's signal handler does, in the midst of a sleep between two pokes
-            sensor._get_next_poke_interval = lambda *args: (_ for _ in ()).throw(AirflowTaskTimeout("Timeout, PID: 1"))
+            sensor._pause = lambda: (_ for _ in ()).throw(AirflowTaskTimeout("Timeout, PID: 1"))
         return sensor
 
     end = run_sensor(make, how, poke_interval=0.1, timeout=60, **alarm, **flags)

@@ -127,12 +127,9 @@ class Ours(Triggers):
     def trigger(self, job_id: str) -> BaseTrigger:
         now = time.time()
         return self._trigger(
-            kind="dli_batch",
-            job_id=job_id,
+            {"kind": "dli_batch", "job_id": job_id},
+            {"poke_interval": self.interval, "began": now, "deadline": now + 86_400},
             hwstatus_conn_id="hwstatus_benchmark",
-            poke_interval=self.interval,
-            began=now,
-            deadline=now + 86_400,
         )
 
     def is_success(self, payload: Any) -> bool:

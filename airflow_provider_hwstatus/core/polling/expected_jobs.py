@@ -1,10 +1,10 @@
-"""What users give: an id or several, and what a submission to CPH should have led to."""
+"""What a submission to CPH should have led to."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.protocol.responses import clip
@@ -38,6 +38,22 @@ def expected_from(value: object) -> Expected:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise _wrong(value)
     return Expected(jobs=value)
+
+
+def expected_in_row(row: Mapping[str, object]) -> Expected:
+    """
+    Return what :meth:`Expected.to_dict` described, or what a user gave as ``expected_jobs``.
+
+    :raises ConfigurationError: ``expected_jobs`` is neither.
+    :raises ValueError: ``rejected`` is no list of statuses of items that CPH rejected.
+    """
+    expected, given = expected_from(row.get("expected_jobs")), row.get("rejected") or ()
+    if not isinstance(given, list | tuple):
+        raise ValueError("rejected must be a list of statuses")
+    statuses = tuple(map(JobStatus.from_dict, given))
+    if any(status.kind != CPH_JOB.name or status.outcome is not Outcome.FAILURE for status in statuses):
+        raise ValueError("rejected must be a list of statuses of items that CPH rejected")
+    return replace(expected, rejected=expected.rejected + statuses)
 
 
 def _parsed(text: str) -> object:
@@ -82,6 +98,10 @@ class Expected:
 
     jobs: int | None = None
     rejected: tuple[JobStatus, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return JSON scalars and lists from which :func:`expected_in_row` makes an equal expectation."""
+        return {"expected_jobs": self.jobs, "rejected": [status.to_dict() for status in self.rejected]}
 
     def missing(self, listed: int) -> int:
         """Return how many jobs are missing where so many are listed."""

@@ -22,8 +22,8 @@ class CompletionRule:
     """
     When a wait for several jobs is over.
 
-    :param wait_for_all: Whether it ends well when all jobs have succeeded, or when the first has.
-    :param fail_fast: Whether the first failure ends it badly, or all jobs are waited for.
+    :param wait_for_all: Whether it succeeds when all jobs have succeeded, or when the first has.
+    :param fail_fast: Whether it fails at the first failure, or after all jobs have ended.
     :raises ValueError: One of them is no bool: ``None`` or ``"False"`` must not change when a wait succeeds.
     """
 
@@ -43,8 +43,8 @@ class JobsSummary:
     :param subject: How messages call them.
     :param statuses: What is known of each, without repeats.
     :param missing: How many more there should be.
-    :param gone: Whether those will not come any more; then they have failed.
-    :param complete: Whether there are no others that nobody has counted.
+    :param gone: Whether the missing jobs will not appear any more; then they have failed.
+    :param complete: Whether all jobs are counted.
     """
 
     subject: str
@@ -57,17 +57,17 @@ class JobsSummary:
 
     @cached_property
     def succeeded(self) -> list[JobStatus]:
-        """Those that ended well."""
+        """Jobs that succeeded."""
         return [status for status in self.statuses if status.outcome is Outcome.SUCCESS]
 
     @cached_property
     def failed(self) -> list[JobStatus]:
-        """Those that ended badly, as far as they were seen."""
+        """Jobs that failed, without those that are missing."""
         return [status for status in self.statuses if status.outcome is Outcome.FAILURE]
 
     @cached_property
     def going(self) -> list[JobStatus]:
-        """Those that are not over."""
+        """Jobs that are not over."""
         return [status for status in self.statuses if not status.over]
 
     @cached_property
@@ -123,7 +123,7 @@ class JobsSummary:
         return "; ".join([self.line, *going, *missing])
 
     def bounded(self) -> JobsSummary:
-        """Return this with no more output than a database should hold: of those that failed first, then the others'."""
+        """Return this with no more output than a database should hold; jobs that failed keep theirs first."""
         left, kept = LOG_BUDGET, dict[str, JobStatus]()
         for status in [*self.failed, *self.succeeded, *self.going]:
             size = sum(map(len, status.log))
@@ -132,12 +132,12 @@ class JobsSummary:
         return replace(self, statuses=tuple(kept[status.job_id] for status in self.statuses))
 
     def in_order(self, job_ids: Iterable[str], kind: str) -> list[dict[str, object]]:
-        """Return a dict for each of *job_ids*, repeats too; of one that nobody asked about it says that."""
+        """Return a dict for each of *job_ids*, with repeats; a job without an answer has the outcome unknown."""
         known = {status.job_id: status.to_dict() for status in self.bounded().statuses}
         return [known.get(job_id) or _unanswered(kind, job_id) for job_id in job_ids]
 
     def to_dict(self) -> dict[str, object]:
-        """Return JSON scalars, lists and dicts from which :meth:`from_dict` makes an equal tally, if it is bounded."""
+        """Return JSON scalars, lists and dicts from which :meth:`from_dict` makes an equal summary if bounded."""
         statuses = [_without_blanks(status.to_dict()) for status in self.bounded().statuses]
         return {"statuses": statuses, "missing": self.missing, "gone": self.gone, "counts": self.counts}
 
@@ -150,11 +150,11 @@ class JobsSummary:
         """
         statuses, missing, gone = fields.get("statuses"), fields.get("missing", 0), fields.get("gone", False)
         if not isinstance(statuses, list) or not all(isinstance(status, dict) for status in statuses):
-            raise ValueError("not a tally: statuses is no list of objects")
+            raise ValueError("not a summary: statuses is no list of objects")
         if isinstance(missing, bool) or not isinstance(missing, int) or missing < 0:
-            raise ValueError("not a tally: missing is no number of jobs")
+            raise ValueError("not a summary: missing is no number of jobs")
         if not isinstance(gone, bool):
-            raise ValueError("not a tally: gone is no bool")
+            raise ValueError("not a summary: gone is no bool")
         return cls(
             subject=subject,
             rule=rule,
@@ -176,7 +176,7 @@ def ids(texts: Iterable[str], most: int = _SHOWN) -> str:
 
 
 def _unanswered(kind: str, job_id: str) -> dict[str, object]:
-    """Return what stands for a job that could not be asked about, and that the end of the wait did not need."""
+    """Return the status of a job that was not answered, where the end of the wait did not need it."""
     return JobStatus(kind=kind, job_id=job_id, state="", outcome=Outcome.UNKNOWN).to_dict()
 
 

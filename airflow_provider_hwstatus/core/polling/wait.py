@@ -1,4 +1,4 @@
-"""A whole wait: when it is over, when time has run out."""
+"""The wait loop and its single step. Every sensor mode, the trigger and the command line use them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 from traceback import extract_tb
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from airflow_provider_hwstatus.core.connection.client import Client
-from airflow_provider_hwstatus.core.polling.jobs_summary import PollResult
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Sleep
 from airflow_provider_hwstatus.errors import (
@@ -24,8 +23,28 @@ from airflow_provider_hwstatus.errors import (
 _log = logging.getLogger(__name__)
 
 
-class Poller(Protocol):
-    """What is waited for: a job, or several."""
+class Found(Protocol):
+    """What a poll finds."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the wait ends here."""
+
+    @property
+    def standing(self) -> str:
+        """How the jobs stand, for the message of a time-out."""
+
+    @property
+    def request_id(self) -> str | None:
+        """What Huawei Cloud's support asks for."""
+
+
+F = TypeVar("F", bound=Found)
+F_co = TypeVar("F_co", bound=Found, covariant=True)
+
+
+class Poller(Protocol[F_co]):
+    """Polls what is waited for: a job, or several."""
 
     client: Client
 
@@ -42,29 +61,29 @@ class Poller(Protocol):
     def close(self) -> None:
         """End the wait."""
 
-    def poll(self, options: WaitOptions) -> Flow[PollResult]:
+    def poll(self, options: WaitOptions) -> Flow[F_co]:
         """
-        Ask once, waiting out an outage.
+        Poll once, waiting out an outage.
 
-        :raises HwStatusError: It could not be answered.
+        :raises HwStatusError: There was no answer.
         """
 
 
-def poll_once(subject: Poller, options: WaitOptions) -> Flow[PollResult]:
+def poll_once(poller: Poller[F], options: WaitOptions) -> Flow[F]:
     """
-    Ask once, waiting out an outage, and decide whether the wait may go on.
+    Poll once, waiting out an outage, and decide whether the wait may continue.
 
     :return: What was found; the wait is over if that is.
     :raises DeadlineError: It is not over, and the deadline has passed.
-    :raises UnknownStateError: A state is unknown, and the plan is to fail then.
-    :raises HwStatusError: The question could not be answered.
+    :raises UnknownStateError: A state is unknown, and *options* say to fail then.
+    :raises HwStatusError: There was no answer.
     """
-    now = subject.client.clock()
+    now = poller.client.clock()
     late = options.deadline is not None and now > options.deadline
-    found = yield from subject.poll(options.last_poll(now) if late else options)
-    if options.deadline is not None and not found.over and subject.client.clock() >= options.deadline:
+    found = yield from poller.poll(options.last_poll(now) if late else options)
+    if options.deadline is not None and not found.over and poller.client.clock() >= options.deadline:
         raise DeadlineError(
-            f"{subject.subject}: timed out after {options.deadline - options.began:g} s; {found.standing}",
+            f"{poller.subject}: timed out after {options.deadline - options.began:g} s; {found.standing}",
             request_id=found.request_id,
         )
     return found
@@ -99,7 +118,7 @@ def error_boundary(subject: str, *passing: type[Exception]) -> Iterator[None]:
 
 def raise_unless_tolerated(error: HwStatusError, options: WaitOptions, now: float) -> None:
     """
-    Go on after *error* where the plan is to do so, or raise.
+    Return if the wait continues after *error*, or raise.
 
     :param now: Seconds since 1970.
     :raises DeadlineError: The deadline has passed meanwhile.
@@ -117,40 +136,48 @@ def raise_unless_tolerated(error: HwStatusError, options: WaitOptions, now: floa
         ) from error
 
 
+def pause(seconds: float) -> Flow[None]:
+    """Wait for *seconds*."""
+    yield Sleep(seconds)
+
+
 def wait(
-    subject: Poller,
+    poller: Poller[F],
     options: WaitOptions,
-    on_poll: Callable[[PollResult | HwStatusError], None],
+    on_poll: Callable[[F | HwStatusError], object],
     first_after: float = 0.0,
-) -> Flow[PollResult]:
+    pause: Callable[[float], Flow[None]] = pause,
+) -> Flow[F]:
     """
-    Ask until it is over.
+    Poll until the wait is over.
 
-    A login that is refused ends it whatever the plan: the connection may have another one by now.
+    A login that is refused ends it whatever *options* say: the connection may have another one by now.
 
-    :param saw: Told of what each poll found, and of each error after which the wait goes on.
+    :param on_poll: Called with what each poll found, and with each error after which the wait continues.
     :param first_after: Seconds until the first poll.
-    :raises HwStatusError: As :func:`poll`.
+    :param pause: Waits between two polls.
+    :raises HwStatusError: As :func:`poll_once`.
     """
-    subject.open()
+    poller.open()
     try:
-        return (yield from _wait(subject, options, on_poll, first_after))
+        return (yield from _wait(poller, options, on_poll, first_after, pause))
     finally:
-        subject.close()
+        poller.close()
 
 
 def _wait(
-    subject: Poller,
+    poller: Poller[F],
     options: WaitOptions,
-    on_poll: Callable[[PollResult | HwStatusError], None],
+    on_poll: Callable[[F | HwStatusError], object],
     first_after: float,
-) -> Flow[PollResult]:
-    clock = subject.client.clock
+    pause: Callable[[float], Flow[None]],
+) -> Flow[F]:
+    clock = poller.client.clock
     left = first_after if options.deadline is None else min(first_after, options.deadline - clock())
     yield Sleep(max(left, 0.0))
     while True:
         try:
-            found = yield from poll_once(subject, options)
+            found = yield from poll_once(poller, options)
         except HwStatusError as error:
             if is_refused_login(error):
                 raise
@@ -160,4 +187,4 @@ def _wait(
             on_poll(found)
             if found.over:
                 return found
-        yield Sleep(options.interval(clock()))
+        yield from pause(options.interval(clock()))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 from airflow_provider_hwstatus.core.protocol.responses import clip, utc
 from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERANCE, LAST_POLL, RetryBudget
@@ -31,22 +33,25 @@ UNKNOWN_STATE_POLICIES = ("wait", "fail")
 @dataclass(frozen=True, kw_only=True)
 class WaitOptions:
     """
-    How to wait.
+    How to wait. A trigger's row holds it as JSON.
 
     :param poke_interval: Seconds between two polls.
     :param began: When the wait began, in seconds since 1970.
-    :param deadline: When it ends at the latest, likewise; None for never.
-    :param deferred_at: When a worker deferred the wait, in seconds since 1970; None if no worker did.
+    :param deadline: When it ends at the latest, in seconds since 1970; None for never. It does not move when a trigger
+        does.
+    :param deferred_at: When a worker deferred the wait, in seconds since 1970; None if no worker did. The trigger's
+        first poll, and its event, come at least ``min(poke_interval, 15)`` seconds later: Airflow's scheduler fails a
+        task whose trigger fires before the scheduler has noticed that the worker exited.
     :param exponential_backoff: Whether the interval grows, as Airflow's does.
     :param max_wait: Seconds that it grows to at most; None for no bound.
-    :param outage_tolerance: Seconds to go on without an answer.
+    :param outage_tolerance: Seconds to continue without an answer.
     :param on_unknown_state: ``wait`` or ``fail``.
-    :param silent_fail: Whether to go on asking after an error.
+    :param silent_fail: Whether to continue after an error.
     :param not_found_grace: Seconds from the begin for which a job that the service does not know is waited for.
-    :raises ConfigurationError: One of them is none of these: it may come from a database, and another release.
+    :raises ConfigurationError: An option has a wrong type or value. It may come from a database, and another release.
     """
 
-    poke_interval: float
+    poke_interval: float = 60.0
     began: float
     deadline: float | None = None
     deferred_at: float | None = None
@@ -66,6 +71,24 @@ class WaitOptions:
                 raise ConfigurationError(f"{name} must be a number from 0 to {_MOST:g}; it is {clip(repr(value), 64)}")
         if self.on_unknown_state not in UNKNOWN_STATE_POLICIES:
             raise ConfigurationError(f"on_unknown_state must be 'wait' or 'fail'; it is {self.on_unknown_state!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON scalars from which :meth:`from_dict` makes equal options; defaults are left out."""
+        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        return {name: value for name, (value, default) in values.items() if value != default}
+
+    @classmethod
+    def from_dict(cls, row: object, began: float) -> WaitOptions:
+        """
+        Return the options that :meth:`to_dict` described. Names that this release does not know are ignored.
+
+        :param began: When the wait began if *row* does not say it, in seconds since 1970.
+        :raises ConfigurationError: *row* is no such description.
+        """
+        if not isinstance(row, Mapping):
+            raise ConfigurationError(f"options must be an object; it is {clip(repr(row), 64)}")
+        known = {field.name: row[field.name] for field in fields(cls) if field.name in row}
+        return cls(**known | {"began": began if known.get("began") is None else known["began"]})
 
     @property
     def until(self) -> str:

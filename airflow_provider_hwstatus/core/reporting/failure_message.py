@@ -1,4 +1,4 @@
-"""What a user reads about a job that failed."""
+"""The message of a job that failed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
-from airflow_provider_hwstatus.core.polling.jobs_summary import JobsSummary
+from airflow_provider_hwstatus.core.polling.jobs_summary import JobsSummary, ids
 from airflow_provider_hwstatus.core.protocol.advice import by_code
 from airflow_provider_hwstatus.core.protocol.responses import clip
 from airflow_provider_hwstatus.core.reporting.progress import duration
@@ -16,11 +16,11 @@ from airflow_provider_hwstatus.kinds import KINDS
 _LAST_LINES = 10
 _LENGTH = 300
 
-#: Jobs that are told about at length, and by id and state alone.
+#: Jobs that are described at length, and jobs that are listed by id and state.
 AT_LENGTH = 5
 _IN_A_WORD = 200
 
-#: Where to look next, by service; with the console's page, or the console as one finds it.
+#: Where to look next, by service; the console's page goes into the braces.
 _NEXT = {
     "dli": "open {} for the driver's log",
     "cph": "look the error code up in the CPH API reference, and check the phone or server in {}",
@@ -30,7 +30,7 @@ _CONSOLE = {"dli": "the job under Job Management in the DLI console", "cph": "th
 
 def failure_message(status: JobStatus, missing: str = "", console: str | None = None) -> str:
     """
-    Return why the job failed, as far as it is told, and where to look next; one fact a line.
+    Return why the job failed, as far as it is known, and where to look next; one fact a line.
 
     :param missing: Why there is no log.
     :param console: The job's page in the console, if it is known.
@@ -56,11 +56,11 @@ def failure_message(status: JobStatus, missing: str = "", console: str | None = 
     return "\n".join(lines)
 
 
-def failures_message(summary: JobsSummary, told: Sequence[str] = ()) -> str:
+def failures_message(summary: JobsSummary, known: Sequence[str] = ()) -> str:
     """
-    Return why a wait for several jobs ended badly: all that failed, the first of them at length.
+    Return why a wait for several jobs failed: all jobs that failed, the first ones at length.
 
-    :param told: What is known about the first of them, as :func:`failure_message` tells it.
+    :param known: Messages of the first of them, made by :func:`failure_message`.
     """
     counts = summary.counts
     lines = [
@@ -68,15 +68,14 @@ def failures_message(summary: JobsSummary, told: Sequence[str] = ()) -> str:
         + (f", {counts['in_progress']} not over" if counts["in_progress"] else "")
     ]
     failed = summary.bounded().failed
-    told = [*told, *map(failure_message, failed[len(told) : AT_LENGTH])]
-    lines += [f"  {line}" for message in told for line in message.splitlines()]
+    messages = [*known, *map(failure_message, failed[len(known) : AT_LENGTH])]
+    lines += [f"  {line}" for message in messages for line in message.splitlines()]
     if summary.gone and summary.missing:
         why = "probably rejected at submission, see the reply to it; or not_found_grace is too short"
         lines.append(f"  expected, and not in the list of jobs: {summary.missing} ({why})")
     if rest := failed[AT_LENGTH:]:
-        told = [f"{status.job_id} ({status.state!r})" for status in rest[:_IN_A_WORD]]
-        more = f" and {len(rest) - len(told)} more" if len(rest) > len(told) else ""
-        lines.append(f"  also failed: {', '.join(told)}{more}")
+        texts = (f"{status.job_id} ({status.state!r})" for status in rest)
+        lines.append(f"  also failed: {ids(texts, _IN_A_WORD)}")
     return "\n".join(lines)
 
 

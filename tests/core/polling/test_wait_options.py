@@ -1,5 +1,7 @@
 """The options of a wait, and the intervals between its polls."""
 
+import json
+
 import pytest
 
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
@@ -150,3 +152,29 @@ def test_budget_is_that_of_the_options():
     )
     assert (7.0, BEGAN + 500.0 + LAST_POLL) == (last.budget.outage_tolerance, last.budget.end)
     assert BEGAN + 60.0 + LAST_POLL == how.budget.end
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"deadline": BEGAN + 60.0, "deferred_at": BEGAN, "max_wait": 5.0, "exponential_backoff": True},
+        {"outage_tolerance": 0.0, "on_unknown_state": "fail", "silent_fail": True, "not_found_grace": 3.0},
+    ],
+)
+def test_options_cross_the_database(changes):
+    """As JSON, without what is as by default, and names of other releases are ignored."""
+    how = options(**changes)
+    row = json.loads(json.dumps(how.to_dict()))
+
+    assert {"poke_interval", "began"} | changes.keys() == row.keys()
+    assert how == WaitOptions.from_dict(row | {"from_the_future": 1}, began=0.0)
+
+
+def test_wait_that_does_not_say_when_it_began_begins_now():
+    """An operator of somebody's own need not say it."""
+    for row in ({}, {"began": None}):
+        assert BEGAN == WaitOptions.from_dict(row, BEGAN).began
+    for wrong in (None, [], "60", 60.0):
+        with pytest.raises(ConfigurationError, match="options must be an object"):
+            WaitOptions.from_dict(wrong, BEGAN)

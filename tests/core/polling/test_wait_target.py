@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from airflow_provider_hwstatus.core.polling.expected_jobs import Expected, rejected
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, JobsSummary
-from airflow_provider_hwstatus.core.polling.wait_target import ListOfJobs, OneJob, Requests
-from airflow_provider_hwstatus.errors import HwStatusError, TriggerError
+from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget, event_of
+from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, TriggerError
+from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 
@@ -63,7 +64,7 @@ def counted(statuses: Any, kind: str, success: str) -> tuple[bool, int]:
 @given(event=events(STATES, ["a", "b", "A", "d"]), rule=rules)
 def test_no_event_makes_a_false_success_of_a_list(event: Any, rule: CompletionRule) -> None:
     """A success has each of the jobs that have to succeed exactly once, and no other job."""
-    target = ListOfJobs(DLI_BATCH, ["a", "b", "a"], rule)
+    target = WaitTarget(DLI_BATCH, ["a", "b", "a"], rule)
     try:
         outcome = target.found_in(event).outcome
     except HwStatusError:
@@ -94,7 +95,7 @@ def test_no_event_makes_a_false_success_of_requests(
     if refused and isinstance(event.get("summary"), dict) and isinstance(event["summary"].get("statuses"), list):
         event["summary"]["statuses"].append(lost[0].to_dict())
     try:
-        outcome = Requests(CPH_JOB, ["r1"], rule, Expected(expected, lost)).found_in(event).outcome
+        outcome = WaitTarget(CPH_JOB, ["r1"], rule, Expected(expected, lost)).found_in(event).outcome
     except HwStatusError:
         return
     summary = event["summary"]
@@ -117,7 +118,7 @@ def test_no_event_makes_a_false_success_of_requests(
 @given(states=st.lists(st.sampled_from(list(STATES)), min_size=3, max_size=3), answered=st.integers(0, 3))
 def test_event_of_a_poll_reads_as_the_poll(rule: CompletionRule, states: list[str], answered: int) -> None:
     """The summary of a poll stays the same in an event, also if some jobs are missing."""
-    target = ListOfJobs(DLI_BATCH, IDS, rule)
+    target = WaitTarget(DLI_BATCH, IDS, rule)
     statuses = [
         JobStatus(kind="dli_batch", job_id=one, state=state, outcome=DLI_BATCH.outcome_of(state))
         for one, state in zip(IDS[:answered], states, strict=False)
@@ -141,7 +142,7 @@ def test_event_of_a_poll_reads_as_the_poll(rule: CompletionRule, states: list[st
 def test_no_event_makes_a_false_success_of_one_job(fields: Any, more: Any) -> None:
     """A success is about this job and has a state that the table lists as success."""
     with contextlib.suppress(TriggerError):
-        found = OneJob(DLI_BATCH, "a").found_in({"status": fields | more})
+        found = WaitTarget(DLI_BATCH, "a", CompletionRule()).found_in({"status": fields | more})
         assert ("dli_batch", "a") == (fields["kind"], fields["job_id"])
         if found.outcome == "success":
             assert ("success", "success") == (fields["state"], fields["outcome"])
@@ -159,3 +160,41 @@ def test_rule_has_booleans_only(argument: str, wrong: Any) -> None:
     else:
         with pytest.raises(ValueError, match=f"{argument} must be True or False"):
             CompletionRule(**{argument: wrong})
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        WaitTarget(DLI_BATCH, "a", CompletionRule()),
+        WaitTarget(DLI_BATCH, ["a", "b", "a"], CompletionRule(wait_for_all=False)),
+        WaitTarget(DLI_BATCH, [], CompletionRule(fail_fast=False)),
+        WaitTarget(DLI_BATCH.with_states(["running"], None), "a", CompletionRule()),
+        WaitTarget(CPH_JOB, ["r1"], CompletionRule(), Expected()),
+        WaitTarget(CPH_JOB, ["r1", "r2"], CompletionRule(), Expected(3, (rejected("p1", "CPS.0004", "no"),))),
+    ],
+)
+def test_target_crosses_the_database(target: WaitTarget) -> None:
+    """As JSON, and names of other releases are ignored."""
+    row = json.loads(json.dumps(target.to_dict()))
+
+    assert target == WaitTarget.from_dict(row | {"from_the_future": 1}, KINDS.__getitem__)
+
+
+@pytest.mark.parametrize("row", [None, "a", ["a"], {}, {"kind": "dli_batch"}, {"kind": "dli_batch", "request_id": []}])
+def test_row_that_is_no_target_is_refused(row: Any) -> None:
+    """A missing id is no empty list; an empty list is one."""
+    if isinstance(row, dict) and "request_id" in row:
+        assert WaitTarget.from_dict(row, KINDS.__getitem__).first is None
+    else:
+        with pytest.raises((ConfigurationError, KeyError)):
+            WaitTarget.from_dict(row, KINDS.__getitem__)
+
+
+def test_result_of_a_poll_is_an_event_that_reads_the_same() -> None:
+    """Also an error."""
+    target = WaitTarget(DLI_BATCH, "a", CompletionRule())
+    status = JobStatus(kind="dli_batch", job_id="a", state="dead", outcome=DLI_BATCH.outcome_of("dead"))
+
+    assert status == target.found_in(json.loads(json.dumps(event_of(status))))
+    with pytest.raises(ConfigurationError, match="wrong"):
+        target.found_in(json.loads(json.dumps(event_of(ConfigurationError("wrong")))))

@@ -1,0 +1,23 @@
+"""Uses of the sensors that type checkers refuse: each line that is marked. This file is checked, and never run."""
+
+from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
+from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
+
+DliBatchSensor(batch_id="b1")  # error: task_id is missing
+DliBatchSensor(task_id="t")  # error: batch_id is missing
+DliBatchSensor(task_id="t", batch_id="b1", defferable=True)  # error
+DliBatchSensor(task_id="t", batch_id="b1", deferrable="yes")  # error
+DliBatchSensor(task_id="t", batch_id="b1", on_empty=3)  # error
+DliBatchSensor(task_id="t", batch_id="b1", on_empty="skip")  # error
+DliBatchSensor(task_id="t", batch_id="b1", on_unknown_state="ignore")  # error
+DliBatchSensor(task_id="t", batch_id="b1", outage_tolerance="soon")  # error
+DliBatchSensor(task_id="t", batch_id="b1", success_states="success", fail_fast=0.5)  # error
+DliBatchSensor(task_id="t", batch_id="b1", mode="wait")  # error
+DliBatchSensor(task_id="t", batch_id="b1", retries="2")  # error
+DliBatchSensor(task_id="t", batch_id=3)  # error
+DliSessionSensor(task_id="t", session_id="s1", wait_for="red")  # error
+CphJobSensor(task_id="t", job_id=None)  # error
+CphRequestSensor(task_id="t", request_id=1.5)  # error
+CphRequestSensor(task_id="t", request_id="r1", batch_id="b1")  # error
+HwStatusHook().get_dli_batch_status("b1").sate  # error
