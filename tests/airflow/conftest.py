@@ -102,10 +102,10 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
 
     send, new_loop = aiohttp_transport.AioTransport.send, asyncio.events.new_event_loop
 
-    async def counted(transport: Any, request: Any) -> Any:
+    async def counted(transport: Any, *args: Any) -> Any:
         loop = asyncio.get_running_loop()
         with loop.busy() if isinstance(loop, Loop) else nullcontext():
-            return await send(transport, request)
+            return await send(transport, *args)
 
     def new_event_loop() -> asyncio.AbstractEventLoop:
         return Loop() if threading.current_thread() is threading.main_thread() else new_loop()

@@ -22,8 +22,8 @@ HAS_WATCHERS = hasattr(__import__("airflow.triggers.base", fromlist=["x"]), "Bas
 pytestmark = pytest.mark.skipif(not HAS_WATCHERS, reason="Airflow 2 has no asset watchers")
 
 if HAS_WATCHERS:
-    from airflow_provider_hwstatus.core.base_watcher import batch_watermark as core_ends
-    from airflow_provider_hwstatus.core.base_watcher import request_watermark
+    from airflow_provider_hwstatus.core.watching import batch_watermark as core_ends
+    from airflow_provider_hwstatus.core.watching import request_watermark
 
     from airflow_provider_hwstatus.core.protocol import backoff
     from airflow_provider_hwstatus.hooks import connection_cache
