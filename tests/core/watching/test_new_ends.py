@@ -66,7 +66,7 @@ def test_run_takes_what_no_run_has():
     assert ["b1", "b2"] == list(new_ends(log, "run1", {}, BEGAN + timedelta(seconds=2)))
 
 
-def test_what_a_run_has_taken_is_its_own():
+def test_what_a_run_has_claimed_is_its_own():
     """Also when it is cleared after the end has got a run of its own."""
     log = [report(1, "b1", "run1"), report(2, "b2", "run2"), report(3, "b3", "run2")]
     after = BEGAN + timedelta(seconds=1)
@@ -91,7 +91,7 @@ def test_each_end_is_exactly_one_runs(ends, joins):
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=12))
 def test_each_end_is_exactly_one_runs_where_events_share_runs(steps):
     """Before Airflow 3.4: the first event of a burst starts a run, the others join the next; one run at a time."""
-    log, taken, had, waiting, run = [], {}, [], [], 0
+    log, claimed, had, waiting, run = [], {}, [], [], 0
     for number, (end, rest) in enumerate(steps):
         waiting.append(report(number, f"b{end}"))
         if rest and number + 1 < len(steps):  # the scheduler is not there yet
@@ -103,8 +103,8 @@ def test_each_end_is_exactly_one_runs_where_events_share_runs(steps):
         log += [Report(one.end, one.payload, one.stored_at, one.event_id, frozenset({f"run{run}"})) for one in joining]
         log += waiting[1:]
         waiting = []
-        new = new_ends(log, f"run{run}", taken, first_waiting.stored_at)
-        taken |= {one: f"run{run}" for one, found in new.items() if not found.runs}
+        new = new_ends(log, f"run{run}", claimed, first_waiting.stored_at)
+        claimed |= {one: f"run{run}" for one, found in new.items() if not found.runs}
         had += new
 
     assert sorted({one.end for one in log}) == sorted(had)
