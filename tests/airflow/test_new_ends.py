@@ -191,7 +191,9 @@ def test_asset_that_is_not_an_inlet_is_named() -> None:
 def test_many_events_are_read_page_by_page(reported_after: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """No event is missed at the edge of a page."""
     monkeypatch.setattr(operators, "_PAGE", 7)
-    log = Log(*(event(number, f"b{number % 50}", f"run{number}", reported_after=reported_after) for number in range(100)))
+    log = Log(
+        *(event(number, f"b{number % 50}", f"run{number}", reported_after=reported_after) for number in range(100))
+    )
 
     assert ["b49"] == run("run49", log)
     with pytest.raises(AirflowSkipException):
