@@ -69,7 +69,7 @@ class WatcherState(ABC):
 
 class SharedPoll:
     """
-    One poll that all watchers of a connection share: each request is sent once, whoever needs its response.
+    One poll that all watchers of a connection share: each HTTP request is sent once for all of them.
 
     :param backoffs: For each class of watchers, whether it skips this poll.
     :param logged: Remarks on the list of batches that have been logged before; grows.
