@@ -1,4 +1,4 @@
-"""The shared stream of Airflow 3.3 for watchers of one connection. Only a triggerer loads it."""
+"""The shared stream of polls for watchers of one connection (Airflow 3.3 and newer). Only a triggerer imports it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 class PollStream(SharedStreamProducer):
     """
-    Gives a tick in each interval, and stores its marks once Airflow has stored all that came of it.
+    Start one shared poll per interval; store its checkpoints once Airflow has stored all events of the poll.
 
-    :param tick: Makes one.
-    :param interval: Seconds between two.
+    :param make_poll: Returns a new poll.
+    :param interval: Seconds between two polls.
     """
 
-    def __init__(self, shared_poll: Callable[[], SharedPoll], interval: float) -> None:
-        self._tick = shared_poll
+    def __init__(self, make_poll: Callable[[], SharedPoll], interval: float) -> None:
+        self._make_poll = make_poll
         self._interval = interval
 
     async def open_stream(self) -> AsyncIterator[tuple[SharedPoll, SharedPoll]]:
-        """Yield each tick, and again as what is to be advanced."""
+        """Yield each poll twice: for the watchers, and as the item that Airflow passes to :meth:`advance`."""
         while True:
-            shared_poll = self._tick()
+            shared_poll = self._make_poll()
             yield shared_poll, shared_poll
             await asyncio.sleep(self._interval)
             shared_poll.stale = True
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
-        """Store the marks of each tick whose events are all stored."""
+        """Store the checkpoints of each poll whose events are all stored."""
         for item in batch:
             if item.outcome.failed:
                 item.broker_payload.fail()

@@ -1,4 +1,4 @@
-"""What watchers read in one interval, together."""
+"""What the watchers of one connection poll together in one interval."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_hwstatus.core.protocol.responses import utc
-from airflow_provider_hwstatus.core.watching.batch_watermark import poll_each_batch, read_batches
-from airflow_provider_hwstatus.core.watching.request_watermark import read_going
+from airflow_provider_hwstatus.core.watching.batch_watermark import list_batches, poll_batches
+from airflow_provider_hwstatus.core.watching.request_watermark import list_jobs_in_progress
 from airflow_provider_hwstatus.errors import DeadlineError, HwStatusError
 
 if TYPE_CHECKING:
@@ -25,158 +25,164 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
-#: Seconds for all that is asked in one interval: whoever is not done after 300 shares no reading of Airflow's again.
-LONGEST_READING = 200.0
+#: Seconds for all requests of one shared poll. Airflow drops a subscriber that takes longer than 300 s.
+POLL_TIMEOUT = 200.0
 
-#: Seconds that are read more than was asked for: watchers that began together ask for nearly the same.
+#: Seconds by which the list begins before the time asked for: watchers that started together ask for similar times.
 _SLACK = 60.0
 
-#: Seconds in which all watchers that are awake say which requests they watch, so that they are read together.
+#: Seconds in which watchers add their requests to the list of jobs, so that one call reads it for all of them.
 _GATHERING = 0.1
 
 
-class Watch(ABC):
-    """What one watcher has seen."""
+class WatcherState(ABC):
+    """What one running watcher knows."""
 
     def __init__(self) -> None:
-        #: When the marks were taken that were stored last, in seconds since 1970.
+        #: When the last stored checkpoints were taken, in seconds since 1970.
         self.saved_at = 0.0
-        #: Whether Airflow may not have stored all its events, so that its marks must not be stored either.
-        self.unstored = False
+        #: Whether Airflow may have lost some of the watcher's events. Then its checkpoints must not be stored either.
+        self.events_lost = False
 
     @abstractmethod
     def poll(self, shared_poll: SharedPoll) -> AsyncIterator[dict[str, object]]:
         """
-        Yield what to tell of each end.
+        Yield the payload of an event for each new end.
 
-        :raises HwStatusError: Not all could be answered; what was, is told before.
+        :raises HwStatusError: Some jobs could not be polled. The ends of the others are yielded before.
         """
 
     @abstractmethod
     def checkpoints(self) -> Mapping[str, dict[str, object]]:
-        """Return what has been seen, as JSON by the name under which it is kept."""
+        """Return the checkpoints, as JSON objects by the key under which each is stored."""
 
-    def first_after(self, saved: float) -> dict[str, object]:
+    def repeat_limit(self, loaded_at: float) -> dict[str, object]:
         """
-        Return what an event says about earlier ones: it may repeat one that is not older than this, and no other.
+        Return the payload's field that says how old an earlier report of the same end can be.
 
-        :param saved: When the mark was taken with which the watcher began, in seconds since 1970.
+        :param loaded_at: When the checkpoint that the watcher started with was taken, in seconds since 1970.
         """
-        return {"first_reported_after": utc(max(saved, self.saved_at))}
+        return {"first_reported_after": utc(max(loaded_at, self.saved_at))}
 
 
 class SharedPoll:
     """
-    What all watchers of a connection read in one interval, and when what they told is known to be stored.
+    One poll that all watchers of a connection share: each HTTP request is sent once for all of them.
 
-    :param backoffs: Which kinds of watchers are to leave this reading out.
-    :param said: Remarks on the list of batches that have been logged.
+    :param backoffs: For each class of watchers, whether it skips this poll.
+    :param logged: Remarks on the list of batches that have been logged before; grows.
     """
 
-    def __init__(self, hook: HwStatusHook, backoffs: Mapping[type, Backoff], said: set[str]) -> None:
-        self._hook = hook
+    def __init__(self, hook: HwStatusHook, backoffs: Mapping[type, Backoff], logged: set[str]) -> None:
         self.backoffs = backoffs
-        self._said = said
-        self._turn = asyncio.Lock()
-        self._project_id: str | None = None
-        self._rows: Sequence[Row] = ()
-        self._since: float | None = None
-        self._error: HwStatusError | None = None
-        self._until = time.monotonic() + LONGEST_READING
-        self._answers: dict[str, JobStatus | HwStatusError] = {}
-        self._watched: dict[str, None] = {}
-        self._going: asyncio.Task[set[str]] | None = None
-        #: Whether there is a newer one.
+        #: Whether there is a newer poll.
         self.stale = False
-        #: Which watchers have told something in it, and what stores the marks of each once Airflow has the events.
-        self.told: set[Watch] = set()
-        self.saves: dict[Watch, Callable[[], Awaitable[None]]] = {}
+        #: The watchers that reported an end in this poll.
+        self.reporters: set[WatcherState] = set()
+        #: What stores the checkpoints of each watcher, to be called once Airflow has stored the events.
+        self.savers: dict[WatcherState, Callable[[], Awaitable[None]]] = {}
+        self._hook = hook
+        self._logged = logged
+        self._lock = asyncio.Lock()
+        self._until = time.monotonic() + POLL_TIMEOUT
+        self._project_id: str | None = None
+        self._batches: Sequence[Row] = ()
+        self._batches_since: float | None = None
+        self._batches_error: HwStatusError | None = None
+        self._statuses: dict[str, JobStatus | HwStatusError] = {}
+        self._request_ids: dict[str, None] = {}
+        self._jobs_in_progress: asyncio.Task[set[str]] | None = None
 
-    async def run(self, flow_with: Callable[[Client], Flow[_Answer]]) -> _Answer:
+    async def run(self, flow_with: Callable[[Client], Flow[_Result]]) -> _Result:
         """
-        Ask something, over the connection that all waits share.
+        Run a flow on the connection that all waits share.
 
-        :raises HwStatusError: It could not be answered, or not soon enough.
+        :raises HwStatusError: The flow failed, or the poll takes longer than :data:`POLL_TIMEOUT`.
         """
         try:
             async with asyncio.timeout(self._until - time.monotonic()):
                 return await self._hook.arun(lambda connection: flow_with(connection.client))
         except TimeoutError as error:
-            raise DeadlineError(f"not answered within {LONGEST_READING:g} s; it is asked again") from error
+            raise DeadlineError(f"no answer within {POLL_TIMEOUT:g} s; the next poll asks again") from error
 
     async def project_id(self) -> str:
         """
         Return the project that the connection names.
 
-        :raises HwStatusError: It could not be looked up.
+        :raises HwStatusError: The project could not be looked up.
         """
-        async with self._turn:
+        async with self._lock:
             if self._project_id is None:
                 self._project_id = await self.run(lambda client: client.project_id())
             return self._project_id
 
-    async def rows(self, since: float) -> Sequence[Row]:
+    async def batches(self, since: float) -> Sequence[Row]:
         """
-        Return the project's batches that were submitted since then, and maybe others.
+        Return the rows of the project's batches that were submitted since a time, and maybe older ones.
 
-        :raises HwStatusError: The list could not be read.
-        """
-        project_id = await self.project_id()
-        async with self._turn:
-            if self._error:  # who asks next has the same
-                raise self._error
-            if self._since is None or since < self._since:
-                try:
-                    found = await self.run(partial(read_batches, project_id=project_id, since=since - _SLACK))
-                except HwStatusError as error:
-                    self._error = error
-                    raise
-                self._rows, self._since = found.rows, since - _SLACK
-                if found.remark and found.remark not in self._said:
-                    self._said.add(found.remark)
-                    _log.warning("%s", found.remark)
-            return self._rows
-
-    async def ask(self, job_ids: Sequence[str]) -> dict[str, JobStatus | HwStatusError]:
-        """
-        Ask about each of the project's batches by itself, once for all who watch it.
-
-        :raises HwStatusError: Nothing could be asked.
+        :param since: Seconds since 1970.
+        :raises HwStatusError: The list could not be read. It is not read again in this poll.
         """
         project_id = await self.project_id()
-        async with self._turn:
-            if left := [job_id for job_id in job_ids if job_id not in self._answers]:
-                self._answers |= await self.run(partial(poll_each_batch, project_id=project_id, job_ids=left))
-            return {job_id: self._answers[job_id] for job_id in job_ids}
+        async with self._lock:
+            if self._batches_error:
+                raise self._batches_error
+            if self._batches_since is None or since < self._batches_since:
+                await self._list_batches(project_id, since - _SLACK)
+            return self._batches
 
-    async def going(self, request_ids: Iterable[str]) -> set[str]:
+    async def _list_batches(self, project_id: str, since: float) -> None:
+        try:
+            found = await self.run(partial(list_batches, project_id=project_id, since=since))
+        except HwStatusError as error:
+            self._batches_error = error
+            raise
+        self._batches, self._batches_since = found.rows, since
+        if found.remark and found.remark not in self._logged:
+            self._logged.add(found.remark)
+            _log.warning("%s", found.remark)
+
+    async def poll_batches(self, job_ids: Sequence[str]) -> dict[str, JobStatus | HwStatusError]:
         """
-        Return ids of jobs of CPH requests that go on: none that does not, but maybe not all.
+        Poll each batch by itself, once for all watchers.
 
-        :raises HwStatusError: They could not be read.
+        :return: The status of each batch, or why it could not be polled, by id.
+        :raises HwStatusError: No batch could be polled.
         """
-        self._watched |= dict.fromkeys(request_ids)
-        if self._going is None:
-            self._going = asyncio.create_task(self._read_going())
-        return await asyncio.shield(self._going)
+        project_id = await self.project_id()
+        async with self._lock:
+            if left := [job_id for job_id in job_ids if job_id not in self._statuses]:
+                self._statuses |= await self.run(partial(poll_batches, project_id=project_id, job_ids=left))
+            return {job_id: self._statuses[job_id] for job_id in job_ids}
 
-    async def _read_going(self) -> set[str]:
+    async def jobs_in_progress(self, request_ids: Iterable[str]) -> set[str]:
+        """
+        Return ids of jobs of CPH requests that are in progress; some may be missing.
+
+        :raises HwStatusError: The list of jobs could not be read.
+        """
+        self._request_ids |= dict.fromkeys(request_ids)
+        if self._jobs_in_progress is None:
+            self._jobs_in_progress = asyncio.create_task(self._list_jobs_in_progress())
+        return await asyncio.shield(self._jobs_in_progress)
+
+    async def _list_jobs_in_progress(self) -> set[str]:
         await asyncio.sleep(_GATHERING)
-        return await self.run(partial(read_going, request_ids=list(self._watched)))
+        return await self.run(partial(list_jobs_in_progress, request_ids=list(self._request_ids)))
 
     async def save(self) -> None:
-        """Store the marks: Airflow has stored all events of this reading."""
-        for watch, save in self.saves.items():
-            if watch.unstored:
+        """Store the watchers' checkpoints: Airflow has stored all events of this poll."""
+        for state, save in self.savers.items():
+            if state.events_lost:
                 continue
             try:
                 await save()
-            except Exception as error:  # noqa: BLE001  # it is stored with the next reading
-                _log.warning("What a watcher has seen could not be stored: %s", type(error).__name__)
+            except Exception as error:  # noqa: BLE001  # the next poll stores it
+                _log.warning("A watcher's checkpoint could not be stored: %s", type(error).__name__)
 
     def fail(self) -> None:
-        """Have those begin anew who told something: some of it may not be stored, and Airflow does not say whose."""
-        for watch in self.told:
-            watch.unstored = True
+        """Make each watcher that reported an end start again: Airflow does not say whose events it has not stored."""
+        for state in self.reporters:
+            state.events_lost = True

@@ -1,4 +1,4 @@
-"""Event triggers for Airflow 3's asset watchers: a DAG runs when a job ends, and no task waits for it."""
+"""Event triggers for Airflow 3's asset watchers: a job's end starts a DAG run, without a task that waits."""
 
 from __future__ import annotations
 
@@ -13,35 +13,37 @@ from typing import Any
 from airflow_provider_hwstatus.core.polling.expected_jobs import expected_from
 from airflow_provider_hwstatus.core.polling.job_ids import all_of
 from airflow_provider_hwstatus.core.polling.job_lists import PAGE, REQUESTS_PER_CALL
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.protocol.arguments import one_of
 from airflow_provider_hwstatus.core.protocol.responses import is_unknown_to_service
-from airflow_provider_hwstatus.core.watching.batch_watermark import BatchWatermark, Matches
-from airflow_provider_hwstatus.core.watching.request_watermark import RequestWatermark, poll_each
+from airflow_provider_hwstatus.core.watching.batch_watermark import BatchFilter, BatchWatermark, RunningBatch
+from airflow_provider_hwstatus.core.watching.request_watermark import RequestWatermark, poll_requests
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, ThrottledError
 from airflow_provider_hwstatus.triggers.base_watcher import Watcher
-from airflow_provider_hwstatus.triggers.shared_poll import SharedPoll, Watch
+from airflow_provider_hwstatus.triggers.shared_poll import SharedPoll, WatcherState
 
 _ENDS = ("any", "success", "failure")
 
-#: Ends that one reading reports, or a few more: Airflow stores events one by one, and those of a reading within 300 s.
-MOST_ENDS = 500
+#: Ends that one poll reports, or a few more. Airflow stores events one by one, and drops a watcher after 300 s.
+MAX_ENDS = 500
 
 
 class DliBatchWatcher(Watcher):
     """
     Fires once for each DLI batch that ends, for an ``AssetWatcher``.
 
-    The event is ``{"status": …, "owner": …}``: the last status, as a sensor returns it, and who submitted the batch. On
-    Airflow 3.3, what was seen is kept in the asset's state store, so that ends are told that come while no triggerer
-    runs, and are told again only if a triggerer ends before Airflow has said that it has the event.
+    The payload is ``{"status": …, "owner": …}``: the last status, as a sensor returns it, and the user who submitted
+    the batch. On Airflow 3.3 and newer, the watcher keeps a checkpoint in the asset's state store. It then also reports
+    batches that ended while no triggerer ran, and reports an end again only if the triggerer stopped before Airflow
+    had confirmed that the event is stored.
 
-    :param name: Pattern of the batch's name, with ``*`` and ``?``; None for any.
-    :param queue: Likewise of its queue's.
-    :param owner: Likewise of who submitted it.
-    :param ends: Which ends to tell: ``any``, ``success`` or ``failure``.
-    :param where: ``hwstatus_conn_id``, ``region``, ``project_id`` and ``poke_interval``, as of a sensor; and
-        ``trigger_queue``, on Airflow 3.4: only triggerers that list it in their ``--queues`` run the watcher.
-    :raises ValueError: *ends* is none of these, or a pattern is no text.
+    :param name: Pattern for the batch's name, with ``*`` and ``?``; None for any.
+    :param queue: Pattern for its queue.
+    :param owner: Pattern for the user who submitted it.
+    :param ends: Which ends to report: ``any``, ``success`` or ``failure``.
+    :param where: ``hwstatus_conn_id``, ``region``, ``project_id`` and ``poke_interval``, as for a sensor; and
+        ``trigger_queue`` on Airflow 3.4: only triggerers with this name in their ``--queues`` run the watcher.
+    :raises ValueError: *ends* is none of these, or a pattern is not text.
     """
 
     def __init__(
@@ -54,93 +56,98 @@ class DliBatchWatcher(Watcher):
     ) -> None:
         super().__init__(**where)
         self.name = name
-        self.dli_queue = queue  # self.queue is Airflow's, of triggers
+        self.dli_queue = queue  # Airflow 3.4 uses self.queue for the triggerers that may run the watcher
         self.owner = owner
         self.ends = one_of("ends", ends, _ENDS)
-        self._matches = Matches(name=name, queue=queue, owner=owner)
+        self._filter = BatchFilter(name=name, queue=queue, owner=owner)
 
-    def _watched(self) -> dict[str, Any]:
-        """Return the arguments that say what is watched."""
+    def _watched_arguments(self) -> dict[str, Any]:
         return {"name": self.name, "queue": self.dli_queue, "owner": self.owner, "ends": self.ends}
 
-    async def _watch(self) -> Watch:
-        """Begin; what was seen is read once the project is known."""
-        return _Batches(self._kept, self._watched() | self._place(), self._matches, self.ends)
+    async def _load_state(self) -> WatcherState:
+        """Return a state that loads its checkpoint in the first poll, once the project is known."""
+        arguments = self._watched_arguments() | self._connection_arguments()
+        return _BatchWatcherState(self._load, arguments, self._filter, self.ends)
 
 
-class _Batches(Watch):
+class _BatchWatcherState(WatcherState):
     """
-    The batches of one watcher, by project: a connection may name another one for a while.
+    The watermarks of one batch watcher, by project: the connection may name another project for a while.
 
-    :param kept: Returns the mark that is stored under a name.
-    :param arguments: The watcher's, which with the project make up the mark's name.
+    :param load: Returns the checkpoint that is stored under a key.
+    :param arguments: The watcher's arguments. With the project, they make the key of the checkpoint.
     """
 
     def __init__(
         self,
-        kept: Callable[[str], Awaitable[object]],
+        load: Callable[[str], Awaitable[object]],
         arguments: Mapping[str, object],
-        matches: Matches,
+        batch_filter: BatchFilter,
         ends: str,
     ) -> None:
         super().__init__()
-        self._kept = kept
+        self._load = load
         self._arguments = arguments
-        self._matches = matches
+        self._filter = batch_filter
         self._ends = ends
-        self._seen: dict[str, BatchWatermark] = {}
+        self._watermarks: dict[str, BatchWatermark] = {}
 
     async def poll(self, shared_poll: SharedPoll) -> AsyncIterator[dict[str, object]]:
-        seen = await self._seen_in(await shared_poll.project_id())
-        errors, answered, gone, reported = list[HwStatusError](), list[str](), list[str](), 0
-        job_ids = seen.take(await shared_poll.rows(seen.since), self._matches, time.time())
+        watermark = await self._watermark_of(await shared_poll.project_id())
+        errors, found, not_found, ended = list[HwStatusError](), list[str](), list[str](), 0
+        job_ids = watermark.update(await shared_poll.batches(watermark.since), self._filter, time.time())
         for first in range(0, len(job_ids), PAGE):
-            if reported >= MOST_ENDS:  # the next reading goes on
+            if ended >= MAX_ENDS:  # the next poll reports the others
                 break
-            for job_id, answer in (await shared_poll.ask(job_ids[first : first + PAGE])).items():
-                if isinstance(answer, HwStatusError):
-                    errors.append(answer)
-                    gone += [job_id] if is_unknown_to_service(answer) else []
+            for job_id, status in (await shared_poll.poll_batches(job_ids[first : first + PAGE])).items():
+                if isinstance(status, HwStatusError):
+                    errors.append(status)
+                    not_found += [job_id] if is_unknown_to_service(status) else []
                     continue
-                answered.append(job_id)
-                if answer.over:
-                    job = seen.settle(job_id)
-                    reported += 1
-                    if self._ends in {"any", answer.outcome.value}:
-                        status = replace(answer, name=job.name or answer.name, queue=job.queue or answer.queue)
-                        yield {"status": status.to_dict(), "owner": job.owner} | self.first_after(seen.saved)
-        seen.give_up(answered, gone, time.time())
+                found.append(job_id)
+                if status.over:
+                    ended += 1
+                    batch = watermark.mark_ended(job_id)
+                    if self._ends in {"any", status.outcome.value}:
+                        yield _batch_payload(status, batch) | self.repeat_limit(watermark.saved_at)
+        watermark.drop_not_found(found, not_found, time.time())
         if errors:
-            raise _gravest(errors)
+            raise _main_error(errors)
 
-    async def _seen_in(self, project_id: str) -> BatchWatermark:
-        name = json.dumps([self._arguments, project_id], sort_keys=True)
-        checkpoint = f"hwstatus_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-        if checkpoint not in self._seen:
-            self._seen[checkpoint] = BatchWatermark.from_dict(await self._kept(checkpoint), time.time())
-        return self._seen[checkpoint]
+    async def _watermark_of(self, project_id: str) -> BatchWatermark:
+        arguments = json.dumps([self._arguments, project_id], sort_keys=True)
+        key = f"hwstatus_{hashlib.sha256(arguments.encode()).hexdigest()[:16]}"
+        if key not in self._watermarks:
+            self._watermarks[key] = BatchWatermark.from_dict(await self._load(key), time.time())
+        return self._watermarks[key]
 
     def checkpoints(self) -> Mapping[str, dict[str, object]]:
-        return {checkpoint: seen.to_dict() for checkpoint, seen in self._seen.items() if seen.begun}
+        return {key: watermark.to_dict() for key, watermark in self._watermarks.items() if watermark.started}
+
+
+def _batch_payload(status: JobStatus, batch: RunningBatch) -> dict[str, object]:
+    """Return an end's payload. The list shows more of a batch than its status does."""
+    status = replace(status, name=batch.name or status.name, queue=batch.queue or status.queue)
+    return {"status": status.to_dict(), "owner": batch.owner}
 
 
 class CphRequestWatcher(Watcher):
     """
-    Fires once for each CPH request of which all jobs are over, for an ``AssetWatcher``.
+    Fires once for each CPH request whose jobs have all ended, for an ``AssetWatcher``.
 
-    The event is ``{"request_id": …, "outcome": …, "counts": …, "statuses": […]}``: ``success`` if all jobs ended well,
-    else ``failure``; how many did what; and the last status of each job. On Airflow 3.3, which requests were told is
-    kept in the asset's state store, as of :class:`DliBatchWatcher`.
+    The payload is ``{"request_id": …, "outcome": …, "counts": …, "statuses": […]}``. The outcome is ``success`` if all
+    jobs succeeded, else ``failure``. ``counts`` gives the number of jobs by outcome, and ``statuses`` the last status
+    of each job. On Airflow 3.3 and newer, the watcher keeps a checkpoint, as :class:`DliBatchWatcher` does.
 
-    :param request_id: The ``request_id`` in the reply to the submission, or a list of them.
-    :param expected_jobs: How many jobs each request should have, by its id: a number, or the reply to the submission.
-        A request without one is over a minute after the watcher has begun at the earliest: a list that is not complete
-        yet looks like one that is.
-    :param ends: Which ends to tell: ``any``, ``success`` or ``failure``.
-    :param where: ``hwstatus_conn_id``, ``region``, ``project_id`` and ``poke_interval``, as of a sensor; and
-        ``trigger_queue``, on Airflow 3.4: only triggerers that list it in their ``--queues`` run the watcher.
+    :param request_id: The ``request_id`` in the response to the submission, or a list of them.
+    :param expected_jobs: For each request id, how many jobs the request has: a number, or the response to the
+        submission. Without it, a request ends no sooner than a minute after the watcher has started, because an
+        incomplete list of jobs looks like a complete one.
+    :param ends: Which ends to report: ``any``, ``success`` or ``failure``.
+    :param where: ``hwstatus_conn_id``, ``region``, ``project_id`` and ``poke_interval``, as for a sensor; and
+        ``trigger_queue`` on Airflow 3.4: only triggerers with this name in their ``--queues`` run the watcher.
     :raises ValueError: *ends* is none of these.
-    :raises ConfigurationError: Another argument has a value that it cannot have.
+    :raises ConfigurationError: Another argument has an invalid value.
     """
 
     def __init__(
@@ -158,26 +165,25 @@ class CphRequestWatcher(Watcher):
             raise ConfigurationError(
                 f"expected_jobs names requests that request_id does not: {sorted(map(str, unwatched))}"
             )
-        self._requests()
+        self._watermarks()  # check the other values where the DAG is parsed
 
-    def _watched(self) -> dict[str, Any]:
-        """Return the arguments that say what is watched."""
+    def _watched_arguments(self) -> dict[str, Any]:
         return {"request_id": self.request_id, "expected_jobs": self.expected_jobs, "ends": self.ends}
 
-    async def _watch(self) -> Watch:
-        """Begin, or go on where the marks say."""
-        requests = self._requests()
+    async def _load_state(self) -> WatcherState:
+        requests = self._watermarks()
         for request in requests:
-            request.remember(await self._kept(_mark_of(request, self.ends)), time.time())
-        return _Requests(requests, self.ends)
+            request.restore(await self._load(_checkpoint_key(request, self.ends)), time.time())
+        return _RequestWatcherState(requests, self.ends)
 
-    def _requests(self) -> list[RequestWatermark]:
+    def _watermarks(self) -> list[RequestWatermark]:
         return [
-            RequestWatermark(one, expected_from(self.expected_jobs.get(one))) for one in dict.fromkeys(self.request_id)
+            RequestWatermark(request_id, expected_from(self.expected_jobs.get(request_id)))
+            for request_id in dict.fromkeys(self.request_id)
         ]
 
 
-class _Requests(Watch):
+class _RequestWatcherState(WatcherState):
     def __init__(self, requests: list[RequestWatermark], ends: str) -> None:
         super().__init__()
         self._requests = requests
@@ -185,31 +191,36 @@ class _Requests(Watch):
 
     async def poll(self, shared_poll: SharedPoll) -> AsyncIterator[dict[str, object]]:
         errors = list[HwStatusError]()
-        left = [request for request in self._requests if not request.told]
-        known = [request.request_id for request in left if request.going]
-        going = await shared_poll.going(known) if known else set()
-        left = [request for request in left if not request.going & going]
-        for first in range(0, len(left), REQUESTS_PER_CALL):
-            some = left[first : first + REQUESTS_PER_CALL]
-            for request, summary in zip(some, await shared_poll.run(partial(poll_each, requests=some)), strict=True):
+        requests = await self._requests_to_poll(shared_poll)
+        for first in range(0, len(requests), REQUESTS_PER_CALL):
+            some = requests[first : first + REQUESTS_PER_CALL]
+            summaries = await shared_poll.run(partial(poll_requests, requests=some))
+            for request, summary in zip(some, summaries, strict=True):
                 if isinstance(summary, HwStatusError):
                     errors.append(summary)
                 elif summary and summary.over:
-                    request.told = True
+                    request.reported = True
                     if self._ends in {"any", summary.outcome.value}:
                         end = {"request_id": request.request_id, "outcome": summary.outcome.value}
-                        yield end | summary.to_dict() | self.first_after(request.began)
+                        yield end | summary.to_dict() | self.repeat_limit(request.started_at)
         if errors:
-            raise _gravest(errors)
+            raise _main_error(errors)
+
+    async def _requests_to_poll(self, shared_poll: SharedPoll) -> list[RequestWatermark]:
+        """Return the requests that may have ended: none of their jobs is known to be in progress."""
+        unreported = [request for request in self._requests if not request.reported]
+        running = [request.request_id for request in unreported if request.in_progress]
+        in_progress = await shared_poll.jobs_in_progress(running) if running else set()
+        return [request for request in unreported if not request.in_progress & in_progress]
 
     def checkpoints(self) -> Mapping[str, dict[str, object]]:
-        return {_mark_of(request, self._ends): request.to_dict() for request in self._requests}
+        return {_checkpoint_key(request, self._ends): request.to_dict() for request in self._requests}
 
 
-def _gravest(errors: Sequence[HwStatusError]) -> HwStatusError:
-    """Return a 429 if there is one, as it puts the next reading off."""
+def _main_error(errors: Sequence[HwStatusError]) -> HwStatusError:
+    """Return a 429 if there is one, because it delays the next poll; else the first error."""
     return next((error for error in errors if isinstance(error, ThrottledError)), errors[0])
 
 
-def _mark_of(request: RequestWatermark, ends: str) -> str:
+def _checkpoint_key(request: RequestWatermark, ends: str) -> str:
     return f"hwstatus_{ends}_{request.request_id}"

@@ -1,4 +1,4 @@
-"""The first task of a DAG that watchers start, without Airflow's processes; ``tests/e2e/ends.py`` has them."""
+"""NewEndsOperator without Airflow's processes; ``tests/e2e/ends.py`` runs it with them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if AIRFLOW_3:
 
     ETL = Asset("etl")
 
-BEGAN = datetime(2026, 11, 24, tzinfo=UTC)
+START = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 class Log:
-    """What Airflow has stored for an asset; asked for as its inlet events are."""
+    """The events that Airflow has stored for an asset, with the interface of its inlet events."""
 
     def __init__(self, *events: Any) -> None:
         self.events = list(events)
@@ -49,26 +49,26 @@ class Store(dict[str, Any]):
 
 
 def event(
-    number: int, job_id: str, *runs: str, said: str | None = "2026-11-23T23:59:00Z", dag_id: str = "after"
+    number: int, job_id: str, *runs: str, reported_after: str | None = "2026-11-23T23:59:00Z", dag_id: str = "after"
 ) -> Any:
-    """Return a watcher's event, stored some seconds after the begin."""
-    payload = {"status": {"job_id": job_id}, **({"first_reported_after": said} if said else {})}
+    """Return a watcher's event, stored *number* seconds after the start, that started *runs*."""
+    payload = {"status": {"job_id": job_id}, **({"first_reported_after": reported_after} if reported_after else {})}
     return SimpleNamespace(
         id=number,
-        timestamp=BEGAN + timedelta(seconds=number),
+        timestamp=START + timedelta(seconds=number),
         extra={"payload": payload},
         created_dagruns=[SimpleNamespace(dag_id=dag_id, run_id=run) for run in runs],
     )
 
 
 def run(run_id: str, log: Log, store: Any = None, operator: Any = None, schedule: Any = None, **dag: Any) -> Any:
-    """Return the jobs that a run of a DAG has to work on."""
+    """Run the operator in a DAG run; return the ids of the jobs whose ends it returns."""
     own = [one for one in log.events if any(made.run_id == run_id for made in one.created_dagruns)]
-    with DAG("after", schedule=schedule or [ETL], start_date=BEGAN, **{"max_active_runs": 1} | dag) as after:
+    with DAG("after", schedule=schedule or [ETL], start_date=START, **{"max_active_runs": 1} | dag) as after:
         task = operator or NewEndsOperator(task_id="new_ends", inlets=[ETL])
     context = {
         "dag": after,
-        "dag_run": SimpleNamespace(run_after=max((one.timestamp for one in own), default=BEGAN)),
+        "dag_run": SimpleNamespace(run_after=max((one.timestamp for one in own), default=START)),
         "run_id": run_id,
         "triggering_asset_events": {ETL: own},
         "inlet_events": {ETL: log} if ETL in task.inlets else {},
@@ -79,7 +79,7 @@ def run(run_id: str, log: Log, store: Any = None, operator: Any = None, schedule
 
 @pytest.fixture(params=[False, True], ids=["before 3.4", "3.4"])
 def starts_run_per_event(request: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Play both kinds of Airflow."""
+    """Run the test as on Airflow 3.3, and as on 3.4."""
     monkeypatch.setattr(operators, "AIRFLOW_3_3", True)
     monkeypatch.setattr(operators, "STARTS_RUN_PER_EVENT", request.param)
     return bool(request.param)
@@ -87,7 +87,7 @@ def starts_run_per_event(request: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
 
 @pytest.mark.usefixtures("starts_run_per_event")
 def test_repeated_end_skips_its_run() -> None:
-    """The run of the first report works on it, whenever it does; that of the second is skipped."""
+    """The run of the first report gets the end, also when it is cleared; the run of the second is skipped."""
     log = Log(event(1, "b1", "run1"), event(2, "b1", "run2"))
 
     with pytest.raises(AirflowSkipException, match="None of the 1 ends"):
@@ -97,8 +97,8 @@ def test_repeated_end_skips_its_run() -> None:
 
 
 @pytest.mark.usefixtures("starts_run_per_event")
-def test_run_of_several_ends_works_on_the_new_ones() -> None:
-    """In the order in which they were reported."""
+def test_run_with_several_ends_gets_the_new_ones() -> None:
+    """In the order of the reports."""
     log = Log(event(1, "b2", "run1"), event(2, "b3", "run2"), event(3, "b2", "run2"), event(4, "b1", "run2"))
 
     assert ["b3", "b1"] == run("run2", log)
@@ -106,7 +106,7 @@ def test_run_of_several_ends_works_on_the_new_ones() -> None:
 
 @pytest.mark.usefixtures("starts_run_per_event")
 def test_other_events_and_other_dags_do_not_count() -> None:
-    """Somebody may have put an event into the asset by hand, and another DAG may have run for the same end."""
+    """Events that a user created by hand are ignored, and so are the runs of other DAGs."""
     foreign = [
         SimpleNamespace(**vars(event(1, "b1", "run2")) | {"extra": extra}) for extra in ({}, None, {"payload": "b1"})
     ]
@@ -117,8 +117,8 @@ def test_other_events_and_other_dags_do_not_count() -> None:
     assert ["b1"] == run("run2", log)
 
 
-def test_airflow_that_repeats_nothing_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before Airflow 3.3 no end is reported again by the next triggerer, and there is no state store."""
+def test_airflow_without_checkpoints_is_not_queried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Airflow 3.3, no watcher reports an end again, and there is no state store."""
     monkeypatch.setattr(operators, "AIRFLOW_3_3", False)
     log = Log(event(1, "b1", "run1"), event(2, "b2", "run2"), event(3, "b1", "run2"))
 
@@ -127,13 +127,13 @@ def test_airflow_that_repeats_nothing_is_not_asked(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("starts_run_per_event")
 def test_run_without_ends_is_skipped() -> None:
-    """As when somebody starts it by hand."""
+    """For example, a run that a user starts by hand."""
     with pytest.raises(AirflowSkipException):
         run("run1", Log())
 
 
-def test_ends_without_a_run_are_taken(starts_run_per_event: bool) -> None:
-    """Before Airflow 3.4 they would have none before the next end; the run that they get then does not repeat them."""
+def test_ends_without_a_run_are_claimed(starts_run_per_event: bool) -> None:
+    """Before Airflow 3.4, they would wait for the next end's run. That run does not return them again."""
     log, store = Log(event(1, "b1", "run1"), event(2, "b2"), event(3, "b3")), Store()
 
     assert ["b1"] + ["b2", "b3"] * (not starts_run_per_event) == run("run1", log, store)
@@ -144,8 +144,8 @@ def test_ends_without_a_run_are_taken(starts_run_per_event: bool) -> None:
     assert ["b1"] + ["b2", "b3"] * (not starts_run_per_event) == run("run1", log, store)
 
 
-def test_runs_at_the_same_time_take_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two of them could take the same end, so the task says what the DAG needs."""
+def test_concurrent_runs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two active runs could claim the same end, so the error names ``max_active_runs``."""
     monkeypatch.setattr(operators, "STARTS_RUN_PER_EVENT", False)
     log = Log(event(1, "b1", "run1"), event(2, "b2"))
 
@@ -156,18 +156,18 @@ def test_runs_at_the_same_time_take_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("value", ["x", 7, ["b2"], {"DLI batch b2": 7}])
-def test_note_that_cannot_be_is_no_obstacle(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anybody can write to an asset's state store."""
+def test_invalid_claims_are_ignored(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any task can write to an asset's state store."""
     monkeypatch.setattr(operators, "STARTS_RUN_PER_EVENT", False)
     store = Store({"hwstatus_ends_after.new_ends": value})
 
     assert "b1" in run("run1", Log(event(1, "b1", "run1"), event(2, "b3")), store)
 
 
-def test_notes_do_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest are forgotten."""
+def test_number_of_claims_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest claims are removed."""
     monkeypatch.setattr(operators, "STARTS_RUN_PER_EVENT", False)
-    monkeypatch.setattr(operators, "_REMEMBERED", 3)
+    monkeypatch.setattr(operators, "_MAX_CLAIMS", 3)
     store = Store()
     for number in range(5):
         run(
@@ -180,30 +180,32 @@ def test_notes_do_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("starts_run_per_event")
-def test_asset_that_is_no_inlet_is_named() -> None:
-    """Airflow shows a task the events of its inlets only."""
+def test_asset_that_is_not_an_inlet_is_named() -> None:
+    """Airflow gives a task the events of its inlets only."""
     with pytest.raises(ConfigurationError, match="'etl' among its inlets"):
         run("run1", Log(event(1, "b1", "run1")), operator=NewEndsOperator(task_id="new_ends"))
 
 
 @pytest.mark.usefixtures("starts_run_per_event")
-@pytest.mark.parametrize("said", ["2026-11-23T23:59:00Z", None, "soon"])
-def test_many_events_are_read_page_by_page(said: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None is overlooked, wherever a page begins."""
+@pytest.mark.parametrize("reported_after", ["2026-11-23T23:59:00Z", None, "soon"])
+def test_many_events_are_read_page_by_page(reported_after: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event is missed at the edge of a page."""
     monkeypatch.setattr(operators, "_PAGE", 7)
-    log = Log(*(event(number, f"b{number % 50}", f"run{number}", said=said) for number in range(100)))
+    log = Log(
+        *(event(number, f"b{number % 50}", f"run{number}", reported_after=reported_after) for number in range(100))
+    )
 
     assert ["b49"] == run("run49", log)
     with pytest.raises(AirflowSkipException):
         run("run99", log)
 
 
-def test_only_what_may_be_repeated_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An event says since when the end may have been reported: a day's events are not read for each end."""
+def test_only_events_that_may_be_repeats_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``first_reported_after`` limits how many events are read: not a day's events for each end."""
     monkeypatch.setattr(operators, "STARTS_RUN_PER_EVENT", True)
     log = Log(
         *(
-            event(60 * number, f"b{number}", f"run{number}", said=str(BEGAN + timedelta(minutes=number)))
+            event(60 * number, f"b{number}", f"run{number}", reported_after=str(START + timedelta(minutes=number)))
             for number in range(1440)
         )
     )

@@ -201,7 +201,7 @@ def test_watchers_read_on_with_the_new_key(monkeypatch, huaweicloud):
 
     async def read():
         shared_poll = reading.SharedPoll(HwStatusHook(), {}, set())
-        return [row["id"] for row in await shared_poll.rows(time.time() - 3600)]
+        return [row["id"] for row in await shared_poll.batches(time.time() - 3600)]
 
     async def run():
         before = await read()

@@ -1,4 +1,4 @@
-"""Which triggerers run a watcher."""
+"""``trigger_queue`` selects the triggerers that run a watcher."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ pytestmark = pytest.mark.skipif(BaseEventTrigger is None, reason="Airflow 2 has 
 
 
 def watchers(**arguments: Any) -> list[Any]:
-    """Return a watcher of each kind."""
+    """Return a watcher of each class."""
     from airflow_provider_hwstatus.triggers.watchers import CphRequestWatcher, DliBatchWatcher
 
     return [DliBatchWatcher(**arguments), CphRequestWatcher("r1", **arguments)]
 
 
-@pytest.mark.skipif(not HAS_QUEUES, reason="before Airflow 3.4")
+@pytest.mark.skipif(not HAS_QUEUES, reason="needs Airflow 3.4")
 def test_queue_is_passed_on() -> None:
-    """Airflow stores it beside the arguments, among which it would make another watcher of the same one."""
+    """Airflow stores the queue beside the arguments. As an argument, it would make Airflow see another watcher."""
     from airflow.serialization.encoders import encode_trigger
 
     for watcher, plain in zip(watchers(trigger_queue="hw"), watchers(), strict=True):
@@ -31,8 +31,8 @@ def test_queue_is_passed_on() -> None:
         assert encode_trigger(plain) == encoded
 
 
-def test_queue_of_dli_is_none_of_airflows() -> None:
-    """Airflow 3.4 takes what a watcher calls ``queue`` for the triggerers that may run it: none would."""
+def test_dli_queue_is_not_the_trigger_queue() -> None:
+    """Airflow 3.4 reads ``watcher.queue`` as the trigger queue; with a DLI queue in it, no triggerer would run it."""
     from airflow.serialization.encoders import encode_trigger
 
     from airflow_provider_hwstatus.triggers.watchers import DliBatchWatcher
@@ -43,9 +43,9 @@ def test_queue_of_dli_is_none_of_airflows() -> None:
     assert (None, None) == (encoded.get("queue"), getattr(watcher, "queue", None))
 
 
-@pytest.mark.skipif(HAS_QUEUES, reason="Airflow 3.4 has them")
-def test_queue_that_airflow_does_not_have_is_refused() -> None:
-    """The watcher would run anywhere, and nothing would say so."""
+@pytest.mark.skipif(HAS_QUEUES, reason="Airflow 3.4 has trigger queues")
+def test_trigger_queue_is_refused_before_airflow_3_4() -> None:
+    """Without the error, any triggerer would run the watcher."""
     with pytest.raises(ValueError, match=r"trigger_queue needs Airflow 3\.4"):
         watchers(trigger_queue="hw")
     assert watchers(trigger_queue=None)

@@ -120,9 +120,9 @@ class Run:
         self.stack.log(what)
 
     def watched(self) -> bool:
-        """Return whether the watcher has stored what goes on."""
+        """Return whether the watcher has stored all running batches."""
         rows = self.query("select value from asset_state_store where key like 'hwstatus%'")
-        return any(len(json.loads(str(value))["going"]) == len(self.batches) for (value,) in rows)
+        return any(len(json.loads(str(value))["running"]) == len(self.batches) for (value,) in rows)
 
     def go(self) -> None:
         """Let the batches end, and kill a triggerer after each report until it has been often enough."""

@@ -1,4 +1,4 @@
-"""The list of batches on clouds that ignore the window and the order that they are asked for."""
+"""Recent batches are found also if a cloud's list ignores the filter and the order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_hwstatus.core.polling.job_lists import MOST_PAGES
 from airflow_provider_hwstatus.core.watching.recent_batches import read_recent
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
-from airflow_provider_hwstatus.transports.runners import run_sync
+from airflow_provider_hwstatus.transports.runners import SyncHandlers, run_sync
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 NOW = 1_700_000_000.0
@@ -22,7 +22,7 @@ HOUR = 3600.0
 
 
 class Cloud:
-    """A fake whose time stands still, and a client of it."""
+    """A fake cloud whose clock stands still, and a client for it."""
 
     def __enter__(self):
         self.fake = FakeHuaweiCloud(clock=lambda: NOW)
@@ -37,20 +37,21 @@ class Cloud:
         self.fake.stop()
 
     def add(self, count, youngest, oldest):
-        """Add batches of these ages in seconds, and return the ids, the youngest first."""
+        """Add *count* batches, aged *youngest* to *oldest* seconds; return their ids, the newest first."""
         step = (oldest - youngest) / max(count - 1, 1)
         return [self.fake.foreign_jobs("dli_batch", 1, "running", age=youngest + n * step)[0] for n in range(count)]
 
     def read(self, since=NOW - HOUR):
-        """Return the ids that a reading finds, the number of its calls, and its remark."""
+        """Read the list; return the ids found, the number of calls, and the remark."""
         before = self.fake.batch_list.calls
         found = self.read_rows(since)
         return {row["id"] for row in found.rows}, self.fake.batch_list.calls - before, found.remark
 
     def read_rows(self, since=NOW - HOUR):
-        """Return all that a reading finds."""
-        turns = SingleFlights(lambda name: threading.Lock())
-        return run_sync(read_recent(self.client, since), self.transport.send, turns, lambda text: None)
+        """Read the list; return the rows and the remark."""
+        flights = SingleFlights(lambda name: threading.Lock())
+        handlers = SyncHandlers(self.transport.send, flights, mask=lambda text: None, count=lambda name: None)
+        return run_sync(read_recent(self.client, since), handlers)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ ORDERS = pytest.mark.parametrize("backwards", [False, True], ids=["newest first"
 @pytest.mark.parametrize("ignores", [{"start"}, {"start", "end", "order"}])
 @pytest.mark.parametrize("old", [900, 12_000])
 def test_old_batches_cost_nothing(cloud, old, ignores, backwards):
-    """What is recent is found with three calls at most, however many older batches there are."""
+    """Recent batches are found with at most three calls, however many old batches there are."""
     cloud.fake.batch_list.ignores = ignores
     cloud.fake.batch_list.backwards = backwards
     cloud.add(old, 2 * HOUR, 1000 * HOUR)
@@ -82,7 +83,7 @@ def test_old_batches_cost_nothing(cloud, old, ignores, backwards):
 @pytest.mark.parametrize("recent", [1, 99, 100, 101, 250])
 @pytest.mark.parametrize("old", [0, 1, 99, 100, 101, 350])
 def test_no_recent_batch_is_missed(cloud, recent, old, backwards):
-    """All recent batches are found, with a page more than they take, one to see the order and one to see the end."""
+    """Three calls more than full pages suffice: for the rest, to see the order, and to see the end."""
     cloud.fake.batch_list.ignores = {"start", "end", "order"}
     cloud.fake.batch_list.backwards = backwards
     cloud.add(old, 2 * HOUR, 1000 * HOUR)
@@ -94,8 +95,8 @@ def test_no_recent_batch_is_missed(cloud, recent, old, backwards):
     assert remark is None
 
 
-def test_documented_list_costs_what_it_shows(cloud):
-    """Where the window is honoured, nothing older is read, and no page twice."""
+def test_list_with_the_documented_filter_is_read_once(cloud):
+    """If the filter works, no older batch is read, and no page twice."""
     cloud.add(500, 2 * HOUR, 10 * HOUR)
     recent = cloud.add(130, 0.0, 0.9 * HOUR)
 
@@ -103,7 +104,7 @@ def test_documented_list_costs_what_it_shows(cloud):
 
 
 def test_rows_hold_no_secret(cloud):
-    """What a row says of a batch goes into an event and a checkpoint."""
+    """A row's texts reach events and checkpoints, so they are redacted."""
     secret = cloud.fake.secret_key
     texts = {"name": f"etl {secret}", "queue": f"queue-{secret[:20]}", "owner": secret}
     cloud.fake.foreign_jobs("dli_batch", 1, "running", **texts)
@@ -113,8 +114,8 @@ def test_rows_hold_no_secret(cloud):
 
 
 @ORDERS
-def test_batches_of_one_moment_show_no_order(cloud, backwards):
-    """Two hundred batches that were submitted at once do not tell what comes behind them."""
+def test_batches_with_equal_times_show_no_order(cloud, backwards):
+    """Two hundred batches with one submission time do not show whether newer or older ones follow."""
     cloud.fake.batch_list.ignores = {"start", "end", "order"}
     cloud.fake.batch_list.backwards = backwards
     cloud.add(200, 100 * HOUR, 100 * HOUR)
@@ -129,8 +130,8 @@ def test_batches_of_one_moment_show_no_order(cloud, backwards):
 
 @pytest.mark.parametrize("width", [7, 50])
 @ORDERS
-def test_pages_may_be_shorter_than_they_could_be(cloud, width, backwards):
-    """A cloud that gives fewer rows than it is asked for hides nothing."""
+def test_pages_may_be_shorter_than_asked_for(cloud, width, backwards):
+    """No batch is missed if pages have fewer rows than asked for."""
     cloud.fake.batch_list.ignores = {"start", "end", "order"}
     cloud.fake.batch_list.backwards = backwards
     cloud.fake.batch_list.max_rows = width
@@ -145,7 +146,7 @@ def test_pages_may_be_shorter_than_they_could_be(cloud, width, backwards):
 @pytest.mark.parametrize("total", [None, 0, 50, 399, 401, 5000, "missing"])
 @ORDERS
 def test_total_is_not_trusted(cloud, total, backwards):
-    """A wrong or missing total costs calls, and no batch."""
+    """A wrong or missing total costs calls, but no batch is missed."""
     listing = cloud.fake.batch_list
     listing.ignores, listing.backwards = {"start", "end", "order"}, backwards
     listing.omits, listing.total = ({"total"}, None) if total == "missing" else (set(), total)
@@ -158,8 +159,8 @@ def test_total_is_not_trusted(cloud, total, backwards):
 
 
 @pytest.mark.parametrize("change", ["more", "fewer"])
-def test_list_that_moves_while_it_is_read(cloud, change):
-    """Batches that come or go between two pages hide none that was there before."""
+def test_list_that_changes_while_it_is_read(cloud, change):
+    """Batches that appear or disappear between two pages do not hide others."""
     cloud.fake.batch_list.ignores = {"start", "end", "order"}
     cloud.fake.batch_list.backwards = True
     old = cloud.add(500, 2 * HOUR, 1000 * HOUR)
@@ -178,8 +179,8 @@ def test_list_that_moves_while_it_is_read(cloud, change):
     assert calls <= 20
 
 
-def test_list_without_end_is_left(cloud):
-    """A list that has another page for ever is read to the cap, and the remark says so."""
+def test_endless_list_is_read_to_the_limit(cloud):
+    """The remark says that some batches are not watched."""
     cloud.fake.batch_list.ignores = {"start", "end", "order"}
     numbers = itertools.count()
     cloud.fake.batch_list.edit = lambda rows: [
@@ -194,7 +195,7 @@ def test_list_without_end_is_left(cloud):
 
 @pytest.mark.parametrize("without", ["create_time", "order"])
 def test_list_in_no_order_is_read_whole(cloud, without):
-    """Without times, or without an order, each reading reads all; a remark says what that costs."""
+    """Without times or order, each poll reads the whole list; the remark says so."""
     listing = cloud.fake.batch_list
     listing.ignores = {"start", "end", "order"}
     ages = [(n * 617 % 1150) * 0.01 * HOUR for n in range(1150)] if without == "order" else [0.0] * 1150
@@ -212,7 +213,7 @@ def test_list_in_no_order_is_read_whole(cloud, without):
 
 
 def test_few_rows_without_a_time_do_not_matter(cloud):
-    """A row without a time is taken to be as old as those around it."""
+    """A row without a time is taken to be as old as its neighbours."""
     cloud.fake.batch_list.ignores = {"start", "end", "order"}
     cloud.fake.batch_list.edit = lambda rows: [
         {**row, "create_time": None} if n % 10 == 0 else row for n, row in enumerate(rows)
@@ -225,12 +226,12 @@ def test_few_rows_without_a_time_do_not_matter(cloud):
     assert (2, None) == (calls, remark)
 
 
-def test_small_disorder_is_none(cloud):
-    """The service's machines need not agree on the time to the second."""
+def test_small_disorder_is_tolerated(cloud):
+    """The clocks of the service's machines may differ by seconds."""
     cloud.fake.batch_list.ignores = {"start", "end", "order"}
-    dice = random.Random(7)  # noqa: S311  # the same in every run
+    rng = random.Random(7)  # noqa: S311  # the same numbers in every run
     cloud.fake.batch_list.edit = lambda rows: [
-        row | {"create_time": row["create_time"] + dice.randrange(-20_000, 20_000)} for row in rows
+        row | {"create_time": row["create_time"] + rng.randrange(-20_000, 20_000)} for row in rows
     ]
     cloud.add(900, 2 * HOUR, 1000 * HOUR)
     recent = cloud.add(130, 0.0, 0.9 * HOUR)
@@ -240,8 +241,8 @@ def test_small_disorder_is_none(cloud):
     assert (3, None) == (calls, remark)
 
 
-def test_more_recent_batches_than_are_read(cloud):
-    """Ten thousand are read, the newest ones; the remark says so."""
+def test_more_recent_batches_than_one_poll_reads(cloud):
+    """The newest ten thousand are read; the remark says that older ones are not watched."""
     recent = cloud.add(100 * MOST_PAGES + 50, 0.0, 0.9 * HOUR)
 
     found, calls, remark = cloud.read()

@@ -1,4 +1,4 @@
-"""All jobs of one or more CPH requests, by the list of jobs: one call for a hundred of them."""
+"""Poll all jobs of one or more CPH requests with the list of jobs, a hundred jobs per call."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ from airflow_provider_hwstatus.kinds.job_kind import JobKind
 
 class CphRequests:
     """
-    How the jobs of requests are.
+    Polls the jobs of CPH requests.
 
-    The rows of the list do not say which request they are of, so they are told apart by job alone. Ids that differ in
-    letter case or spaces are one job. Where a row contradicts the end that another one shows, the job is asked about by
-    itself. The list may lag behind and be incomplete; how many jobs there are is known from *expected*, or else taken
-    from it once ``not_found_grace`` is over and a second look at each request by itself has found no more.
+    A row of the list does not name its request, so only the job id identifies it. Ids that differ only in letter case
+    or in surrounding spaces are the same job. If rows contradict each other about a job's end, the job is polled by
+    itself. The list may lag behind and be incomplete. *expected* gives the number of jobs. If it does not, the list is
+    taken as complete after ``not_found_grace``, once listing each request by itself has shown no more jobs.
 
-    :raises ConfigurationError: A request id cannot be one.
+    :param request_ids: In any order; duplicates are dropped.
+    :param rule: When the wait for the jobs is over.
+    :param expected: How many jobs the requests have, and which were rejected.
+    :param kind: The kind of the jobs.
+    :raises ConfigurationError: A request id is not valid.
     """
 
     def __init__(
@@ -40,17 +44,18 @@ class CphRequests:
         kind: JobKind = CPH_JOB,
     ) -> None:
         self.client = client
-        self._request_ids = [check_job_id("request_id", one) for one in dict.fromkeys(request_ids)]
+        self._request_ids = [check_job_id("request_id", request_id) for request_id in dict.fromkeys(request_ids)]
         self._kind = kind
         self._rule = rule
         self._expected = expected
-        self._jobs: dict[str, JobStatus] = {}  # by id in lower case, as in all of these
-        self._disputed = set[str]()  # their rows contradict each other
-        self._confirmed = set[str]()  # they were asked, and are over
+        # The keys of these three are job ids in lower case.
+        self._jobs: dict[str, JobStatus] = {}
+        self._disputed = set[str]()  # rows contradict each other about these
+        self._confirmed = set[str]()  # polled by themselves, and ended
         self.subject = title_of_requests(self._request_ids)
 
     def move_to(self, client: Client) -> None:
-        """Use another connection from now on. What was found stays found."""
+        """Use another connection from now on. Known states are kept."""
         self.client = client
 
     def open(self) -> None:
@@ -61,49 +66,55 @@ class CphRequests:
 
     def poll(self, options: WaitOptions) -> Flow[JobsSummary]:
         """
-        List the jobs, and ask about those by themselves that the list does not show any more.
+        List the jobs; poll each running job by itself that the list no longer shows.
 
-        :raises JobNotFoundError: There are none.
-        :raises HwStatusError: The question could not be answered.
+        :raises JobNotFoundError: The list shows no job.
+        :raises UnknownStateError: A state is unknown, and *options* make that an error.
+        :raises HwStatusError: The list or a job could not be polled.
         """
         try:
-            summary = yield from self._count(options)
+            summary = yield from self._poll(options)
         except HwStatusError as error:
             raise error.about(self.subject)  # noqa: B904  # the same error, with its subject
         for status in summary.going:
             check_known(status.subject, status, options)
         return summary
 
-    def _count(self, options: WaitOptions) -> Flow[JobsSummary]:
-        if self._expected.jobs == 0:  # all were rejected
-            return self._tally(gone=True)
+    def _poll(self, options: WaitOptions) -> Flow[JobsSummary]:
+        if self._expected.jobs == 0:  # all jobs were rejected
+            return self._summary(final=True)
         listed = yield from self._list(REQUESTS_PER_CALL, options.budget)
-        yield from self._find(set(self._jobs) - listed, options)
-        settled = self.client.clock() >= options.began + options.not_found_grace
-        summary = self._tally(gone=False)
-        if not self._needs_another_look(summary) or not settled:
+        yield from self._poll_unclear(set(self._jobs) - listed, options)
+        grace_is_over = self.client.clock() >= options.began + options.not_found_grace
+        summary = self._summary(final=False)
+        if not grace_is_over or not self._may_have_more_jobs(summary):
             return summary
         yield from self._list(1, options.budget)
-        yield from self._find(set(), options)
-        return self._tally(gone=True)
+        yield from self._poll_unclear(set(), options)
+        return self._summary(final=True)
 
-    def _needs_another_look(self, summary: JobsSummary) -> bool:
-        """Return whether all that was listed is over, and there may be more that was not."""
+    def _may_have_more_jobs(self, summary: JobsSummary) -> bool:
+        """Return whether all listed jobs have ended, and some may not be listed yet."""
         return not summary.over and not summary.going and bool(summary.missing or not summary.complete)
 
-    def _tally(self, gone: bool) -> JobsSummary:
+    def _summary(self, final: bool) -> JobsSummary:
+        """
+        Return a summary of the known jobs.
+
+        :param final: Whether jobs that are not listed by now never will be.
+        """
         jobs = [self._jobs[job_id] for job_id in sorted(self._jobs)]
         return JobsSummary(
             subject=self.subject,
             rule=self._rule,
             statuses=(*jobs, *self._expected.rejected),
             missing=self._expected.missing(len(jobs)),
-            gone=gone and all(job.over for job in jobs),
-            complete=gone or self._expected.jobs is not None,
+            gone=final and all(job.over for job in jobs),
+            complete=final or self._expected.jobs is not None,
         )
 
     def _list(self, at_once: int, budget: RetryBudget) -> Flow[set[str]]:
-        """Read the list, *at_once* requests in a call, and return the ids of the jobs in it."""
+        """List the jobs, *at_once* requests in a call; return the keys of the listed jobs."""
         listed, missing = set[str](), None
         for first in range(0, len(self._request_ids), at_once):
             request_ids = self._request_ids[first : first + at_once]
@@ -114,21 +125,22 @@ class CphRequests:
                     raise error.about(title_of_requests(request_ids))  # noqa: B904  # the same error, with its subject
                 missing = error
         if not listed and not self._jobs:
-            raise missing or JobNotFoundError("the list of jobs has none of it")
+            raise missing or JobNotFoundError("the list shows no jobs")
         return listed
 
     def _pages(self, request_ids: Sequence[str], thorough: bool, budget: RetryBudget) -> Flow[set[str]]:
         """
-        Read the pages of some requests, and return the ids of the jobs in them.
+        Read the pages of some requests' list; return the keys of the listed jobs.
 
-        :param thorough: Whether to continue after a page that is not full, until a page has nothing new.
+        :param thorough: Whether to continue after a page that is not full, until a page has no new job.
+        :raises JobNotFoundError: The list is empty.
         """
         listed = set[str]()
 
         def take(page: Page) -> bool:
-            new = {self._note(self._read(row, page.request_id)) for row in page.rows} - listed
+            new = {self._record(self._read(row, page.request_id)) for row in page.rows} - listed
             if not listed and not new:
-                raise JobNotFoundError("the list of jobs has none of it", request_id=page.request_id)
+                raise JobNotFoundError("the list shows no jobs", request_id=page.request_id)
             listed.update(new)
             return bool(new) and (thorough or len(page.rows) >= PAGE)
 
@@ -136,7 +148,7 @@ class CphRequests:
             yield from read_pages(self.client, cph_jobs(request_ids), budget, take)
         except JobNotFoundError:
             if not listed:
-                raise  # else the position is behind the last row
+                raise  # otherwise, the position is behind the last row
         return listed
 
     def _read(self, row: Mapping[str, object], request_id: str | None) -> JobStatus:
@@ -146,8 +158,8 @@ class CphRequests:
             raise MalformedResponseError("a row of the list of jobs has no job_id", request_id=request_id)
         return status_of(self._kind, job_id, row, request_id, redact)
 
-    def _note(self, status: JobStatus) -> str:
-        """Take note of a row, and return by what its job is known."""
+    def _record(self, status: JobStatus) -> str:
+        """Record what a row shows of a job; return the job's key."""
         key = status.job_id.lower()
         known = self._jobs.get(key)
         if known is None or not known.over:
@@ -156,31 +168,34 @@ class CphRequests:
             self._disputed.add(key)
         return key
 
-    def _find(self, unlisted: set[str], options: WaitOptions) -> Flow[None]:
+    def _poll_unclear(self, unlisted: set[str], options: WaitOptions) -> Flow[None]:
         """
-        Ask about jobs by themselves: those that rows contradict each other about, and *unlisted* ones that go on.
+        Poll jobs by themselves: disputed ones, and the *unlisted* ones that have not ended.
 
-        :raises HwStatusError: One of them could not be answered.
+        :param unlisted: Keys of jobs that the list no longer shows.
+        :raises HwStatusError: A job could not be polled. The statuses of the others are recorded.
         """
-        unclear = self._disputed | {one for one in unlisted if not self._jobs[one].over}
+        unclear = self._disputed | {key for key in unlisted if not self._jobs[key].over}
         if not unclear:
             return
-        pollers = {one: JobPoller(self.client, self._kind, self._jobs[one].job_id) for one in sorted(unclear)}
-        answers = dict[str, JobStatus | HwStatusError]()
-        yield from poll_together(pollers, options, answers.__setitem__)
-        for one, answer in answers.items():
-            if isinstance(answer, JobStatus):
-                self._jobs[one] = answer
-                if answer.over:  # until then, no row is believed
-                    self._disputed.discard(one)
-                    self._confirmed.add(one)
-        for answer in answers.values():
-            if isinstance(answer, HwStatusError):
-                raise answer
+        pollers = {key: JobPoller(self.client, self._kind, self._jobs[key].job_id) for key in sorted(unclear)}
+        results = dict[str, JobStatus | HwStatusError]()
+        yield from poll_together(pollers, options, results.__setitem__)
+        errors = list[HwStatusError]()
+        for key, result in results.items():
+            if isinstance(result, HwStatusError):
+                errors.append(result)
+                continue
+            self._jobs[key] = result
+            if result.over:  # until a job's own endpoint shows its end, no row decides
+                self._disputed.discard(key)
+                self._confirmed.add(key)
+        if errors:
+            raise errors[0]
 
 
 def title_of_requests(request_ids: Sequence[str]) -> str:
-    """Return how messages call the jobs of requests."""
+    """Return the name of the requests in messages."""
     if len(request_ids) == 1:
         return f"CPH request {request_ids[0]}"
     return f"{len(request_ids)} CPH requests ({ids(request_ids, 1)})"

@@ -1,4 +1,4 @@
-"""One status question: build, read, classify."""
+"""The status of one job: read it from a response, and classify its state."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from airflow_provider_hwstatus.errors import MalformedResponseError
 from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 
-_LOG_LINES = 50
+#: Lines of output that a status holds at most.
+_MAX_LOG_LINES = 50
 
-#: Fields that every status has.
+#: Fields of a status that are never None.
 _REQUIRED = {"kind", "job_id", "state", "outcome"}
 
-#: What a terminal or a browser would take for an order: a job's output is not ours.
+#: Characters in a job's output that could control a terminal or a browser.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -29,15 +30,22 @@ class JobStatus:
     """
     Everything that one poll found.
 
+    Optional fields are None if the response does not have them.
+
     :param kind: Name of the :class:`~airflow_provider_hwstatus.kinds.job_kind.JobKind`.
-    :param state: The service's own word, as text; empty if the reply had none.
-    :param outcome: How it is read.
-    :param begin_time: ISO 8601, UTC; likewise *end_time*.
-    :param request_id: What Huawei Cloud's support asks for.
-    :param log: The last lines of output, as far as the reply has them.
-    :param name: What whoever submitted the job called it; with the rest, only where the reply has it.
-    :param queue: Where it runs.
-    :param phone_id: Which phone it is about; likewise *server_id*.
+    :param job_id: The job's id.
+    :param state: The service's own word for the state, as text; empty if the response has none.
+    :param outcome: The meaning of the state: in progress, success, failure or unknown.
+    :param error_code: The service's code for why the job failed.
+    :param error_message: The service's text about why the job failed.
+    :param begin_time: When the job began, as ISO 8601 in UTC.
+    :param end_time: When the job ended, as ISO 8601 in UTC.
+    :param request_id: The id of the HTTP request, which Huawei Cloud's support asks for.
+    :param log: The last lines of output.
+    :param name: The name that the submitter gave the job.
+    :param queue: The queue or cluster on which it runs.
+    :param phone_id: The cloud phone of a CPH job.
+    :param server_id: The cloud phone server of a CPH job.
     """
 
     kind: str
@@ -57,72 +65,72 @@ class JobStatus:
 
     @property
     def over(self) -> bool:
-        """Whether the wait ends here."""
+        """Whether the job has ended."""
         return self.outcome in (Outcome.SUCCESS, Outcome.FAILURE)
 
     @property
     def subject(self) -> str:
-        """How messages call the job."""
+        """The name of the job in messages: its kind and id."""
         return f"{KINDS[self.kind].title} {self.job_id}"
 
     @property
     def unknown_states(self) -> set[str]:
-        """The state, if no table lists it."""
+        """The state, if it is unknown."""
         return {self.state} if self.outcome is Outcome.UNKNOWN else set()
 
     @property
     def brief(self) -> str:
-        """The state."""
+        """The state, quoted."""
         return repr(self.state)
 
     @property
     def line(self) -> str:
-        """The state, and how it is read."""
+        """The state and its outcome."""
         return f"state {self.state!r} ({self.outcome.replace('_', ' ')})"
 
     @property
     def standing(self) -> str:
-        """The state, in a sentence."""
+        """The state, as a clause."""
         return f"its state is {self.state!r}"
 
     def to_dict(self) -> dict[str, object]:
-        """Return JSON scalars and lists from which :meth:`from_dict` makes an equal status."""
+        """Return a JSON object from which :meth:`from_dict` makes an equal status."""
         return vars(self) | {"outcome": self.outcome.value, "log": list(self.log)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> JobStatus:
         """
-        Return the status that :meth:`to_dict` described. Fields of later releases are left out.
+        Return the status that :meth:`to_dict` described. Unknown fields, of a later release, are ignored.
 
-        :raises ValueError: *fields* is no such description.
+        :raises ValueError: *fields* does not describe a status.
         """
         try:
             known = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name in fields}
             log = known.pop("log", ())
             if not isinstance(log, list | tuple):
-                raise TypeError("log is no list")
+                raise TypeError("log is not a list")
             for name, value in known.items():
                 if not isinstance(value, str) and (value is not None or name in _REQUIRED):
-                    raise TypeError(f"{name} is no text")
+                    raise TypeError(f"{name} is not text")
             times = {name: iso_time(known.get(name)) for name in ("begin_time", "end_time")}
             typed = {"outcome": Outcome(str(known["outcome"])), "log": tuple(map(str, log))}
-            return cls(**(known | times | typed))  # type: ignore[arg-type]  # the checks above are what mypy asks for
+            return cls(**(known | times | typed))  # type: ignore[arg-type]  # the types are checked above
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a job status: {error}") from error
 
 
 def job_path(template: str, job_id: str) -> str:
-    """Return one of a kind's paths for a job; ``{project_id}`` is left for the client."""
+    """Fill a job's id into one of its kind's paths. The client fills in ``{project_id}``."""
     return template.replace("{job_id}", encode(job_id))
 
 
 def read_status(kind: JobKind, job_id: str, response: Response, redact: Redactor, now: float) -> JobStatus:
     """
-    Return what a reply says about a job.
+    Return the status of a job from a response.
 
     :param now: Seconds since 1970.
-    :raises ApiError: The service said no.
-    :raises MalformedResponseError: The reply is not what the API reference promises.
+    :raises ApiError: The service refused the request.
+    :raises MalformedResponseError: The response is not what the API reference specifies, or is about another job.
     """
     body = json_or_raise(response, redact, now)
     check_id(kind, job_id, body, redact)
@@ -133,17 +141,17 @@ def status_of(
     kind: JobKind, job_id: str, body: Mapping[str, object], request_id: str | None, redact: Redactor
 ) -> JobStatus:
     """
-    Return what an object of a reply says about a job.
+    Return the status of a job from a JSON object of a response.
 
-    :raises MalformedResponseError: Its state is no number or text.
+    :raises MalformedResponseError: The state is neither a number nor text.
     """
     state = _state(kind, body)
-    listed = kind.outcomes.get(state)  # as nearly always; such a state needs no redaction
+    listed = kind.outcomes.get(state)
     outcome = listed or kind.outcome_of(state)
     return JobStatus(
         kind=kind.name,
         job_id=job_id,
-        state=state if listed else shown(state, redact, 100),
+        state=state if listed else shown(state, redact, 100),  # a listed state holds no secret
         outcome=outcome,
         error_code=_text(body.get("error_code"), redact),
         error_message=_text(body.get("error_msg"), redact),
@@ -151,15 +159,15 @@ def status_of(
         end_time=iso_time(body.get(kind.end_field)) if outcome in (Outcome.SUCCESS, Outcome.FAILURE) else None,
         request_id=request_id,
         log=log_lines(body.get(kind.log_field), redact),
-        **_particulars(body, redact),
+        **_optional_texts(body, redact),
     )
 
 
 def with_details(kind: JobKind, status: JobStatus, body: Mapping[str, object], redact: Redactor) -> JobStatus:
     """
-    Return *status* with what the reply to a question for details has beside the state. The state stays as it was.
+    Add times, output and names from a response with the job's details. State, outcome and error are not changed.
 
-    :raises MalformedResponseError: The reply is about another job.
+    :raises MalformedResponseError: The response is about another job.
     """
     check_id(kind, status.job_id, body, redact)
     return dataclasses.replace(
@@ -167,11 +175,11 @@ def with_details(kind: JobKind, status: JobStatus, body: Mapping[str, object], r
         begin_time=iso_time(body.get(kind.begin_field)) or status.begin_time,
         end_time=iso_time(body.get(kind.end_field)) or status.end_time,
         log=log_lines(body.get(kind.log_field), redact) or status.log,
-        **_particulars(body, redact),  # type: ignore[arg-type]  # its keys are fields that are text or None
+        **_optional_texts(body, redact),  # type: ignore[arg-type]  # its keys are fields of type str | None
     )
 
 
-def _particulars(body: Mapping[str, object], redact: Redactor) -> dict[str, str | None]:
+def _optional_texts(body: Mapping[str, object], redact: Redactor) -> dict[str, str | None]:
     return {
         "name": _text(body.get("name"), redact),
         "queue": _text(body.get("queue") or body.get("cluster_name"), redact),
@@ -184,7 +192,7 @@ def check_id(kind: JobKind, job_id: str, body: Mapping[str, object], redact: Red
     """:raises MalformedResponseError: *body* is about another job."""
     answered = body.get(kind.id_field)
     if isinstance(answered, str) and answered and answered.lower() != job_id.lower():
-        raise MalformedResponseError(f"the reply is about another job: {shown(answered, redact, 128)!r}")
+        raise MalformedResponseError(f"the response is about another job: {shown(answered, redact, 128)!r}")
 
 
 def _state(kind: JobKind, body: Mapping[str, object]) -> str:
@@ -201,8 +209,12 @@ def _text(value: object, redact: Redactor) -> str | None:
 
 
 def log_lines(value: object, redact: Redactor) -> tuple[str, ...]:
-    """Return the last lines of a reply's output, a text or a list, as they can be shown anywhere."""
+    """
+    Return the last lines of a job's output, redacted and without control characters.
+
+    :param value: The output in a response: text or a list of lines. Any other value is taken as no output.
+    """
     items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    plain = [redact(_COLOURS.sub("", str(item))) for item in items[-_LOG_LINES:]]
+    plain = [redact(_COLOURS.sub("", str(item))) for item in items[-_MAX_LOG_LINES:]]
     lines = [line for item in plain for line in item.splitlines() or [""]]
-    return tuple(clip(_CONTROLS.sub("?", line)) for line in lines[-_LOG_LINES:])
+    return tuple(clip(_CONTROLS.sub("?", line)) for line in lines[-_MAX_LOG_LINES:])

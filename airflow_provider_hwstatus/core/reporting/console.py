@@ -1,8 +1,8 @@
 """
-Where a person looks at a job: the web console of the cloud that runs it.
+The address of a job's page in the web console of the cloud that runs it.
 
-The page of a batch's log is not documented. Its address is from a log of DataArts Studio of 2024, on the Chinese site;
-that other sites have it likewise is taken from other services, whose addresses differ in the host alone.
+The page of a DLI batch's log is not documented. Its address is taken from a log of DataArts Studio of 2024, on the
+Chinese site. The addresses on the other sites are inferred: those of other services differ in the host only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow_provider_hwstatus.core.protocol.effects import encode
 from airflow_provider_hwstatus.errors import ConfigurationError
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 
-#: The console's host, by what its regions look like. Those of partners (eu-west-0, ru-*, my-*, ae-*) are not known.
+#: Hosts of the console by a pattern of the region. The hosts of partners (eu-west-0, ru-*, my-*, ae-*) are unknown.
 HOSTS = (
     (re.compile(r"cn-.*"), "console.huaweicloud.com"),
     (re.compile(r"eu-west-1\d\d"), "console.eu.huaweicloud.com"),
@@ -23,7 +23,7 @@ HOSTS = (
     (re.compile(r"(ap-southeast|af|la|me-east|tr-west|sa-brazil|na-mexico)-.*"), "console-intl.huaweicloud.com"),
 )
 
-#: The page, by the name of the kind of job. CPH has none for a job, so it is the service's own.
+#: Pages by the name of the job's kind. CPH has no page for a job, so its page is that of the service.
 _PAGES = {
     "dli_batch": "/dli/?region={region}#/main/jobs/spark/submitLog/{job_id}?type=RUN",
     "cph_job": "/cph/?region={region}",
@@ -31,7 +31,7 @@ _PAGES = {
 
 
 def console_url(kind: JobKind, settings: Settings, job_id: str) -> str | None:
-    """Return the page of a job in the console, or of its service; None where that is not known."""
+    """Return the URL of a job's page in the console, or of its service; None if it is unknown."""
     region, page = settings.region, _PAGES.get(kind.name)
     if not region or not page or not _is_public(kind.service, settings, region):
         return None
@@ -40,7 +40,7 @@ def console_url(kind: JobKind, settings: Settings, job_id: str) -> str | None:
 
 
 def _is_public(service: str, settings: Settings, region: str) -> bool:
-    """Whether the endpoint is the region's own: behind another one may be another cloud."""
+    """Return whether the service's endpoint is the region's default; another endpoint may belong to another cloud."""
     try:
         return settings.endpoint(service) == endpoint_of(service, region)
     except ConfigurationError:

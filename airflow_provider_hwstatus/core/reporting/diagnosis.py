@@ -1,4 +1,8 @@
-"""Why a job failed: asked once, when it is known that it did. Nothing that happens here changes that."""
+"""
+Fetch the details and the log of a job that has failed.
+
+The outcome of the wait is fixed before: no error here changes it.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +25,21 @@ from airflow_provider_hwstatus.core.reporting.console import console_url
 from airflow_provider_hwstatus.errors import CredentialsRefusedError, HwStatusError, ThrottledError
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 
-#: Seconds that it may take in all.
+#: Seconds for all requests of a diagnosis.
 BUDGET = 10.0
 
-#: Lines of the log that are asked for.
+#: Lines of the log that one request asks for.
 _LINES = 100
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """
-    What was found.
+    What is known about a failed job.
 
-    :param status: The failed job's, with its name, queue, times and log, as far as they were told.
-    :param missing: Why there is no log, in a few words; empty if there is one.
-    :param console: The job's page in the console, or the service's; None where that is not known.
+    :param status: The job's status, with the name, queue, times and log that the service returned.
+    :param missing: Why there is no log, in a few words; empty if there is a log.
+    :param console: The URL of the job's page in the console, or of the service's; None if it is unknown.
     """
 
     status: JobStatus
@@ -44,32 +48,43 @@ class Diagnosis:
 
 
 def diagnose(client: Client, kind: JobKind, status: JobStatus, seconds: float = BUDGET) -> Flow[Diagnosis]:
-    """Ask for a failed job's details and log, once each, within *seconds*; never raises an error of ours."""
-    if not is_job_id(status.job_id):  # no job was made of it
+    """
+    Fetch a failed job's details and its log, once each. Never raises a :class:`HwStatusError`.
+
+    :param status: The job's last status.
+    :param seconds: How long this may take in all.
+    """
+    if not is_job_id(status.job_id):  # a rejected submission: there is no job
         return Diagnosis(status)
-    inquiry = _Inquiry(client, kind, status, seconds)
+    fetch = _Fetch(client, kind, status, seconds)
     missing = ""
-    for step in (inquiry.details, inquiry.log):
+    for step in (fetch.details, fetch.log):
         try:
             yield from step()
-        except (CredentialsRefusedError, ThrottledError) as error:  # another try makes it worse
-            missing = _in_short(error)
+        except (CredentialsRefusedError, ThrottledError) as error:  # another request would make it worse
+            missing = _short(error)
             break
         except HwStatusError as error:
-            missing = _in_short(error)
-    if any(line.strip() for line in inquiry.status.log):
+            missing = _short(error)
+    if any(line.strip() for line in fetch.status.log):
         missing = ""
     elif not missing and kind.log_path:
         missing = "the service has none"
-    return Diagnosis(inquiry.status, missing, console_url(kind, client.settings, status.job_id))
+    return Diagnosis(fetch.status, missing, console_url(kind, client.settings, status.job_id))
 
 
-def _in_short(error: HwStatusError) -> str:
+def _short(error: HwStatusError) -> str:
+    """Return the message of an error without its advice, in at most 200 characters."""
     return clip(str(error).partition("; next: ")[0], 200)
 
 
-class _Inquiry:
-    """:param status: Grows with what is told."""
+class _Fetch:
+    """
+    Requests for one job's details and log, with a common time limit.
+
+    :param status: The job's last status. The attribute is replaced as the service returns more.
+    :param seconds: How long all requests may take.
+    """
 
     def __init__(self, client: Client, kind: JobKind, status: JobStatus, seconds: float) -> None:
         self.client = client
@@ -78,22 +93,24 @@ class _Inquiry:
         self._until = client.clock() + seconds
 
     def details(self) -> Flow[None]:
+        """:raises HwStatusError: The details could not be fetched."""
         if self.kind.detail_path:
-            body = yield from self._ask(self.kind.detail_path)
+            body = yield from self._get(self.kind.detail_path)
             self.status = with_details(self.kind, self.status, body, self.client.redact)
 
     def log(self) -> Flow[None]:
+        """:raises HwStatusError: The log could not be fetched."""
         path = self.kind.log_path
         if not path:
             return
-        body = yield from self._ask(path)
+        body = yield from self._get(path)
         if start := _later_start(body):
-            body = yield from self._ask(f"{path}{'&' if '?' in path else '?'}from={start}&size={_LINES}")
+            body = yield from self._get(f"{path}{'&' if '?' in path else '?'}from={start}&size={_LINES}")
         lines = log_lines(body.get("log"), self.client.redact)
         self.status = replace(self.status, log=lines or self.status.log)
 
-    def _ask(self, path: str) -> Flow[Mapping[str, object]]:
-        """Ask once, for half of the time that is left: what hangs must leave some for what comes next."""
+    def _get(self, path: str) -> Flow[Mapping[str, object]]:
+        """Send one request, with half of the time that is left: a request that hangs leaves time for the next one."""
         client = self.client
         until = client.clock() + max(self._until - client.clock(), 0.1) / 2
 
@@ -108,7 +125,7 @@ class _Inquiry:
 
 
 def _later_start(body: Mapping[str, object]) -> int:
-    """Return the line from which on to ask again, where a reply is not the log's end; else 0."""
+    """Return the first line of the log's last part; 0 if the response already has the end of the log."""
     first, total, lines = (body.get(name) for name in ("from", "total", "log"))
     if not isinstance(first, int) or not isinstance(total, int) or not isinstance(lines, list):
         return 0

@@ -1,1 +1,1 @@
-"""Which ends of jobs are new."""
+"""Which jobs have ended since the last poll."""

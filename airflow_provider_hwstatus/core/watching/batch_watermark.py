@@ -1,4 +1,4 @@
-"""Which DLI batches have ended since the last poll, as far as the list of batches shows."""
+"""Find the DLI batches that ended since the last poll, from the list of batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Together
 from airflow_provider_hwstatus.core.protocol.responses import clip
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
-from airflow_provider_hwstatus.core.watching.checkpoint import Checkpoint, time_of
+from airflow_provider_hwstatus.core.watching.checkpoint import Checkpoint, valid_time
 from airflow_provider_hwstatus.core.watching.recent_batches import RecentBatches, created_at, read_recent
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
@@ -25,188 +25,211 @@ from airflow_provider_hwstatus.kinds.job_kind import Outcome
 
 _log = logging.getLogger(__name__)
 
-#: Seconds for which the first reading looks back for jobs that are in progress.
-FIRST = 86_400.0
+#: Seconds: the first poll finds running batches that were submitted this long ago at most.
+LOOKBACK = 86_400.0
 
-#: Seconds by which each reading of the list begins before the newest job of the one before: the list may lag behind.
+#: Seconds: each poll lists batches from this long before the newest known one, because the list may lag.
 OVERLAP = 3600.0
 
-#: A job that the service does not know any more is given up after so many polls in a row, and so many seconds.
-GONE_POLLS, GONE_SECONDS = 3, 600.0
+#: A watcher drops a batch that DLI does not know in this many polls in a row, over this many seconds.
+NOT_FOUND_POLLS, NOT_FOUND_SECONDS = 3, 600.0
+
+#: Characters that are kept of a batch's name, queue and owner.
+_MAX_TEXT = 128
 
 
 @dataclass
 class RunningBatch:
     """
-    A job in progress.
+    A batch that has not ended, or whose end is not confirmed yet.
 
     :param created: When it was submitted, in seconds since 1970.
-    :param name: As the list showed it when it was new; so are *queue* and *owner*.
-    :param gone: Polls in a row in which the service did not know it, from *gone_since* on.
+    :param name: Its name, from the first row of the list that showed it; so are *queue* and *owner*.
+    :param queue: The queue on which it runs.
+    :param owner: The user who submitted it.
+    :param not_found_polls: In how many polls in a row DLI did not know it.
+    :param not_found_since: The time of the first of these polls, in seconds since 1970.
     """
 
     created: float
     name: str = ""
     queue: str = ""
     owner: str = ""
-    gone: int = 0
-    gone_since: float = 0.0
+    not_found_polls: int = 0
+    not_found_since: float = 0.0
 
 
 @dataclass
 class BatchWatermark:
     """
-    What one watcher has seen in one project. :meth:`to_dict` is the checkpoint that survives a restart.
+    What one watcher knows about the batches of one project.
 
-    :param since: Jobs submitted before, in seconds since 1970, are neither new nor remembered.
-    :param going: Jobs in progress, by id.
-    :param ended: When each job was submitted whose end is settled, by id.
-    :param news: Jobs submitted before this that are over when they are first seen are not reported: nobody knows
-        whether they have been. Infinity in the first reading.
-    :param saved: No end that is in no checkpoint was reported before this.
+    :meth:`to_dict` returns the checkpoint, which survives a restart.
+
+    :param since: Batches submitted before this time, in seconds since 1970, are ignored unless they are in *running*.
+    :param running: Batches that have not ended, by id.
+    :param ended: When each batch was submitted whose end was reported or ignored, by id.
+    :param report_since: A batch that has already ended when it is first listed is reported only if it was submitted at
+        or after this time: an earlier end may have been reported already. Infinity until the first poll.
+    :param saved_at: Ends that were reported before this time are in the checkpoint. Later ones may be reported again.
     """
 
     since: float
-    going: dict[str, RunningBatch] = field(default_factory=dict)
+    running: dict[str, RunningBatch] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
-    news: float = inf
-    saved: float = 0.0
-    #: Ids of the jobs that the list showed the last time, and of those among them that were known before.
-    listed: frozenset[str] = field(default=frozenset(), init=False, compare=False)
-    _known: frozenset[str] = field(default=frozenset(), init=False, compare=False)
-    _doubted: bool = field(default=False, init=False, compare=False)
+    report_since: float = inf
+    saved_at: float = 0.0
+    #: Ids in the last list, and those of them that the watermark knew before.
+    _listed: frozenset[str] = field(default=frozenset(), init=False, compare=False)
+    _listed_again: frozenset[str] = field(default=frozenset(), init=False, compare=False)
+    #: Whether DLI did not know most of the batches in the last poll.
+    _most_not_found: bool = field(default=False, init=False, compare=False)
 
     @classmethod
-    def begin(cls, now: float) -> BatchWatermark:
-        """Return what a watcher knows that begins."""
-        return cls(now - FIRST, saved=now)
+    def start(cls, now: float) -> BatchWatermark:
+        """Return the watermark of a watcher that has no checkpoint. *now* is in seconds since 1970."""
+        return cls(now - LOOKBACK, saved_at=now)
 
     @property
-    def begun(self) -> bool:
-        """Whether there has been a reading: before, there is nothing to store."""
-        return self.news == 0
+    def started(self) -> bool:
+        """Whether a list has been read. Before that, there is nothing to store."""
+        return self.report_since == 0
 
-    def take(self, rows: Iterable[Row], matches: Matches, now: float) -> list[str]:
+    def update(self, rows: Iterable[Row], batch_filter: BatchFilter, now: float) -> list[str]:
         """
-        Take note of what the list shows; return the ids of the jobs to poll.
+        Record the rows of the list; return the ids of the batches to poll.
 
-        :param now: Seconds since 1970: no job is newer, whatever the list says, or those that come would look old.
+        :param now: Seconds since 1970. A submission time in the future is taken as *now*, because it would make all
+            later batches look old.
         """
-        newest, listed, shown = self.since, set[str](), set[str]()
-        known = self.going.keys() | self.ended.keys()
+        newest, listed, in_progress = self.since, set[str](), set[str]()
+        known = self.running.keys() | self.ended.keys()
         for row in rows:
             job_id, time = row.get("id"), created_at(row)
             if not is_job_id(job_id):
                 continue
             listed.add(job_id)
             created = now if time is None else min(time, now)
-            newest = max(newest, created if time is not None else 0.0)
-            if job_id in self.ended:  # one without a time is as new as it is shown
-                self.ended[job_id] = max(self.ended[job_id], created)
-            elif job_id not in self.going and (created < self.since or not matches(row)):
-                continue
-            elif DLI_BATCH.outcome_of(str(row.get("state"))) is Outcome.IN_PROGRESS:
-                self.going.setdefault(job_id, _going(row, created)).gone = 0
-                shown.add(job_id)
-            elif job_id not in self.going and created < self.news:
-                self.ended[job_id] = created
-            else:
-                self.going.setdefault(job_id, _going(row, created))
-        self.news, self.listed, self._known = 0.0, frozenset(listed), frozenset(listed & known)
-        self._move(newest)
-        return [job_id for job_id in self.going if job_id not in shown]
+            newest = newest if time is None else max(newest, created)
+            if self._record(job_id, row, created, batch_filter):
+                in_progress.add(job_id)
+        self.report_since, self._listed, self._listed_again = 0.0, frozenset(listed), frozenset(listed & known)
+        self._advance(newest)
+        return [job_id for job_id in self.running if job_id not in in_progress]
 
-    def settle(self, job_id: str) -> RunningBatch:
-        """Take note that the end of a job is reported, or of no interest; return what the list showed of it."""
-        job = self.going.pop(job_id)
-        self.ended[job_id] = job.created
-        return job
+    def _record(self, job_id: str, row: Row, created: float, batch_filter: BatchFilter) -> bool:
+        """Record one row; return whether it shows a watched batch in progress."""
+        if job_id in self.ended:
+            # A row without a time counts as submitted now, so the batch is remembered as long as it is listed.
+            self.ended[job_id] = max(self.ended[job_id], created)
+            return False
+        is_known = job_id in self.running
+        if not is_known and (created < self.since or not batch_filter.matches(row)):
+            return False
+        in_progress = DLI_BATCH.outcome_of(str(row.get("state"))) is Outcome.IN_PROGRESS
+        if not is_known and not in_progress and created < self.report_since:
+            self.ended[job_id] = created
+            return False
+        batch = self.running.setdefault(job_id, _batch_in(row, created))
+        if in_progress:
+            batch.not_found_polls = 0
+        return in_progress
 
-    def give_up(self, answered: Collection[str], gone: Iterable[str], now: float) -> None:
+    def mark_ended(self, job_id: str) -> RunningBatch:
+        """Record that the end of a batch was reported or ignored; return what the list showed of the batch."""
+        batch = self.running.pop(job_id)
+        self.ended[job_id] = batch.created
+        return batch
+
+    def drop_not_found(self, found: Collection[str], not_found: Iterable[str], now: float) -> None:
         """
-        Take note of which jobs the service knows; give up those that it has not known for long.
+        Record which batches DLI knows; drop those that it has not known for :data:`NOT_FOUND_SECONDS`.
 
-        A reading in which it does not know most of the jobs shows nothing about any of them: it may be another project,
-        or the service may be ill. Nor is a job given up that the list still shows.
+        A batch that the list shows is never dropped. If DLI does not know most of the batches, none is dropped: the
+        connection may name another project, or DLI may have a fault.
 
-        :param answered: Ids of jobs that were polled, and known.
-        :param gone: Ids of those that the service says it does not know.
+        :param found: Ids of the batches that DLI returned a status for.
+        :param not_found: Ids of the batches that DLI does not know.
         :param now: Seconds since 1970.
         """
-        for job_id in self.going.keys() & set(answered):
-            self.going[job_id].gone = 0
-        left = [job_id for job_id in gone if job_id not in self.listed]
-        known = self._known | set(answered)
-        doubted, self._doubted = self._doubted, len(left) > len(known)
-        if self._doubted:
-            if not doubted:
-                _log.warning(
-                    "DLI knows %d of the watched batches, and %d that it knew before it does not know, all at once: "
-                    "none is given up, and each is polled again",
-                    len(known),
-                    len(left),
-                )
-            return
-        for job_id in left:
-            self._miss(job_id, now)
-
-    def _miss(self, job_id: str, now: float) -> None:
-        job = self.going[job_id]
-        job.gone, job.gone_since = job.gone + 1, job.gone_since if job.gone else now
-        if job.gone >= GONE_POLLS and now - job.gone_since >= GONE_SECONDS:
-            del self.going[job_id]
+        for job_id in self.running.keys() & set(found):
+            self.running[job_id].not_found_polls = 0
+        unlisted = [job_id for job_id in not_found if job_id not in self._listed]
+        known = self._listed_again | set(found)
+        is_new, self._most_not_found = not self._most_not_found, len(unlisted) > len(known)
+        if not self._most_not_found:
+            for job_id in unlisted:
+                self._count_not_found(job_id, now)
+        elif is_new:
             _log.warning(
-                "DLI batch %s is given up: DLI has not known it for %d s, in %d polls. Its end is not reported.",
-                job_id,
-                now - job.gone_since,
-                job.gone,
+                "DLI knows only %d of the watched batches; %d others are not found. None is dropped; each is polled "
+                "again.",
+                len(known),
+                len(unlisted),
             )
 
-    def _move(self, newest: float) -> None:
-        """Move on, and forget what can be in no reading any more."""
+    def _count_not_found(self, job_id: str, now: float) -> None:
+        batch = self.running[job_id]
+        if not batch.not_found_polls:
+            batch.not_found_since = now
+        batch.not_found_polls += 1
+        if batch.not_found_polls >= NOT_FOUND_POLLS and now - batch.not_found_since >= NOT_FOUND_SECONDS:
+            del self.running[job_id]
+            _log.warning(
+                "DLI batch %s is dropped: DLI has not found it for %d s, in %d polls. Its end is not reported.",
+                job_id,
+                now - batch.not_found_since,
+                batch.not_found_polls,
+            )
+
+    def _advance(self, newest: float) -> None:
+        """Move *since* forward; forget ended batches that no list will show again."""
         self.since = max(self.since, newest - OVERLAP)
-        kept = [(created, job_id) for job_id, created in self.ended.items() if created >= self.since]
-        self.ended = {job_id: created for created, job_id in sorted(kept)[-MOST_PAGES * PAGE :]}
+        recent = [(created, job_id) for job_id, created in self.ended.items() if created >= self.since]
+        self.ended = {job_id: created for created, job_id in sorted(recent)[-MOST_PAGES * PAGE :]}
 
     def to_dict(self) -> dict[str, object]:
-        """Return JSON for :meth:`from_dict`, once there has been a reading. ``saved`` is added when it is stored."""
-        going = {job_id: asdict(job) for job_id, job in self.going.items()}
-        return {"since": self.since, "going": going, "ended": self.ended}
+        """Return JSON for :meth:`from_dict`, without ``saved_at``: the caller adds it when it stores the checkpoint."""
+        running = {job_id: asdict(batch) for job_id, batch in self.running.items()}
+        return {"since": self.since, "running": running, "ended": self.ended}
 
     @classmethod
     def from_dict(cls, fields: object, now: float) -> BatchWatermark:
         """
-        Return what :meth:`to_dict` described, without what is corrupt in it, which is logged.
+        Return the watermark that a checkpoint describes. Corrupt parts are logged and ignored.
 
-        :param fields: None if nothing is stored.
+        :param fields: The stored JSON; None if nothing is stored.
         :param now: Seconds since 1970.
         """
         if fields is None:
-            return cls.begin(now)
+            return cls.start(now)
         stored = Checkpoint("a watcher of DLI batches", fields, now)
-        going = stored.jobs("going", partial(_going_from, now=now), unreadable=lambda: RunningBatch(now))
-        ended = stored.jobs("ended", partial(time_of, now=now), unreadable=lambda: None) or {}
-        since, saved = stored.time("since"), stored.time("saved")
-        corrupt = stored.log_what_is_corrupt()
-        known = [*ended.values(), *(job.created for job in (going or {}).values())]
-        if since is None and not known:
-            return cls.begin(now)
-        since = max(max(known) - OVERLAP, 0.0) if since is None else since
-        seen = cls(since, going or {}, ended, news=0.0, saved=since if corrupt or saved is None else saved)
-        if going is None:  # find them as at first
-            seen.since, seen.news = min(since, now - FIRST), since
-        return seen
+        running = stored.jobs("running", partial(_batch_from, now=now), fallback=lambda: RunningBatch(now))
+        ended = stored.jobs("ended", partial(valid_time, now=now), fallback=lambda: None) or {}
+        since, saved_at = stored.time("since"), stored.time("saved_at")
+        corrupt = stored.log_corrupt_fields()
+        if since is None:
+            known = [*ended.values(), *(batch.created for batch in (running or {}).values())]
+            if not known:
+                return cls.start(now)
+            since = max(max(known) - OVERLAP, 0.0)
+        saved_at = since if corrupt or saved_at is None else saved_at
+        if running is None:  # find them again, as the first poll does
+            return cls(min(since, now - LOOKBACK), {}, ended, report_since=since, saved_at=saved_at)
+        return cls(since, running, ended, report_since=0.0, saved_at=saved_at)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matches:
+class BatchFilter:
     """
-    Which jobs are watched: patterns as of file names, with ``*`` and ``?``; None matches all.
+    Which batches are watched.
 
-    :param name: The batch's.
-    :param queue: Its queue's.
-    :param owner: Who submitted it.
-    :raises ValueError: One of them is no text.
+    Each argument is a pattern with ``*`` and ``?``, as for file names, and is case-sensitive. None matches all.
+
+    :param name: Pattern for the batch's name.
+    :param queue: Pattern for its queue.
+    :param owner: Pattern for the user who submitted it.
+    :raises ValueError: An argument is not text.
     """
 
     name: str | None = None
@@ -218,69 +241,66 @@ class Matches:
             if not isinstance(pattern, str | None):
                 raise ValueError(f"{argument} must be a pattern, as text; it is {pattern!r}")
 
-    def __call__(self, row: Row) -> bool:
-        """Return whether a row of the list is of such a job."""
-        shown = vars(_going(row, 0.0))
+    def matches(self, row: Row) -> bool:
+        """Return whether a row of the list shows a watched batch."""
+        shown = vars(_batch_in(row, 0.0))
         return all(pattern is None or fnmatchcase(shown[field], pattern) for field, pattern in vars(self).items())
 
 
-def read_batches(client: Client, project_id: str, since: float) -> Flow[RecentBatches]:
+def list_batches(client: Client, project_id: str, since: float) -> Flow[RecentBatches]:
     """
-    Read the list of the batches that were submitted since a time.
+    List the batches that were submitted since a time.
 
-    :raises HwStatusError: It could not be read, or it is another project's.
+    :param since: Seconds since 1970.
+    :raises ConfigurationError: The connection names another project.
+    :raises HwStatusError: The list could not be read.
     """
     yield from _check_project(client, project_id)
     return (yield from read_recent(client, since))
 
 
-def poll_each_batch(
-    client: Client, project_id: str, job_ids: Iterable[str]
-) -> Flow[dict[str, JobStatus | HwStatusError]]:
+def poll_batches(client: Client, project_id: str, job_ids: Iterable[str]) -> Flow[dict[str, JobStatus | HwStatusError]]:
     """
-    Ask about each job by itself: what the list says of an end is not enough.
+    Poll each batch by itself, because the list does not say enough about an end.
 
-    :raises HwStatusError: It is another project.
+    :return: The status of each batch, or why it could not be polled, by id.
+    :raises ConfigurationError: The connection names another project.
     """
     yield from _check_project(client, project_id)
     job_ids = list(job_ids)
-    answers = yield Together([partial(_ask, client, job_id) for job_id in job_ids])
-    return dict(zip(job_ids, answers, strict=True))
+    results = yield Together([partial(_poll_batch, client, job_id) for job_id in job_ids])
+    return dict(zip(job_ids, results, strict=True))
 
 
 def _check_project(client: Client, project_id: str) -> Flow[None]:
     if (yield from client.project_id()) != project_id:
-        raise ConfigurationError("the connection names another project now; its batches are polled next time")
+        raise ConfigurationError("the connection names another project now; the next poll uses it")
 
 
-def _ask(client: Client, job_id: str) -> Flow[JobStatus | HwStatusError]:
+def _poll_batch(client: Client, job_id: str) -> Flow[JobStatus | HwStatusError]:
     try:
         return (yield from JobPoller(client, DLI_BATCH, job_id).fetch_status(RetryBudget(0.0)))
     except HwStatusError as error:
         return error
 
 
-def _going(row: Row, created: float) -> RunningBatch:
+def _batch_in(row: Row, created: float) -> RunningBatch:
+    """Return the batch that a row of the list shows. *created* is in seconds since 1970."""
     texts = (row.get("name"), row.get("queue") or row.get("cluster_name"), row.get("owner"))
-    name, queue, owner = (clip(str(text or ""), 128) for text in texts)
+    name, queue, owner = (clip(str(text or ""), _MAX_TEXT) for text in texts)
     return RunningBatch(created, name, queue, owner)
 
 
-def _going_from(fields: object, now: float) -> RunningBatch | None:
-    """Return the job that a checkpoint describes; None if the description is corrupt."""
+def _batch_from(fields: object, now: float) -> RunningBatch | None:
+    """Return the batch that an entry of a checkpoint describes; None if the entry is corrupt."""
     if not isinstance(fields, dict):
         return None
-    created, since = (time_of(fields.get(name), now) for name in ("created", "gone_since"))
-    texts = [text for name in ("name", "queue", "owner") if isinstance(text := fields.get(name), str)]
-    gone = fields.get("gone")
-    if (
-        created is None
-        or since is None
-        or len(texts) < 3
-        or isinstance(gone, bool)
-        or not isinstance(gone, int)
-        or gone < 0
-    ):
+    created, not_found_since = (valid_time(fields.get(name), now) for name in ("created", "not_found_since"))
+    texts = [clip(text, _MAX_TEXT) for name in ("name", "queue", "owner") if isinstance(text := fields.get(name), str)]
+    polls = fields.get("not_found_polls")
+    if created is None or not_found_since is None or len(texts) < 3:
         return None
-    name, queue, owner = (clip(text, 128) for text in texts)
-    return RunningBatch(created, name, queue, owner, gone, since)
+    if isinstance(polls, bool) or not isinstance(polls, int) or polls < 0:
+        return None
+    name, queue, owner = texts
+    return RunningBatch(created, name, queue, owner, polls, not_found_since)

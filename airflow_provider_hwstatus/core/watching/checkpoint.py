@@ -1,4 +1,8 @@
-"""What a watcher has stored, read with care: a value that cannot be would silence it for ever."""
+"""
+Validate a watcher's stored checkpoint.
+
+One invalid value, such as a time in the future, could stop a watcher from reporting anything.
+"""
 
 from __future__ import annotations
 
@@ -13,30 +17,32 @@ _log = logging.getLogger(__name__)
 
 _Value = TypeVar("_Value")
 
-#: Seconds by which the clock of the triggerer that stored a time may have been ahead.
-_SKEW = 3600.0
+#: Seconds by which the clock of the triggerer that stored a time may have been ahead of this one.
+_CLOCK_SKEW = 3600.0
 
-#: Jobs that are read at most.
-_MOST = 10_000
+#: Entries that are read from one field at most: a watcher that polls a million jobs polls none in time.
+_MAX_JOBS = 10_000
 
 
-def time_of(value: object, now: float) -> float | None:
+def valid_time(value: object, now: float) -> float | None:
     """
-    Return seconds since 1970 that have passed, or None if *value* is something else.
+    Return *value* if it is a time in the past, in seconds since 1970, else None.
+
+    A time up to an hour in the future is accepted and becomes *now*, because clocks differ.
 
     :param now: Seconds since 1970.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= now + _SKEW:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= now + _CLOCK_SKEW:
         return None
     return min(float(value), now)
 
 
 class Checkpoint:
     """
-    A stored checkpoint.
+    A stored checkpoint that is read field by field, and remembers which fields were corrupt.
 
-    :param title: Whose, for the log.
-    :param fields: The JSON object that was stored, or whatever is there instead.
+    :param title: Whose checkpoint it is, for the log.
+    :param fields: The stored JSON object. Any other JSON value is read as an object without fields.
     :param now: Seconds since 1970.
     """
 
@@ -47,42 +53,44 @@ class Checkpoint:
         self._corrupt = list[str]()
 
     def time(self, name: str) -> float | None:
-        """Return a field that is a time in the past; None if it is corrupt."""
-        return self._checked(name, time_of(self._fields.get(name), self._now))
+        """Return a time in the past, in seconds since 1970; None if the field is corrupt."""
+        return self._checked(name, valid_time(self._fields.get(name), self._now))
 
     def flag(self, name: str) -> bool | None:
-        """Return a field that is true or false; None if it is corrupt."""
+        """Return a boolean; None if the field is corrupt."""
         value = self._fields.get(name)
         return self._checked(name, value if isinstance(value, bool) else None)
 
     def jobs(
-        self, name: str, read: Callable[[object], _Value | None], unreadable: Callable[[], _Value | None]
+        self, name: str, parse: Callable[[object], _Value | None], fallback: Callable[[], _Value | None]
     ) -> dict[str, _Value] | None:
         """
-        Return a field that is an object by job id; None if it is corrupt.
+        Return an object with job ids as keys; None if the field is corrupt.
 
-        :param read: Returns what an entry means; None if it is corrupt.
-        :param unreadable: Returns what such an entry becomes; None leaves it out.
+        :param parse: Converts one entry; returns None if the entry is corrupt.
+        :param fallback: Returns the value for a corrupt entry, or None to drop the entry.
         """
         entries = self._fields.get(name)
         if not isinstance(entries, dict):
             return self._checked(name, None)
-        values = {job_id: read(entry) for job_id, entry in islice(entries.items(), _MOST) if is_job_id(job_id)}
-        corrupt = len(entries) - sum(value is not None for value in values.values())
+        parsed = {job_id: parse(entry) for job_id, entry in islice(entries.items(), _MAX_JOBS) if is_job_id(job_id)}
+        corrupt = len(entries) - sum(value is not None for value in parsed.values())
         self._checked(f"{corrupt} of {name}", None if corrupt else True)
-        found = {job_id: unreadable() if value is None else value for job_id, value in values.items()}
-        return {job_id: value for job_id, value in found.items() if value is not None}
+        values = {job_id: fallback() if value is None else value for job_id, value in parsed.items()}
+        return {job_id: value for job_id, value in values.items() if value is not None}
 
     def _checked(self, name: str, value: _Value | None) -> _Value | None:
+        """Return *value*; if it is None, remember that the field is corrupt."""
         if value is None:
             self._corrupt.append(name)
         return value
 
-    def log_what_is_corrupt(self) -> bool:
-        """Log what was corrupt of that which has been read, and return whether there was anything."""
+    def log_corrupt_fields(self) -> bool:
+        """Log which of the fields that were read are corrupt; return whether there are any."""
         if self._corrupt:
             _log.warning(
-                "The checkpoint of %s is corrupt (%s). It goes on without what is corrupt, and may report ends again.",
+                "The checkpoint of %s is corrupt (%s). The watcher ignores the corrupt parts and may report some ends "
+                "again.",
                 self._title,
                 ", ".join(self._corrupt),
             )

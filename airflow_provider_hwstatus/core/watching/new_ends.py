@@ -1,4 +1,4 @@
-"""Which of the ends that watchers reported are new to a run of a DAG: of all events about one end, the first counts."""
+"""Which of the reported ends belong to a DAG run: only the first report of each end counts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ class Report:
     """
     An event in which a watcher reported an end.
 
-    :param end: Names the end; see :func:`end_of`.
-    :param payload: What was reported.
-    :param stored_at: When Airflow stored it; *event_id* orders events of the same moment.
-    :param runs: Ids of the runs of the DAG that it started.
+    :param end: The name of the end, from :func:`end_of`.
+    :param payload: The payload of the event.
+    :param stored_at: When Airflow stored the event.
+    :param event_id: Airflow's id of the event. It orders events that were stored at the same time.
+    :param runs: Ids of the DAG's runs that the event started.
     """
 
     end: str
@@ -26,7 +27,7 @@ class Report:
 
 
 def end_of(payload: object) -> str | None:
-    """Return a name for the end that a payload is about; None if it is no watcher's."""
+    """Return a name for the end that a payload reports; None if the payload is not a watcher's."""
     if not isinstance(payload, dict):
         return None
     if isinstance(request_id := payload.get("request_id"), str):
@@ -37,23 +38,25 @@ def end_of(payload: object) -> str | None:
 
 
 def new_ends(
-    reports: Iterable[Report], run_id: str, taken: Mapping[str, str], take_after: datetime | None
+    reports: Iterable[Report], run_id: str, claimed: Mapping[str, str], claim_after: datetime | None
 ) -> dict[str, Report]:
     """
-    Return the first report of each end that is a run's own.
+    Return the first reports of the ends that belong to a run, by end.
 
-    :param reports: Those of the run's own events, and at least all earlier ones about the same ends.
-    :param taken: Runs that have taken ends without a run of their own, by end.
-    :param take_after: From when on the run takes such ends, too; None if it does not.
+    :param reports: The reports that started the run, and at least all earlier reports of the same ends.
+    :param run_id: The run.
+    :param claimed: Ends that started no run and that a run has claimed: the run's id by end.
+    :param claim_after: The run also claims ends that started no run and were stored after this time. None: it claims
+        none.
     """
 
-    def is_own(report: Report) -> bool:
-        if report.end in taken:
-            return taken[report.end] == run_id
-        alone = not report.runs and take_after is not None and report.stored_at > take_after
-        return alone or run_id in report.runs
+    def belongs_to_run(report: Report) -> bool:
+        if report.end in claimed:
+            return claimed[report.end] == run_id
+        claimable = not report.runs and claim_after is not None and report.stored_at > claim_after
+        return claimable or run_id in report.runs
 
     first = dict[str, Report]()
     for report in sorted(reports, key=lambda report: (report.stored_at, report.event_id)):
         first.setdefault(report.end, report)
-    return {end: report for end, report in first.items() if is_own(report)}
+    return {end: report for end, report in first.items() if belongs_to_run(report)}

@@ -1,4 +1,9 @@
-"""Which CPH requests are over. The list of jobs of many tells which go on; each is asked about alone to decide."""
+"""
+Find the CPH requests whose jobs have all ended.
+
+The list of jobs of many requests shows which jobs are in progress. To decide that a request has ended, it is polled by
+itself.
+"""
 
 from __future__ import annotations
 
@@ -19,107 +24,120 @@ from airflow_provider_hwstatus.errors import HwStatusError, JobNotFoundError, Re
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.job_kind import Outcome
 
-#: Seconds for which the list may not know a request or not show all of its jobs.
+#: Seconds after the start of watching for which the list of a new request may be empty or incomplete.
 GRACE = 60.0
 
-_ALL = CompletionRule(wait_for_all=True, fail_fast=False)
+_ALL_JOBS = CompletionRule(wait_for_all=True, fail_fast=False)
 
 
 class RequestWatermark:
     """
-    What a watcher has seen of a request.
+    What a watcher knows about one CPH request. :meth:`to_dict` returns the checkpoint, which survives a restart.
 
-    :raises ConfigurationError: It cannot be one.
+    :param expected: How many jobs the request has, and which of them were rejected.
+    :raises ConfigurationError: *request_id* is not a valid id.
     """
 
     def __init__(self, request_id: str, expected: Expected) -> None:
         self.request_id = check_job_id("request_id", request_id)
-        #: Whether its end is told, or of no interest.
-        self.told = False
-        #: Ids of its jobs that went on when it was looked at.
-        self.going: frozenset[str] = frozenset()
-        #: When it was first watched, in seconds since 1970.
-        self.began = 0.0
+        #: Whether the end of the request was reported or ignored.
+        self.reported = False
+        #: Ids of the request's jobs that were in progress in the last poll.
+        self.in_progress: frozenset[str] = frozenset()
+        #: When watching started, in seconds since 1970.
+        self.started_at = 0.0
         self._expected = expected
         self._jobs: CphRequests | None = None
 
-    def remember(self, fields: object, now: float) -> None:
+    def restore(self, fields: object, now: float) -> None:
         """
-        Go on where :meth:`to_dict` says, or begin. What is corrupt is logged, and begins anew.
+        Restore a checkpoint. Corrupt fields are logged and get the values of a request that is new.
 
-        :param fields: None if nothing is stored.
+        :param fields: The stored JSON; None if nothing is stored.
         :param now: Seconds since 1970.
         """
-        self.began, self.told = now, False
+        self.started_at, self.reported = now, False
         if fields is not None:
             stored = Checkpoint(f"the watcher of {title_of_requests([self.request_id])}", fields, now)
-            began, told = stored.time("began"), stored.flag("told")
-            self.began, self.told = now if began is None else began, told is True
-            stored.log_what_is_corrupt()
+            started_at, reported = stored.time("started_at"), stored.flag("reported")
+            self.started_at, self.reported = now if started_at is None else started_at, reported is True
+            stored.log_corrupt_fields()
 
     def to_dict(self) -> dict[str, object]:
-        """Return JSON for :meth:`remember`."""
-        return {"began": self.began, "told": self.told}
+        """Return JSON for :meth:`restore`."""
+        return {"started_at": self.started_at, "reported": self.reported}
 
     def poll(self, client: Client) -> Flow[JobsSummary | None]:
         """
-        Ask about it, and nothing else.
+        Poll the request once, without retries.
 
-        :return: None if nothing is known of it yet.
-        :raises HwStatusError: It could not be answered.
+        :return: The state of its jobs; None if the list does not show the request yet.
+        :raises JobNotFoundError: The list does not show the request after :data:`GRACE`.
+        :raises HwStatusError: The request could not be polled.
         """
         if self._jobs is None:
-            self._jobs = CphRequests(client, [self.request_id], _ALL, self._expected)
+            self._jobs = CphRequests(client, [self.request_id], _ALL_JOBS, self._expected)
         self._jobs.move_to(client)
-        options = WaitOptions(poke_interval=GRACE, began=self.began, outage_tolerance=0.0, not_found_grace=GRACE)
+        options = WaitOptions(poke_interval=GRACE, began=self.started_at, outage_tolerance=0.0, not_found_grace=GRACE)
         try:
             summary = yield from self._jobs.poll(options)
         except JobNotFoundError:
-            if client.clock() < self.began + GRACE:
+            if client.clock() < self.started_at + GRACE:
                 return None
             raise
-        self.going = frozenset(status.job_id for status in summary.going)
+        self.in_progress = frozenset(status.job_id for status in summary.going)
         return summary
 
 
-def poll_each(client: Client, requests: Sequence[RequestWatermark]) -> Flow[list[JobsSummary | HwStatusError | None]]:
-    """Ask about each request by itself; what is wrong with one keeps no other."""
-    answers: list[JobsSummary | HwStatusError | None] = yield Together(
-        [partial(_poll_once, client, one) for one in requests]
+def poll_requests(
+    client: Client, requests: Sequence[RequestWatermark]
+) -> Flow[list[JobsSummary | HwStatusError | None]]:
+    """
+    Poll each request by itself.
+
+    :return: For each request, what :meth:`RequestWatermark.poll` returned, or the error that it raised.
+    """
+    results: list[JobsSummary | HwStatusError | None] = yield Together(
+        [partial(_poll_request, client, request) for request in requests]
     )
-    return answers
+    return results
 
 
-def _poll_once(client: Client, request: RequestWatermark) -> Flow[JobsSummary | HwStatusError | None]:
+def _poll_request(client: Client, request: RequestWatermark) -> Flow[JobsSummary | HwStatusError | None]:
     try:
         return (yield from request.poll(client))
     except HwStatusError as error:
         return error
 
 
-def read_going(client: Client, request_ids: Sequence[str]) -> Flow[set[str]]:
+def list_jobs_in_progress(client: Client, request_ids: Sequence[str]) -> Flow[set[str]]:
     """
-    Return ids of jobs of these requests that go on, or some of them: what is wrong with one is seen when it is alone.
+    Return ids of the requests' jobs that are in progress.
+
+    Some ids may be missing: the requests of a call that fails are skipped, because each is polled by itself later.
 
     :raises RetryableError: There is an outage.
     """
-    going = set[str]()
+    in_progress = set[str]()
     for first in range(0, len(request_ids), REQUESTS_PER_CALL):
         try:
-            yield from _read(client, request_ids[first : first + REQUESTS_PER_CALL], going)
+            yield from _add_jobs_in_progress(client, request_ids[first : first + REQUESTS_PER_CALL], in_progress)
         except RetryableError:
             raise
         except HwStatusError:
             continue
-    return going
+    return in_progress
 
 
-def _read(client: Client, request_ids: Sequence[str], going: set[str]) -> Flow[None]:
+def _add_jobs_in_progress(client: Client, request_ids: Sequence[str], in_progress: set[str]) -> Flow[None]:
+    """Add ids to *in_progress*: a list that fails on a later page still adds those of the pages before."""
     listed = set[str]()
 
     def take(page: Page) -> bool:
         states = {str(row.get(CPH_JOB.id_field)): str(row.get(CPH_JOB.state_field)) for row in page.rows}
-        going.update(job_id for job_id, state in states.items() if CPH_JOB.outcome_of(state) is Outcome.IN_PROGRESS)
+        in_progress.update(
+            job_id for job_id, state in states.items() if CPH_JOB.outcome_of(state) is Outcome.IN_PROGRESS
+        )
         new = states.keys() - listed
         listed.update(new)
         return bool(new) and len(page.rows) >= PAGE

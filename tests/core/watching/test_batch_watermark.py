@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from airflow_provider_hwstatus.core.polling.expected_jobs import Expected
 from airflow_provider_hwstatus.core.watching import batch_watermark
 from airflow_provider_hwstatus.core.watching.batch_watermark import (
-    GONE_POLLS,
-    GONE_SECONDS,
+    NOT_FOUND_POLLS,
+    NOT_FOUND_SECONDS,
     OVERLAP,
+    BatchFilter,
     BatchWatermark,
-    Matches,
     RunningBatch,
 )
 from airflow_provider_hwstatus.core.watching.request_watermark import RequestWatermark
@@ -27,14 +27,14 @@ NOW = 1_795_000_000.0
 
 def seen(since=0.0, **fields):
     """Return the watermark of a watcher that has read a list before."""
-    return BatchWatermark(since, **{"news": 0.0} | fields)
+    return BatchWatermark(since, **{"report_since": 0.0} | fields)
 
 
 def take(ends, *rows, now=10_000.0):
     """Let a watermark take the rows of a list, and settle the jobs to poll; return their ids."""
-    job_ids = ends.take(rows, Matches(), now)
+    job_ids = ends.update(rows, BatchFilter(), now)
     for job_id in job_ids:
-        ends.settle(job_id)
+        ends.mark_ended(job_id)
     return job_ids
 
 
@@ -45,7 +45,7 @@ def row(job_id, state="success", **fields):
 
 def stored(ends, saved=0.0):
     """Return the checkpoint as the database returns it."""
-    return json.loads(json.dumps(ends.to_dict() | {"saved": saved}))
+    return json.loads(json.dumps(ends.to_dict() | {"saved_at": saved}))
 
 
 def test_remembers_all_ends_that_a_list_can_show(monkeypatch):
@@ -86,42 +86,42 @@ def test_row_without_an_id_is_left_out(job_id):
     ends = seen()
 
     assert [] == take(ends, row(job_id, "running"))
-    assert {} == ends.going
+    assert {} == ends.running
 
 
 class Polls:
     """A watcher that polls every minute."""
 
     def __init__(self, *going, ended=()):
-        self.ends = seen(going={one: RunningBatch(0.0) for one in going}, ended=dict.fromkeys(ended, 1e9))
+        self.ends = seen(running={one: RunningBatch(0.0) for one in going}, ended=dict.fromkeys(ended, 1e9))
         self.now = 0.0
 
     def poll(self, gone=(), answered=(), listed=(), times=1):
         """Poll a few times with the same result; return which jobs are in progress then."""
         for _ in range(times):
             self.now += 60.0
-            self.ends.take([row(one, "running") for one in listed], Matches(), self.now)
-            self.ends.give_up(answered, gone, self.now)
-        return set(self.ends.going)
+            self.ends.update([row(one, "running") for one in listed], BatchFilter(), self.now)
+            self.ends.drop_not_found(answered, gone, self.now)
+        return set(self.ends.running)
 
 
 def test_job_that_the_service_does_not_know_for_long_is_given_up(caplog):
     """A job that DLI has not known for ten minutes is given up, and the log names it."""
     polls = Polls("b1", "b2", "b3")
-    often = int(GONE_SECONDS / 60)
+    often = int(NOT_FOUND_SECONDS / 60)
 
     assert {"b1", "b2", "b3"} == polls.poll(gone=["b1"], answered=["b2", "b3"], times=often)
     assert {"b2", "b3"} == polls.poll(gone=["b1"], answered=["b2", "b3"])
     assert {"b2", "b3"} == polls.poll(answered=["b2", "b3"], times=3)
     (line,) = caplog.messages
-    assert f"b1 is given up: DLI has not known it for 600 s, in {often + 1} polls" in line
+    assert f"b1 is dropped: DLI has not found it for 600 s, in {often + 1} polls" in line
 
 
 def test_few_polls_give_nothing_up():
     """A job is not given up after fewer than three polls, however much time is between them."""
     polls = Polls("b1", "b2")
-    for _ in range(GONE_POLLS - 1):
-        polls.now += 2 * GONE_SECONDS
+    for _ in range(NOT_FOUND_POLLS - 1):
+        polls.now += 2 * NOT_FOUND_SECONDS
         assert {"b1", "b2"} == polls.poll(gone=["b1"], answered=["b2"])
     assert {"b2"} == polls.poll(gone=["b1"], answered=["b2"])
 
@@ -143,7 +143,7 @@ def test_poll_without_an_answer_does_not_count():
     polls.poll(gone=["b1"], answered=["b2"], times=8)
     polls.poll(times=20)
 
-    assert {"b1", "b2"} == polls.ends.going.keys()
+    assert {"b1", "b2"} == polls.ends.running.keys()
     assert {"b2"} == polls.poll(gone=["b1"], answered=["b2"])
 
 
@@ -155,7 +155,7 @@ def test_nothing_is_given_up_while_all_is_unknown(jobs, caplog):
 
     assert set(names) == polls.poll(gone=names, times=1440)
     (line,) = caplog.messages
-    assert f"{jobs} that it knew before it does not know" in line
+    assert f"{jobs} others are not found" in line
 
 
 def test_nothing_is_given_up_while_most_is_unknown():
@@ -169,13 +169,13 @@ def test_nothing_is_given_up_while_most_is_unknown():
 def test_job_that_the_list_shows_is_not_given_up():
     """A job that the list shows is not given up, whatever its own poll finds."""
     polls = Polls("b1", "b2")
-    polls.ends.take([row("b1", "success")], Matches(), 1.0)
+    polls.ends.update([row("b1", "success")], BatchFilter(), 1.0)
 
     for _ in range(100):
         polls.now += 60
-        polls.ends.take([row("b1", "success")], Matches(), polls.now)
-        polls.ends.give_up(["b2"], ["b1"], polls.now)
-    assert {"b1", "b2"} == set(polls.ends.going)
+        polls.ends.update([row("b1", "success")], BatchFilter(), polls.now)
+        polls.ends.drop_not_found(["b2"], ["b1"], polls.now)
+    assert {"b1", "b2"} == set(polls.ends.running)
 
 
 def test_polls_count_across_restarts():
@@ -190,9 +190,9 @@ def test_polls_count_across_restarts():
 #: The checkpoint of a watcher that has run for a day.
 CHECKPOINT = {
     "since": NOW - 2 * OVERLAP,
-    "going": {"g1": vars(RunningBatch(NOW - DAY, "etl", "q", "ann")), "g2": vars(RunningBatch(NOW - 60))},
+    "running": {"g1": vars(RunningBatch(NOW - DAY, "etl", "q", "ann")), "g2": vars(RunningBatch(NOW - 60))},
     "ended": {"e1": NOW - 5000.0, "e2": NOW - OVERLAP},
-    "saved": NOW - 30.0,
+    "saved_at": NOW - 30.0,
 }
 
 JUNK = st.recursive(
@@ -212,7 +212,7 @@ def test_valid_checkpoint_is_kept(caplog):
     """A valid checkpoint is read completely, without a log line."""
     ends = BatchWatermark.from_dict(json.loads(json.dumps(CHECKPOINT)), NOW)
 
-    assert CHECKPOINT == ends.to_dict() | {"saved": ends.saved}
+    assert CHECKPOINT == ends.to_dict() | {"saved_at": ends.saved_at}
     assert [] == caplog.messages
     assert {"g1", "g2", "new", "newer"} == news(ends)
 
@@ -221,15 +221,15 @@ WRONG = (math.inf, -math.inf, math.nan, 1e308, 10**400, -5, "x", None, [], {}, T
 
 #: Invalid values of a field, with its path.
 CORRUPT = [
-    *((path, value) for path in ("since", "saved", "ended", "going", "ended e1") for value in WRONG),
-    *((f"going g1{field}", value) for field in ("", " created", " gone_since") for value in WRONG),
-    *(("going g1 name", value) for value in WRONG if value != "x"),
-    *(("going g1 gone", value) for value in WRONG if value not in (10**400, NOW + DAY)),
+    *((path, value) for path in ("since", "saved_at", "ended", "running", "ended e1") for value in WRONG),
+    *((f"running g1{field}", value) for field in ("", " created", " not_found_since") for value in WRONG),
+    *(("running g1 name", value) for value in WRONG if value != "x"),
+    *(("running g1 not_found_polls", value) for value in WRONG if value not in (10**400, NOW + DAY)),
 ]
 
 
 @pytest.mark.parametrize(
-    ("path", "value"), [case for case in CORRUPT if case not in (("ended", {}), ("going", {}))], ids=str
+    ("path", "value"), [case for case in CORRUPT if case not in (("ended", {}), ("running", {}))], ids=str
 )
 def test_corrupt_value_silences_no_watcher(path, value, caplog):
     """With any corrupt value, new ends and those of known jobs are reported, and the log names the field."""
@@ -241,8 +241,8 @@ def test_corrupt_value_silences_no_watcher(path, value, caplog):
     inner[name] = value
     ends = BatchWatermark.from_dict(checkpoint, NOW)
 
-    assert ("going" == path) == ("g1" not in ends.going)
-    assert {"g2", "new", "newer"} | ends.going.keys() <= news(ends)
+    assert ("running" == path) == ("g1" not in ends.running)
+    assert {"g2", "new", "newer"} | ends.running.keys() <= news(ends)
     assert f"corrupt ({'1 of ' if parents else ''}{path.split()[0]})" in caplog.text
 
 
@@ -258,13 +258,13 @@ def test_missing_field_silences_no_watcher(name, caplog):
 def test_corrupt_jobs_are_separate():
     """The state of one corrupt job does not affect that of another one."""
     ends = BatchWatermark.from_dict(
-        CHECKPOINT | {"going": {"g1": None, "g2": None, "g3": vars(RunningBatch(NOW))}}, NOW
+        CHECKPOINT | {"running": {"g1": None, "g2": None, "g3": vars(RunningBatch(NOW))}}, NOW
     )
 
-    for poll in range(GONE_POLLS):
-        ends.take([row("g3", "running")], Matches(), NOW + poll * GONE_SECONDS)
-        ends.give_up(["g2"], ["g1"], NOW + poll * GONE_SECONDS)
-    assert {"g2", "g3"} == ends.going.keys()
+    for poll in range(NOT_FOUND_POLLS):
+        ends.update([row("g3", "running")], BatchFilter(), NOW + poll * NOT_FOUND_SECONDS)
+        ends.drop_not_found(["g2"], ["g1"], NOW + poll * NOT_FOUND_SECONDS)
+    assert {"g2", "g3"} == ends.running.keys()
 
 
 def test_lost_start_is_found_again():
@@ -276,27 +276,27 @@ def test_lost_start_is_found_again():
 
 def test_lost_jobs_are_looked_for_again():
     """Without the jobs in progress, those of the last day are watched, and earlier ends are not reported."""
-    ends = BatchWatermark.from_dict(CHECKPOINT | {"going": None}, NOW)
+    ends = BatchWatermark.from_dict(CHECKPOINT | {"running": None}, NOW)
     old = (NOW - 20 * OVERLAP) * 1000
 
-    ends.take([row("g1", "running", create_time=old), row("o1", create_time=old)], Matches(), NOW)
-    assert ["g1"] == list(ends.going)
+    ends.update([row("g1", "running", create_time=old), row("o1", create_time=old)], BatchFilter(), NOW)
+    assert ["g1"] == list(ends.running)
     assert ["g1"] == take(ends, row("g1", create_time=old), row("o1", create_time=old), now=NOW + 60)
 
 
 def test_saved_shows_that_repeats_are_possible():
     """After a loss, saved is the time from which on reports may be repeated."""
-    assert CHECKPOINT["saved"] == BatchWatermark.from_dict(CHECKPOINT, NOW).saved
-    assert CHECKPOINT["since"] == BatchWatermark.from_dict(CHECKPOINT | {"ended": None}, NOW).saved
+    assert CHECKPOINT["saved_at"] == BatchWatermark.from_dict(CHECKPOINT, NOW).saved_at
+    assert CHECKPOINT["since"] == BatchWatermark.from_dict(CHECKPOINT | {"ended": None}, NOW).saved_at
 
 
 def test_too_many_jobs_are_not_all_read():
     """At most ten thousand jobs of a checkpoint are watched."""
     ends = BatchWatermark.from_dict(
-        CHECKPOINT | {"going": {f"b{n}": vars(RunningBatch(NOW)) for n in range(20_000)}}, NOW
+        CHECKPOINT | {"running": {f"b{n}": vars(RunningBatch(NOW)) for n in range(20_000)}}, NOW
     )
 
-    assert 10_000 == len(ends.going)
+    assert 10_000 == len(ends.running)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(CHECKPOINT)), JUNK))
@@ -316,7 +316,7 @@ def test_invalid_checkpoint_begins_anew(fields, caplog):
     """With an invalid checkpoint, jobs in progress of the last day are watched, and the log says so."""
     ends = BatchWatermark.from_dict(fields, NOW)
 
-    assert (NOW - DAY, False) == (ends.since, ends.begun)
+    assert (NOW - DAY, False) == (ends.since, ends.started)
     assert "corrupt" in caplog.text
 
 
@@ -325,17 +325,17 @@ def test_invalid_checkpoint_begins_anew(fields, caplog):
 def test_request_with_a_corrupt_checkpoint_is_watched(began, told, caplog):
     """With a corrupt checkpoint a request begins now, and its end is reported unless it is known to have been."""
     request = RequestWatermark("r1", Expected())
-    request.remember({"began": began, "told": told}, NOW)
+    request.restore({"started_at": began, "reported": told}, NOW)
 
-    assert (NOW, told is True) == (request.began, request.told)
-    assert "CPH request r1 is corrupt (began" in caplog.text
+    assert (NOW, told is True) == (request.started_at, request.reported)
+    assert "CPH request r1 is corrupt (started_at" in caplog.text
 
 
 def test_request_continues_after_a_restart(caplog):
     """A valid checkpoint of a request is kept, and without one the request begins now."""
     request = RequestWatermark("r1", Expected())
-    request.remember(None, NOW)
-    assert (NOW, False) == (request.began, request.told)
-    request.remember({"began": NOW - 5, "told": True, "saved": NOW}, NOW)
-    assert (NOW - 5, True) == (request.began, request.told)
+    request.restore(None, NOW)
+    assert (NOW, False) == (request.started_at, request.reported)
+    request.restore({"started_at": NOW - 5, "reported": True, "saved_at": NOW}, NOW)
+    assert (NOW - 5, True) == (request.started_at, request.reported)
     assert [] == caplog.messages

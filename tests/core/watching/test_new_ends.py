@@ -91,7 +91,7 @@ def test_each_end_is_new_to_exactly_one_run(ends, joins):
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=12))
 def test_each_end_is_new_to_exactly_one_run_if_events_share_runs(steps):
     """If the events of a burst share runs, as before Airflow 3.4, each end is new to exactly one run."""
-    log, taken, had, waiting, run = [], {}, [], [], 0
+    log, claimed, had, waiting, run = [], {}, [], [], 0
     for number, (end, rest) in enumerate(steps):
         waiting.append(report(number, f"b{end}"))
         if rest and number + 1 < len(steps):  # the scheduler has not run yet
@@ -103,8 +103,8 @@ def test_each_end_is_new_to_exactly_one_run_if_events_share_runs(steps):
         log += [Report(one.end, one.payload, one.stored_at, one.event_id, frozenset({f"run{run}"})) for one in joining]
         log += waiting[1:]
         waiting = []
-        new = new_ends(log, f"run{run}", taken, first_waiting.stored_at)
-        taken |= {one: f"run{run}" for one, found in new.items() if not found.runs}
+        new = new_ends(log, f"run{run}", claimed, first_waiting.stored_at)
+        claimed |= {one: f"run{run}" for one, found in new.items() if not found.runs}
         had += new
 
     assert sorted({one.end for one in log}) == sorted(had)

@@ -6,7 +6,12 @@ import re
 import pytest
 
 from airflow_provider_hwstatus.core.polling.expected_jobs import Expected
-from airflow_provider_hwstatus.core.watching.request_watermark import GRACE, RequestWatermark, poll_each, read_going
+from airflow_provider_hwstatus.core.watching.request_watermark import (
+    GRACE,
+    RequestWatermark,
+    list_jobs_in_progress,
+    poll_requests,
+)
 from airflow_provider_hwstatus.errors import (
     ConfigurationError,
     JobNotFoundError,
@@ -38,7 +43,7 @@ class Watched:
         self.cloud = stub_cloud({"/jobs?": list(lists), "/jobs/": own})
         self.client = self.cloud.client()
         self.request = RequestWatermark("r1", expected or Expected())
-        self.request.remember(None, self.cloud.now)
+        self.request.restore(None, self.cloud.now)
 
     def poll(self, after=0.0):
         self.cloud.now += after
@@ -58,11 +63,11 @@ def test_request_is_over_when_all_its_jobs_are(stub_cloud):
 def test_jobs_in_progress_are_known(stub_cloud):
     """The watermark has the ids of the jobs that the last poll found in progress."""
     watched = Watched(stub_cloud, rows(1, 2, 1), rows(2, 2, 2), expected=Expected(jobs=3))
-    assert frozenset() == watched.request.going
+    assert frozenset() == watched.request.in_progress
     watched.poll()
-    assert {"j0", "j2"} == watched.request.going
+    assert {"j0", "j2"} == watched.request.in_progress
     watched.poll()
-    assert frozenset() == watched.request.going
+    assert frozenset() == watched.request.in_progress
 
 
 def test_job_that_leaves_the_list_is_polled_itself(stub_cloud):
@@ -122,13 +127,13 @@ def test_invalid_id_is_refused():
 def test_checkpoint_survives_a_restart():
     """The checkpoint has the beginning, and whether the end was reported."""
     request = RequestWatermark("r1", Expected())
-    request.remember(None, 1000.0)
-    assert {"began": 1000.0, "told": False} == request.to_dict()
+    request.restore(None, 1000.0)
+    assert {"started_at": 1000.0, "reported": False} == request.to_dict()
 
-    request.told = True
+    request.reported = True
     again = RequestWatermark("r1", Expected())
-    again.remember(json.loads(json.dumps(request.to_dict())), 2000.0)
-    assert (1000.0, True) == (again.began, again.told)
+    again.restore(json.loads(json.dumps(request.to_dict())), 2000.0)
+    assert (1000.0, True) == (again.started_at, again.reported)
 
 
 def test_each_request_has_its_own_result(stub_cloud):
@@ -136,9 +141,9 @@ def test_each_request_has_its_own_result(stub_cloud):
     cloud = stub_cloud({"request_id=r1&": rows(2), "request_id=r2&": 503, "request_id=r3&": NO_JOBS})
     requests = [RequestWatermark(f"r{number}", Expected(jobs=1)) for number in (2, 1, 3)]
     for request in requests:
-        request.remember(None, cloud.now)
+        request.restore(None, cloud.now)
 
-    wrong, summary, nothing = cloud.run(poll_each(cloud.client(), requests))
+    wrong, summary, nothing = cloud.run(poll_requests(cloud.client(), requests))
     assert isinstance(wrong, ServerError)
     assert ("success", None) == (summary.outcome, nothing)
 
@@ -146,7 +151,7 @@ def test_each_request_has_its_own_result(stub_cloud):
 def test_requests_are_listed_together(stub_cloud):
     """Twenty requests are listed in one call, and the result has the jobs in progress only."""
     cloud = stub_cloud({"offset=": [rows(1, 2, -1, 7), rows(1, first=9), rows()]})
-    going = cloud.run(read_going(cloud.client(), [f"r{number}" for number in range(41)]))
+    going = cloud.run(list_jobs_in_progress(cloud.client(), [f"r{number}" for number in range(41)]))
 
     assert {"j0", "j9"} == going
     assert [20, 20, 1] == [len(re.findall(r"r\d+", path)) for path in cloud.sent]
@@ -157,7 +162,7 @@ def test_each_page_is_read(stub_cloud, count):
     """Pages are read up to the first one that is not full."""
     cloud = stub_cloud({"/jobs?": paged(*[1] * count)})
 
-    assert {f"j{number}" for number in range(count)} == cloud.run(read_going(cloud.client(), ["r1", "r2"]))
+    assert {f"j{number}" for number in range(count)} == cloud.run(list_jobs_in_progress(cloud.client(), ["r1", "r2"]))
     assert count // 100 + 1 == len(cloud.requests)
 
 
@@ -165,7 +170,7 @@ def test_list_that_repeats_itself_has_an_end(stub_cloud):
     """A page without a new job is the last one."""
     cloud = stub_cloud({"/jobs?": rows(*[1] * 100)})
 
-    assert 100 == len(cloud.run(read_going(cloud.client(), ["r1"])))
+    assert 100 == len(cloud.run(list_jobs_in_progress(cloud.client(), ["r1"])))
     assert 2 == len(cloud.requests)
 
 
@@ -178,17 +183,17 @@ def test_list_without_an_end_is_not_read_further(stub_cloud):
         return rows(*[1] * 100, first=100 * len(pages))
 
     cloud = stub_cloud({"/jobs?": endless})
-    assert 100 * 100 == len(cloud.run(read_going(cloud.client(), ["r1"])))
+    assert 100 * 100 == len(cloud.run(list_jobs_in_progress(cloud.client(), ["r1"])))
     assert 100 == len(pages)
 
 
 def test_error_of_some_requests_does_not_affect_the_others(stub_cloud):
     """An error of some requests is ignored, and an outage is raised."""
     cloud = stub_cloud({"offset=": [NO_JOBS, rows(1)]})
-    assert {"j0"} == cloud.run(read_going(cloud.client(), [f"r{number}" for number in range(30)]))
+    assert {"j0"} == cloud.run(list_jobs_in_progress(cloud.client(), [f"r{number}" for number in range(30)]))
 
     cloud = stub_cloud({"offset=": [(200, b"<html>"), rows(1)]})
-    assert {"j0"} == cloud.run(read_going(cloud.client(), [f"r{number}" for number in range(30)]))
+    assert {"j0"} == cloud.run(list_jobs_in_progress(cloud.client(), [f"r{number}" for number in range(30)]))
     cloud = stub_cloud({"offset=": [503, rows(1)]})
     with pytest.raises(ServerError):
-        cloud.run(read_going(cloud.client(), [f"r{number}" for number in range(30)]))
+        cloud.run(list_jobs_in_progress(cloud.client(), [f"r{number}" for number in range(30)]))
