@@ -92,7 +92,7 @@ async def amask(secret):
 
 
 def poll(connection, job_id):
-    return connection.run(JobPoller(connection.client, DLI_BATCH, job_id).ask(RetryBudget(0.0)))
+    return connection.run(JobPoller(connection.client, DLI_BATCH, job_id).fetch_status(RetryBudget(0.0)))
 
 
 def wrong_answers(connection, job_id):
@@ -135,7 +135,7 @@ def test_child_of_an_event_loop_polls_over_a_connection_of_its_own(server, with_
     async def wrong(job_id):
         async with joined(server.settings, amask) as connection:
             statuses = [
-                await connection.run(JobPoller(connection.client, DLI_BATCH, job_id).ask(RetryBudget(0.0)))
+                await connection.run(JobPoller(connection.client, DLI_BATCH, job_id).fetch_status(RetryBudget(0.0)))
                 for _ in range(POLLS)
             ]
         return sum(status.state != STATES[job_id] for status in statuses)

@@ -77,7 +77,9 @@ def poll_all_sync(settings, waits, polls, between=lambda: None):
         try:
             for _ in range(polls):
                 barrier.wait()
-                results.append(connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0))))
+                results.append(
+                    connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
+                )
         finally:
             connection.close()
 
@@ -95,7 +97,9 @@ def poll_all_async(settings, waits, polls, between=lambda: None):
         async with joined(settings, amask) as connection:
             for _ in range(polls):
                 between()
-                flows = (JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)) for _ in range(waits))
+                flows = (
+                    JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)) for _ in range(waits)
+                )
                 results += await asyncio.gather(*map(connection.run, flows))
         return results
 

@@ -37,14 +37,14 @@ def connections(cloud, auth, secret=None):
 def poll_sync(settings):
     connection = SyncConnection(settings, str)
     try:
-        return connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
+        return connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
     finally:
         connection.close()
 
 
 async def poll_async(settings):
     async with joined(settings, amask) as connection:
-        return await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
+        return await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
 
 
 async def poll_together(every):

@@ -36,7 +36,7 @@ def settings_of(connection):
 async def one_wait(settings, polls=1):
     async with joined(settings, amask) as connection:
         for _ in range(polls):
-            await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
+            await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
         return connection
 
 
@@ -53,7 +53,7 @@ def all_sync(settings, count):
     def run():
         connection = SyncConnection(settings, str)
         try:
-            results.append(connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0))))
+            results.append(connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0))))
         except HwStatusError as error:
             results.append(error)
         finally:
@@ -125,7 +125,7 @@ def test_shared_error_is_about_each_waits_own_job(cloud):
 
     async def one(index):
         async with joined(settings, amask) as connection:
-            await connection.run(JobPoller(connection.client, DLI_BATCH, f"b{index}").ask(RetryBudget(0.0)))
+            await connection.run(JobPoller(connection.client, DLI_BATCH, f"b{index}").fetch_status(RetryBudget(0.0)))
 
     async def run():
         return await asyncio.gather(*map(one, range(5)), return_exceptions=True)
@@ -182,16 +182,16 @@ def test_no_more_polls_are_under_way_than_the_connection_allows(cloud):
             transport = await connection._open()
             send = transport.send
 
-            async def counted(request):
+            async def counted(request, until):
                 under_way["now"] += 1
                 under_way["most"] = max(under_way["most"], under_way["now"])
                 try:
-                    return await send(request)
+                    return await send(request, until)
                 finally:
                     under_way["now"] -= 1
 
             transport.send = counted
-            pollers = (JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)) for _ in range(50))
+            pollers = (JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)) for _ in range(50))
             return await asyncio.gather(*map(connection.run, pollers))
 
     assert ["running"] * 50 == [status.state for status in asyncio.run(run())]

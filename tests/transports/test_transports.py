@@ -49,7 +49,7 @@ def settings_of(connection, **extra):
 def ask_sync(settings, *jobs, tolerance=0.0):
     connection = SyncConnection(settings, str)
     try:
-        return [connection.run(JobPoller(connection.client, *job).ask(RetryBudget(tolerance))) for job in jobs]
+        return [connection.run(JobPoller(connection.client, *job).fetch_status(RetryBudget(tolerance))) for job in jobs]
     finally:
         connection.close()
 
@@ -59,7 +59,8 @@ def ask_async(settings, *jobs, tolerance=0.0):
         connection = AsyncConnection(settings, amask)
         try:
             return [
-                await connection.run(JobPoller(connection.client, *job).ask(RetryBudget(tolerance))) for job in jobs
+                await connection.run(JobPoller(connection.client, *job).fetch_status(RetryBudget(tolerance)))
+                for job in jobs
             ]
         finally:
             await connection.close()
