@@ -155,7 +155,7 @@ class TestWithStates:
     )
     def test_overlap(self, success: list[str] | None, failure: list[str] | None, both: str) -> None:
         """A state that would end the wait well and badly is refused, also where one of its sides is the table's."""
-        with pytest.raises(ValueError, match=f"^success_states and failure_states overlap in {both}; in effect are"):
+        with pytest.raises(ValueError, match=f"^success_states and failure_states overlap in {both}: success_states="):
             DLI_BATCH.with_states(success, failure)
 
     def test_overlap_of_number_and_text(self) -> None:
@@ -167,7 +167,7 @@ class TestWithStates:
     @pytest.mark.parametrize("argument", ["success_states", "failure_states"])
     def test_not_a_list_of_states(self, argument: str, states: Any) -> None:
         """A plain string, an empty list and whatever else is no list of states are refused by the argument's name."""
-        with pytest.raises(ValueError, match=f"^{argument} must be a list of states with at least one"):
+        with pytest.raises(ValueError, match=f"^{argument} must be a non-empty list of states"):
             DLI_BATCH.with_states(**{argument: states})
 
     @every_kind

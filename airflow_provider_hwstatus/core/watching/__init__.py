@@ -1,1 +1,1 @@
-"""Which ends of jobs are new."""
+"""Finding jobs that ended since the last poll."""
