@@ -231,7 +231,7 @@ def test_node_without_an_agency_says_so(cloud):
     """The metadata service's no is told as what to do."""
     cloud.metadata.agency = False
 
-    with pytest.raises(ConfigurationError, match="give this node an agency"):
+    with pytest.raises(ConfigurationError, match="next: assign an agency to this node"):
         poll_all_async(settings_of(cloud.connection("agency")), 1, 1)
 
 

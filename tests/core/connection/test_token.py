@@ -95,7 +95,7 @@ def test_token_is_added_to_a_request(user):
 def test_who_it_is(user):
     """The user and the account, and the project that the token is for; the token is secret."""
     ann = user([token(1, project={"id": "p7"})])
-    assert "IAM user ann of account acme" == ann.login.who
+    assert "IAM user ann of account acme" == ann.login.identity
     assert ann.login.project_id is None
     ann.cloud.run(ann.login.ensure())
 
@@ -228,7 +228,7 @@ def test_login_that_gives_no_token_is_none(user, reply):
     """Without a token, its body or both of its ends nothing is sent to a service."""
     ann = user([reply])
 
-    with pytest.raises(MalformedResponseError, match=r"^IAM's reply to the login has no") as caught:
+    with pytest.raises(MalformedResponseError, match=r"^IAM's response to the login has no") as caught:
         ann.poll()
     assert [None] == ann.used
     assert caught.value.__cause__ is None
@@ -242,7 +242,7 @@ def test_given_token(stub_cloud):
 
     assert 401 == response.status
     assert {"X-Project-Id": "p1", "X-Auth-Token": "T1"} == cloud.requests[0].headers
-    assert ("the owner of the given token", None, "***") == (login.who, login.project_id, redact("T1"))
+    assert ("the owner of the given token", None, "***") == (login.identity, login.project_id, redact("T1"))
     assert cloud.run(login.ensure()) is None
 
 
