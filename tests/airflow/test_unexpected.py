@@ -29,7 +29,10 @@ INTERVAL, TIMEOUT = 0.2, 1.0
 #: Where an exception may come from, sync and async.
 PLACES = {
     "reading": (f"{PACKAGE}.core.polling.job_poller.read_status",) * 2,
-    "sending": (f"{PACKAGE}.transports.sync.SyncTransport.send", f"{PACKAGE}.transports.aio.AioTransport.send"),
+    "sending": (
+        f"{PACKAGE}.transports.requests_transport.SyncTransport.send",
+        f"{PACKAGE}.transports.aiohttp_transport.AsyncTransport.send",
+    ),
     "look-up": (f"{PACKAGE}.hooks.hwstatus.HwStatusHook.get_connection", f"{PACKAGE}.hooks.hwstatus._look_up"),
     "counting": (f"{PACKAGE}.hooks.hwstatus.count_in_worker", f"{PACKAGE}.hooks.hwstatus.count_in_triggerer"),
 }

@@ -20,7 +20,7 @@ from airflow_provider_hwstatus.errors import (
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
 from airflow_provider_hwstatus.transports import shared_connections
-from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, joined
+from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, shared_connection
 
 
 async def amask(secret):
@@ -94,7 +94,7 @@ def poll_all_sync(settings, waits, polls, between=lambda: None):
 def poll_all_async(settings, waits, polls, between=lambda: None):
     async def run():
         results = []
-        async with joined(settings, amask) as connection:
+        async with shared_connection(settings, amask) as connection:
             for _ in range(polls):
                 between()
                 flows = (

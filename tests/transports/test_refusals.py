@@ -11,7 +11,7 @@ from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import ApiError, CredentialsRefusedError, HwStatusError, ServerError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
-from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, joined
+from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, shared_connection
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def poll_sync(settings):
 
 
 async def poll_async(settings):
-    async with joined(settings, amask) as connection:
+    async with shared_connection(settings, amask) as connection:
         return await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
 
 

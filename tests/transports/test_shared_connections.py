@@ -15,7 +15,7 @@ from airflow_provider_hwstatus.errors import AuthenticationError, HwStatusError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
 from airflow_provider_hwstatus.transports import shared_connections
-from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, joined
+from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, shared_connection
 
 
 async def amask(secret):
@@ -34,7 +34,7 @@ def settings_of(connection):
 
 
 async def one_wait(settings, polls=1):
-    async with joined(settings, amask) as connection:
+    async with shared_connection(settings, amask) as connection:
         for _ in range(polls):
             await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
         return connection
@@ -124,7 +124,7 @@ def test_shared_error_is_about_each_waits_own_job(cloud):
     settings = settings_of(cloud.connection() | {"password": "wrong-for-all"})
 
     async def one(index):
-        async with joined(settings, amask) as connection:
+        async with shared_connection(settings, amask) as connection:
             await connection.run(JobPoller(connection.client, DLI_BATCH, f"b{index}").fetch_status(RetryBudget(0.0)))
 
     async def run():
@@ -139,11 +139,11 @@ def test_one_session_in_a_loop(cloud):
     settings = settings_of(cloud.connection())
 
     async def run():
-        async with joined(settings, amask) as first:
+        async with shared_connection(settings, amask) as first:
             await one_wait(settings, polls=20)
             assert first is await one_wait(settings, polls=20)
             assert 1 == cloud.connections
-        async with joined(settings, amask) as later:
+        async with shared_connection(settings, amask) as later:
             assert later is not first
 
     asyncio.run(run())
@@ -157,7 +157,7 @@ def test_wait_that_is_cancelled_leaves(cloud):
     async def run():
         task = asyncio.create_task(one_wait(settings))
         await asyncio.sleep(0.2)
-        async with joined(settings, amask) as connection:
+        async with shared_connection(settings, amask) as connection:
             assert 2 == connection.waits
             task.cancel()
             await asyncio.wait([task])
@@ -178,7 +178,7 @@ def test_no_more_polls_are_under_way_than_the_connection_allows(cloud):
     under_way = Counter()
 
     async def run():
-        async with joined(settings_of(cloud.connection(max_concurrent_requests=3)), amask) as connection:
+        async with shared_connection(settings_of(cloud.connection(max_concurrent_requests=3)), amask) as connection:
             transport = await connection._open()
             send = transport.send
 

@@ -69,7 +69,7 @@ class CredentialRecords:
         self._records: dict[str, CredentialRecord] = {}
 
     def record_of(self, settings: Settings) -> CredentialRecord:
-        """Return the record of the login and password of *settings*, the same for all regions and projects of a cloud."""
+        """Return the record of the login and password of *settings*: one for all regions and projects of a cloud."""
         parts = (settings.cloud, settings.domain_name, settings.login, settings.password)
         name = hashlib.sha256(repr(parts).encode()).hexdigest()
         return self._records.get(name) or self._records.setdefault(name, CredentialRecord(name, self._clock))

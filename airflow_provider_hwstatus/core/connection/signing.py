@@ -118,7 +118,9 @@ class _HeaderTemplate:
 
 
 @lru_cache(maxsize=8)  # the same for all polls of a connection within a second
-def _header_template(unsigned: tuple[tuple[str, str], ...], host: str, now: datetime, token: str | None) -> _HeaderTemplate:
+def _header_template(
+    unsigned: tuple[tuple[str, str], ...], host: str, now: datetime, token: str | None
+) -> _HeaderTemplate:
     date = now.astimezone(UTC).strftime(DATE_FORMAT)
     headers = {name: value for name, value in unsigned if name.lower() not in _SIGNATURE_HEADERS}
     headers |= {"Host": host, "X-Sdk-Date": date}

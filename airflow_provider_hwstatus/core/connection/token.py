@@ -73,7 +73,9 @@ class Password:
         self._token = Renewable(self._fetch, clock)
         redact.add(settings.password)
         if not (settings.project_id or settings.region):
-            raise ConfigurationError("auth=password needs region or project_id, because a token is valid for one project")
+            raise ConfigurationError(
+                "auth=password needs region or project_id, because a token is valid for one project"
+            )
 
     @property
     def identity(self) -> str:
@@ -144,7 +146,7 @@ def token_refused(response: Response) -> bool:
 
 
 def _useful_life(token: Mapping[str, object]) -> float:
-    """Return for how many seconds to use a token. Both times are IAM's, so a wrong clock on this machine is harmless."""
+    """Return for how many seconds to use a token. Both times are IAM's, so a wrong clock here is harmless."""
     try:
         expires, issued = (datetime.fromisoformat(str(token.get(name))) for name in ("expires_at", "issued_at"))
         life = (expires - issued).total_seconds()

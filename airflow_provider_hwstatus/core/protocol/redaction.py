@@ -156,6 +156,6 @@ def _resolved(match: re.Match[str]) -> str:
 
 
 def _decoded(digits: str) -> str:
-    """Decode bytes, given in hexadecimal, as UTF-8. Invalid bytes are decoded as Latin-1, as in the ``repr`` of a text."""
+    """Decode bytes in hexadecimal as UTF-8, and invalid bytes as Latin-1, as in the ``repr`` of a text."""
     text = bytes.fromhex(digits).decode("utf-8", "surrogateescape")
     return re.sub("[\udc80-\udcff]", lambda byte: chr(ord(byte[0]) - 0xDC00), text)
