@@ -19,7 +19,7 @@ NAME = "AIRFLOW_CONN_HWSTATUS_DEFAULT"
 @pytest.fixture(autouse=True)
 def _no_crowd(monkeypatch):
     """Let a look-up be shared by nobody: the connection changes within milliseconds here."""
-    monkeypatch.setattr(connection_cache, "CROWD", 0.0)
+    monkeypatch.setattr(connection_cache, "REFRESH_INTERVAL", 0.0)
 
 
 class Rotation:

@@ -297,7 +297,7 @@ def test_proxy_that_says_404_loses_no_job(huaweicloud: Any, monkeypatch: pytest.
 @pytest.fixture
 def other_project(huaweicloud: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what has the connection name another project, and its own again, and that project's cloud."""
-    monkeypatch.setattr(connection_cache, "MEMORY", 0.0)
+    monkeypatch.setattr(connection_cache, "LIFETIME", 0.0)
     with FakeHuaweiCloud() as other:
         other.projects[other.region] = "f" * 32
 
