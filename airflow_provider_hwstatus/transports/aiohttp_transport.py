@@ -16,20 +16,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.protocol.effects import Request, Response
-from airflow_provider_hwstatus.transports.network import (
-    HEADERS,
-    IDEMPOTENT,
-    LONGEST_LINE,
-    MOST_INTERIM,
-    MOST_LINES,
-    StaleConnectionError,
-    Transport,
-    head_too_long,
-    raise_if_too_long,
-    seconds_left,
-    ssl_context,
-    too_many_interim,
-)
+from airflow_provider_hwstatus.transports import network
 
 #: The parser's message for a status line or headers that are too long.
 _TOO_LONG = re.compile("400, message:\\s*(Got more than|Too many headers)")
@@ -38,7 +25,7 @@ _TOO_LONG = re.compile("400, message:\\s*(Got more than|Too many headers)")
 KEEPALIVE = 300.0
 
 
-class AsyncTransport(Transport):
+class AsyncTransport(network.Transport):
     """
     Sends requests over one session, which keeps connections. It belongs to one event loop.
 
@@ -56,7 +43,8 @@ class AsyncTransport(Transport):
         :raises ConfigurationError: The CA bundle cannot be read.
         """
         # In a thread, because it would block the event loop for tens of milliseconds.
-        self._tls = await asyncio.get_running_loop().run_in_executor(None, ssl_context, self._client.settings.verify)
+        loop, verify = asyncio.get_running_loop(), self._client.settings.verify
+        self._tls = await loop.run_in_executor(None, network.ssl_context, verify)
         self._session = _new_session(self._tls)
         return self
 
@@ -66,10 +54,10 @@ class AsyncTransport(Transport):
             raise RuntimeError("open() comes first")
         deadline = self._deadline(request, until)
         try:
-            if request.method in IDEMPOTENT:
+            if request.method in network.IDEMPOTENT:
                 try:
                     return await self._exchange(self._session, request, deadline)
-                except StaleConnectionError:
+                except network.StaleConnectionError:
                     pass
             async with _new_session(self._tls) as fresh:
                 return await self._exchange(fresh, request, deadline)
@@ -84,7 +72,7 @@ class AsyncTransport(Transport):
             headers=request.headers,
             data=request.body or None,
             proxy=self._proxies.of(request),
-            timeout=aiohttp.ClientTimeout(total=seconds_left(deadline)),
+            timeout=aiohttp.ClientTimeout(total=network.seconds_left(deadline)),
             allow_redirects=False,
         ) as response:
             return Response(response.status, response.headers, await _body(response))
@@ -108,12 +96,12 @@ def _new_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
     connector._factory = partial(_Protocol, asyncio.get_running_loop())  # type: ignore[assignment]  # noqa: SLF001  # aiohttp has no public way
     return aiohttp.ClientSession(
         connector=connector,
-        headers=HEADERS,
+        headers=network.HEADERS,
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,  # do not read .netrc; Proxies reads the proxy variables
-        max_line_size=LONGEST_LINE,
-        max_field_size=LONGEST_LINE,
+        max_line_size=network.LONGEST_LINE,
+        max_field_size=network.LONGEST_LINE,
     )
 
 
@@ -141,20 +129,20 @@ class _Protocol(ResponseHandler):
             head, body = await super().read()
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             if self._requests > 1 and not self._received:
-                raise StaleConnectionError from None
+                raise network.StaleConnectionError from None
             # aiohttp would handle the original exception by sending the request again, also on a new connection.
             raise aiohttp.ClientConnectionError(_description(error)) from None
-        if len(head.raw_headers) >= MOST_LINES:
-            raise head_too_long()
+        if len(head.raw_headers) >= network.MOST_LINES:
+            raise network.head_too_long()
         self._interim += 100 <= head.code < 200
-        if self._interim > MOST_INTERIM:
-            raise too_many_interim()
+        if self._interim > network.MOST_INTERIM:
+            raise network.too_many_interim()
         return head, body
 
     def set_exception(self, exc: Any, *cause: BaseException) -> None:
         """Let :meth:`read` raise *exc*, whose cause is *cause*."""
         too_long = cause and _TOO_LONG.match(str(cause[0]))
-        super().set_exception(head_too_long() if too_long else exc, *cause)
+        super().set_exception(network.head_too_long() if too_long else exc, *cause)
 
 
 def _description(error: Exception) -> str:
@@ -167,5 +155,5 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     while chunk := await response.content.readany():
         body += chunk
-        raise_if_too_long(body, response.status)
+        network.raise_if_too_long(body, response.status)
     return bytes(body)

@@ -121,10 +121,7 @@ def ssl_context(verify: bool | str) -> ssl.SSLContext:
     :raises ConfigurationError: The CA bundle cannot be read.
     """
     if verify is False:
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
+        return _without_verification()
     try:
         if isinstance(verify, str):
             if Path(verify).is_dir():
@@ -139,6 +136,13 @@ def ssl_context(verify: bool | str) -> ssl.SSLContext:
 
 
 os.register_at_fork(after_in_child=ssl_context.cache_clear)  # a thread of the parent may have held its locks
+
+
+def _without_verification() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _certifi() -> str:

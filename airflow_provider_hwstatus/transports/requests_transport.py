@@ -22,18 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.protocol.effects import Request, Response
 from airflow_provider_hwstatus.errors import ConfigurationError
-from airflow_provider_hwstatus.transports.network import (
-    HEADERS,
-    IDEMPOTENT,
-    MOST_INTERIM,
-    StaleConnectionError,
-    Transport,
-    head_too_long,
-    raise_if_too_long,
-    seconds_left,
-    ssl_context,
-    too_many_interim,
-)
+from airflow_provider_hwstatus.transports import network
 
 if int(version("urllib3").split(".")[0]) < 2:  # urllib3 1 takes a truncated body for a whole one
     raise ConfigurationError(f"urllib3 2 or newer is needed; {version('urllib3')} is installed")
@@ -42,7 +31,7 @@ if int(version("urllib3").split(".")[0]) < 2:  # urllib3 1 takes a truncated bod
 _CHUNK = 64 * 1024
 
 
-class SyncTransport(Transport):
+class SyncTransport(network.Transport):
     """
     Sends requests over one session, which keeps connections.
 
@@ -64,10 +53,10 @@ class SyncTransport(Transport):
         """
         deadline = self._deadline(request, until)
         try:
-            if request.method in IDEMPOTENT:
+            if request.method in network.IDEMPOTENT:
                 try:
                     return self._exchange(self._session, request, deadline)
-                except StaleConnectionError:
+                except network.StaleConnectionError:
                     pass
             with self._new_session() as fresh:
                 return self._exchange(fresh, request, deadline)
@@ -78,7 +67,7 @@ class SyncTransport(Transport):
     def _exchange(self, session: requests.Session, request: Request, deadline: float) -> Response:
         with session.send(
             _prepared(request),
-            timeout=urllib3.Timeout(total=seconds_left(deadline)),  # type: ignore[arg-type]  # requests accepts it
+            timeout=urllib3.Timeout(total=network.seconds_left(deadline)),  # type: ignore[arg-type]  # requests accepts it
             proxies=dict.fromkeys(("http", "https"), self._proxies.of(request)),  # type: ignore[arg-type]  # or None
             allow_redirects=False,
             stream=True,
@@ -109,7 +98,7 @@ def _prepared(request: Request) -> requests.PreparedRequest:
     prepared = requests.PreparedRequest()
     prepared.prepare_method(request.method)
     prepared.url = request.url
-    prepared.prepare_headers(HEADERS | {name: _utf8(value) for name, value in request.headers.items()})
+    prepared.prepare_headers(network.HEADERS | {name: _utf8(value) for name, value in request.headers.items()})
     prepared.prepare_body(request.body or None, None)
     prepared.prepare_hooks({})
     return prepared
@@ -129,7 +118,7 @@ def _body(response: requests.Response) -> bytes:
     body = bytearray()
     for chunk in response.raw.stream(_CHUNK, decode_content=False):
         body += chunk
-        raise_if_too_long(body, response.status_code)
+        network.raise_if_too_long(body, response.status_code)
     return bytes(body)
 
 
@@ -187,23 +176,23 @@ class _HTTPResponse(http.client.HTTPResponse):
             super().begin()
         except ConnectionError:
             if self._kept and not self._reader.received:
-                raise StaleConnectionError from None
+                raise network.StaleConnectionError from None
             raise
         except http.client.HTTPException as error:
             if type(error) in (http.client.LineTooLong, http.client.HTTPException):  # HTTPException: too many headers
-                raise head_too_long() from None
+                raise network.head_too_long() from None
             raise
         if self._reader.ended:
             raise ConnectionResetError("the response ended in its headers")
 
     def _read_status(self) -> tuple[str, int, str]:
         """Skip interim responses. ``http.client`` only skips HTTP 100."""
-        for _ in range(MOST_INTERIM + 1):
+        for _ in range(network.MOST_INTERIM + 1):
             version, status, reason = super()._read_status()  # type: ignore[misc]  # not in typeshed
             if not 100 <= status < 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
                 return version, status, reason
             http.client.parse_headers(self.fp)
-        raise too_many_interim()
+        raise network.too_many_interim()
 
 
 class _HTTPConnection(HTTPConnection):
@@ -228,7 +217,7 @@ class _HTTPConnection(HTTPConnection):
             super().send(held.pop())
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):  # the latter two over TLS
             if self._kept:
-                raise StaleConnectionError from None
+                raise network.StaleConnectionError from None
             raise
 
     def getresponse(self) -> Any:
@@ -263,7 +252,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def __init__(self, verify: bool | str | None) -> None:
         self._verify = verify is not False
-        self._context: ssl.SSLContext | None = None if verify is None else ssl_context(verify)
+        self._context: ssl.SSLContext | None = None if verify is None else network.ssl_context(verify)
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from airflow_provider_hwstatus.core.protocol.effects import (
@@ -84,15 +85,14 @@ def run_sync(flow: Flow[T], handlers: SyncHandlers, until: float = math.inf) -> 
     :raises HwStatusError: The flow raised it.
     """
     run = _SyncRun(handlers, until)
-    resume: Callable[[Any], Any] = flow.send
-    value: Any = None
+    step: Callable[[], Effect] = partial(flow.send, None)
     try:
         while True:
-            effect = resume(value)
+            effect = step()
             try:
-                resume, value = flow.send, run.perform(effect)
+                step = partial(flow.send, run.perform(effect))
             except HwStatusError as error:
-                resume, value = flow.throw, error
+                step = partial(flow.throw, error)
     except StopIteration as done:
         result: T = done.value
         return result

@@ -102,10 +102,10 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
 
     send, new_loop = aiohttp_transport.AsyncTransport.send, asyncio.events.new_event_loop
 
-    async def counted(transport: Any, request: Any) -> Any:
+    async def counted(transport: Any, *args: Any) -> Any:
         loop = asyncio.get_running_loop()
         with loop.busy() if isinstance(loop, Loop) else nullcontext():
-            return await send(transport, request)
+            return await send(transport, *args)
 
     def new_event_loop() -> asyncio.AbstractEventLoop:
         return Loop() if threading.current_thread() is threading.main_thread() else new_loop()
@@ -113,7 +113,8 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
     monkeypatch.setattr(CLOCK, "slept", 0.0)
     monkeypatch.setattr(aiohttp_transport.AsyncTransport, "send", counted)
     monkeypatch.setattr(asyncio.events, "new_event_loop", new_event_loop)
-    monkeypatch.setattr(runners.run_sync, "__defaults__", (CLOCK.sleep,))
+    monkeypatch.setattr(runners.SyncHandlers.__init__, "__defaults__", (CLOCK.sleep, CLOCK.monotonic))
+    monkeypatch.setattr(runners.AsyncHandlers.__init__, "__defaults__", (asyncio.sleep, CLOCK.monotonic))
     for name, module in list(sys.modules.items()):
         if name.startswith(CLOCKED) and not name.startswith(FAKE) and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", CLOCK)

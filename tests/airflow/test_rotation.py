@@ -129,7 +129,7 @@ def test_missing_permission_is_no_reason_to_read_the_connection_again(monkeypatc
     huaweicloud.job("dli_batch", "b1", 403)
     hook = HwStatusHook()
     reads = []
-    monkeypatch.setattr(HwStatusHook, "_has_changed", lambda self, used: reads.append(used))
+    monkeypatch.setattr(HwStatusHook, "_close_if_changed", lambda self, used: reads.append(used))
 
     with pytest.raises(AuthenticationError):
         hook.get_dli_batch_status("b1")

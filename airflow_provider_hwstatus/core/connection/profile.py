@@ -59,12 +59,12 @@ def _from_file(file: Path, section: str) -> dict[str, str | None]:
         # The parser's own message quotes the line, which can contain a key.
         raise _no_key(file, section, f"it cannot be read ({type(error).__name__})") from None
     if not (found["ak"] and found["sk"]):
-        raise _no_key(file, section, "it has no ak and sk in that section")
+        raise _no_key(file, section, "there is no ak and sk")
     return found
 
 
 def _no_key(file: Path, section: str, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"auth=env: there is no access key in the environment variables or in {file}: {why}; next: set {_PREFIX}AK and "
-        f"{_PREFIX}SK, or put ak and sk into section [{section}] of that file"
+        f"auth=env: there is no access key in the environment variables or in section [{section}] of {file}: {why}; "
+        f"next: set {_PREFIX}AK and {_PREFIX}SK, or put ak and sk into that section"
     )

@@ -15,6 +15,7 @@ DEFAULT_REQUEST_TIMEOUT = 30.0
 DEFAULT_MAX_CONCURRENT_REQUESTS = 20
 _LONGEST_REQUEST_TIMEOUT = 240.0  # less than the margin between our deadline and Airflow's time-out of a deferral
 
+_ENDPOINTS = ("dli_endpoint", "cph_endpoint", "iam_endpoint", "metadata_endpoint")
 _PROJECT_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
@@ -99,22 +100,20 @@ def settings_from(
     """
     fields = dict(extra) | {name: value for name, value in (("region", region), ("project_id", project_id)) if value}
     texts = {name: _text(name, fields.get(name)) for name in ("domain_name", "security_token", "profile")}
+    endpoints = {name: _checked(fields, name, _endpoint) for name in _ENDPOINTS}
     return Settings(
         auth=_text("auth", fields.get("auth")) or Settings.auth,
         login=_text("login", login),
         password=_text("password", password),
         region=_checked(fields, "region", _region),
         project_id=_checked(fields, "project_id", _project_id),
-        dli_endpoint=_checked(fields, "dli_endpoint", _endpoint),
-        cph_endpoint=_checked(fields, "cph_endpoint", _endpoint),
-        iam_endpoint=_checked(fields, "iam_endpoint", _endpoint),
-        metadata_endpoint=_checked(fields, "metadata_endpoint", _endpoint),
         verify=_verify(fields.get("verify")),
         request_timeout=_request_timeout(fields.get("request_timeout")),
         proxy=_checked(fields, "proxy", _proxy),
         max_concurrent_requests=_max_concurrent_requests(fields.get("max_concurrent_requests")),
         coalesce=_coalesce(fields.get("coalesce")),
         **texts,
+        **endpoints,
     )
 
 

@@ -113,18 +113,27 @@ def error_of(
     code, text = _code_and_text(body)
     cls = _class_of(response.status, code, refused)
     request_id = request_id_of(response, body, redact)
-    shown_code = "" if code == str(response.status) else shown(code or "", redact, 64)
-    shown_text = shown(text, redact) if text else snippet(response, redact)
-    message = " ".join(part for part in (f"HTTP {response.status}", shown_code, shown_text) if part)
-    if request_id:
-        message += f" (request id {request_id})"
+    shown_code = shown(code, redact, 64) if code else None
+    message = _message(response, shown_code, shown(text, redact) or snippet(response, redact), request_id)
     return cls(
         with_next(message, by_code(code, text, response.status) or by_class(cls, message, advice)),
         http_status=response.status,
-        code=shown(code, redact, 64) if code else None,
+        code=shown_code,
         request_id=request_id,
         retry_after=_retry_after(response, text, now),
     )
+
+
+def _message(response: Response, code: str | None, text: str, request_id: str | None) -> str:
+    """Return the message of an error, from what the response says, redacted."""
+    status = str(response.status)
+    words = [
+        f"HTTP {status}",
+        code if code != status else None,
+        text,
+        f"(request id {request_id})" if request_id else None,
+    ]
+    return " ".join(filter(None, words))
 
 
 def is_unknown_to_service(error: HwStatusError) -> bool:
