@@ -34,7 +34,7 @@ PLACES = {
         f"{PACKAGE}.transports.aiohttp_transport.AsyncTransport.send",
     ),
     "look-up": (f"{PACKAGE}.hooks.hwstatus.HwStatusHook.get_connection", f"{PACKAGE}.hooks.hwstatus._look_up"),
-    "counting": (f"{PACKAGE}.hooks.hwstatus.count_in_worker", f"{PACKAGE}.hooks.hwstatus.count_in_triggerer"),
+    "counting": (f"{PACKAGE}.hooks.hwstatus.counter_of_worker", f"{PACKAGE}.hooks.hwstatus.counter_of_triggerer"),
 }
 
 

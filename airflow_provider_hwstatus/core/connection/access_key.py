@@ -23,7 +23,7 @@ _KEY_ACCEPTED = {400, 403, 404}
 
 class AkSk:
     """
-    Signs each request with an access key (AK/SK). A key with a security token is temporary, the others are permanent.
+    Signs each request with an access key (AK/SK), which is temporary if it has a security token.
 
     The gateway locks a permanent key for five minutes after five refusals in a row. So the first request with a
     permanent key is sent alone, and a refused key is not sent again, see
