@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_hwstatus``: what ``airflow hwstatus`` is, also before Airflow 3.2."""
+"""``python -m airflow_provider_hwstatus``: the commands of ``airflow hwstatus``, which needs Airflow 3.2 or newer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_hwstatus.cli.arguments import COMMANDS, HELP
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the parser for the command line."""
     parser = argparse.ArgumentParser("python -m airflow_provider_hwstatus", description=HELP)
     subparsers = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS:
@@ -22,11 +22,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; leaves by ``SystemExit``."""
+    """
+    Run a command, and exit with its exit code.
+
+    :param argv: The arguments; by default, those of the process.
+    :raises SystemExit: Always, with the exit code.
+    """
     arguments = parser().parse_args(argv, argparse.Namespace(answers=sys.stdout))
-    # Outside of its own commands Airflow logs to standard output, which is for answers.
+    # Airflow logs to standard output outside of its own commands. Here, only results go to standard output.
     with redirect_stdout(sys.stderr):
-        from airflow_provider_hwstatus.cli import commands  # which takes seconds: not for --help
+        from airflow_provider_hwstatus.cli import commands  # takes seconds to import, which --help does not need
 
         getattr(commands, arguments.command)(arguments)
 

@@ -1,24 +1,26 @@
 """
-What can go wrong with a question, by what the caller can do about it.
+Every error of this package, grouped by what the caller can do about it.
 
 HwStatusError
-├── ConfigurationError         an argument or a field of the connection is missing or wrong: fix it
-├── RetryableError             trying again may help
-│   ├── TransportError         no HTTP reply: DNS, TCP, TLS, time-out
-│   ├── ThrottledError         429
-│   └── ServerError            408, 5xx and the codes that the vendor lists as such
-├── ApiError                   the service said no: trying again will not help
-│   ├── AuthenticationError    401, 403
-│   │   └── CredentialsRefusedError  a key or password that must not be tried again: repeats lock it
-│   ├── ApiNotAvailableError   404 from the gateway: this API does not exist in this region
-│   └── JobNotFoundError       404, or the service's own code for it
-├── MalformedResponseError     2xx, but not what the API reference promises
-├── UnknownStateError          a state that no table lists, where ``on_unknown_state="fail"``
-├── DeadlineError              the deadline passed before there was an answer
-└── TriggerError               the triggerer lost the wait: the trigger crashed, or its event is not one of ours
+├── ConfigurationError               an argument or a connection field is missing or invalid: correct it
+├── RetryableError                   a later attempt may succeed
+│   ├── TransportError               no HTTP response: DNS, TCP, TLS, proxy or time-out
+│   ├── ThrottledError               too many requests: HTTP 429
+│   └── ServerError                  a problem in the service: HTTP 408, 5xx, and the codes documented as such
+├── ApiError                         the service answered with an error
+│   ├── ThrottledError               (also a RetryableError)
+│   ├── ServerError                  (also a RetryableError)
+│   ├── AuthenticationError          not authenticated or not permitted: HTTP 401 or 403
+│   │   └── CredentialsRefusedError  a permanent key or a password was refused: repeats would lock it
+│   ├── ApiNotAvailableError         the gateway does not offer this API in this region
+│   └── JobNotFoundError             the service does not know this job: HTTP 404 or the service's own code
+├── MalformedResponseError           a response that does not match the API reference
+├── UnknownStateError                a state that the kind does not list, with ``on_unknown_state="fail"``
+├── DeadlineError                    the deadline passed before the job ended
+└── TriggerError                     the wait in the triggerer failed: it crashed, or its event is invalid
 
-None of these is an ``AirflowException``, so ``soft_fail`` never hides a question without an answer.
-A job that failed is not an error here: that is an answer.
+They mean that the state of a job could not be determined. A job that failed is not an error of this kind.
+They are not ``AirflowException``, so ``soft_fail`` never turns one into a skipped task.
 """
 
 from __future__ import annotations
@@ -31,13 +33,13 @@ E = TypeVar("E", bound=BaseException)
 
 class HwStatusError(Exception):
     """
-    The question could not be answered.
+    The state of a job could not be determined; the base class of all errors of this package.
 
-    :param message: What happened, to whom and what to do about it. Holds no secret.
-    :param http_status: HTTP status of the reply, if there was one.
-    :param code: The service's own error code, e.g. ``APIGW.0301``.
-    :param request_id: What Huawei Cloud's support asks for.
-    :param retry_after: Seconds for which the service asked not to be asked again.
+    :param message: What happened, to which job or connection, and what to do next. Contains no secret.
+    :param http_status: HTTP status of the response; None if there was no response.
+    :param code: Error code of the service, for example ``APIGW.0301``.
+    :param request_id: Id of the request at Huawei Cloud; its support asks for it.
+    :param retry_after: Seconds for which the service asked to receive no further request.
     """
 
     def __init__(
@@ -56,62 +58,62 @@ class HwStatusError(Exception):
         self.retry_after = retry_after
 
     def about(self, subject: str) -> Self:
-        """Put into the message what the question was about, and return this error."""
+        """
+        Prefix the message with a subject, and return this same error.
+
+        :param subject: The job, connection or step that the error concerns.
+        """
         self.args = (f"{subject}: {self}",)
         return self
 
     def to_dict(self) -> dict[str, object]:
-        """Return JSON scalars from which :func:`error_from_dict` makes an equal error."""
+        """Return the error as JSON scalars, from which :func:`error_from_dict` restores it."""
         return {"type": type(self).__name__, "message": str(self)} | {
             name: value for name, value in vars(self).items() if value is not None
         }
 
 
 class ConfigurationError(HwStatusError):
-    """An argument or a field of the connection is missing or wrong."""
+    """An argument or a field of the connection is missing or invalid."""
 
 
 class RetryableError(HwStatusError):
-    """Trying again may help."""
+    """A later attempt may succeed."""
 
 
 class TransportError(RetryableError):
     """
-    No HTTP reply: DNS, TCP, TLS, time-out.
+    There was no complete HTTP response: DNS, TCP, TLS, proxy or time-out.
 
-    :ivar unanswered_for: Where it was another wait's, seconds for which nobody has got an answer.
+    :ivar unanswered_for: For an error that another wait on this connection shared: seconds since the service last
+        answered any wait. Otherwise 0.
     """
 
     unanswered_for: float = 0.0
 
 
 class ApiError(HwStatusError):
-    """The service said no."""
+    """The service answered with an error."""
 
 
 class ThrottledError(ApiError, RetryableError):
-    """Too many requests (429)."""
+    """The service received too many requests (HTTP 429)."""
 
 
 class ServerError(ApiError, RetryableError):
-    """The service itself has a problem: 408, 5xx and the codes listed as such."""
+    """The service has a problem: HTTP 408, 5xx, or an error code that is documented as such."""
 
 
 class AuthenticationError(ApiError):
-    """Not logged in (401) or not allowed (403)."""
-
-
-def is_refused_login(error: HwStatusError) -> bool:
-    """Return whether the key, token or password was refused: another one may help."""
-    return isinstance(error, AuthenticationError) and error.http_status != 403
+    """The service refused the credentials (HTTP 401) or the permission (HTTP 403)."""
 
 
 class CredentialsRefusedError(AuthenticationError):
-    """A permanent key or a password was refused: a few repeats lock it, so it is not tried again."""
+    """A permanent access key or a password was refused. It is not sent again, because a few refusals lock it."""
 
 
 class ApiNotAvailableError(ApiError):
-    """The gateway does not know this API in this region."""
+    """The gateway does not offer this API in this region."""
 
 
 class JobNotFoundError(ApiError):
@@ -119,26 +121,31 @@ class JobNotFoundError(ApiError):
 
 
 class MalformedResponseError(HwStatusError):
-    """A successful reply that is not what the API reference promises."""
+    """The response does not match the API reference."""
 
 
 class UnknownStateError(HwStatusError):
-    """The job is in a state that no table lists."""
+    """The kind does not list the state of the job, and ``on_unknown_state`` is ``"fail"``."""
 
 
 class DeadlineError(HwStatusError):
-    """The deadline passed before there was an answer."""
+    """The deadline passed before the job ended."""
 
 
 class TriggerError(HwStatusError):
-    """The triggerer lost the wait."""
+    """The wait in the triggerer failed: the trigger crashed, or its event is invalid."""
+
+
+def is_refused_login(error: HwStatusError) -> bool:
+    """Return whether the service refused the key, token or password, so that a new one may help. Excludes HTTP 403."""
+    return isinstance(error, AuthenticationError) and error.http_status != 403
 
 
 def without_frames(error: E) -> E:
     """
-    Drop the frames in which *error* and its causes came about, and return it.
+    Remove the tracebacks of *error* and of its causes, and return it.
 
-    Their local variables hold tokens, keys and replies, and Airflow shows tracebacks with them.
+    The local variables in these frames hold tokens, keys and responses, and Airflow shows local variables.
     """
     error.__traceback__ = None
     for earlier in (error.__cause__, error.__context__):
@@ -147,19 +154,14 @@ def without_frames(error: E) -> E:
     return error
 
 
-def _tree(base: type[HwStatusError]) -> Iterator[type[HwStatusError]]:
-    yield base
-    for cls in base.__subclasses__():
-        yield from _tree(cls)
-
-
 def error_from_dict(fields: Mapping[str, object]) -> HwStatusError:
     """
-    Return the error that :meth:`HwStatusError.to_dict` described.
+    Restore the error from which :meth:`HwStatusError.to_dict` made *fields*.
 
-    :param fields: Such a description. A type that this release does not know becomes a plain :class:`HwStatusError`.
+    :param fields: Fields of another type than expected are ignored. An error type that this release does not know
+        becomes a plain :class:`HwStatusError`.
     """
-    classes = {cls.__name__: cls for cls in _tree(HwStatusError)}
+    classes = {cls.__name__: cls for cls in _with_subclasses(HwStatusError)}
     cls = classes.get(str(fields.get("type")), HwStatusError)
     status, retry_after = fields.get("http_status"), fields.get("retry_after")
     code, request_id = fields.get("code"), fields.get("request_id")
@@ -170,3 +172,9 @@ def error_from_dict(fields: Mapping[str, object]) -> HwStatusError:
         request_id=request_id if isinstance(request_id, str) else None,
         retry_after=retry_after if isinstance(retry_after, int | float) else None,
     )
+
+
+def _with_subclasses(base: type[HwStatusError]) -> Iterator[type[HwStatusError]]:
+    yield base
+    for cls in base.__subclasses__():
+        yield from _with_subclasses(cls)

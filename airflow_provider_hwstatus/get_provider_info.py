@@ -1,4 +1,4 @@
-"""What Airflow is told about this package. Every ``airflow`` command calls it, so it imports nothing else."""
+"""The provider's metadata for Airflow. Every ``airflow`` command reads it, so this module imports nothing else."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 _TEXT = {"type": ["string", "null"]}
 _INTEGRATION = "Huawei Cloud job status"
 
-#: The connection form, declared once; the hook gives it to the Airflow releases that do not read it here.
+#: The fields of the connection form. Airflow 3.2 and newer read them here; the hook gives them to older releases.
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "auth": {
         "label": "Log in with",
         "description": (
             "aksk: an access key. password: an IAM user's name and password. token: a token. "
-            "agency: the agency of this ECS or CCE node. env: the vendor SDK's variables or profile file."
+            "agency: the agency of this ECS or CCE node. env: the vendor SDK's environment variables or profile file."
         ),
         "schema": {
             "type": ["string", "null"],
@@ -21,16 +21,16 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
             "default": "aksk",
         },
     },
-    "region": {"label": "Region", "description": "For example cn-north-4.", "schema": _TEXT},
+    "region": {"label": "Region", "description": "For example, cn-north-4.", "schema": _TEXT},
     "project_id": {
         "label": "Project id",
-        "description": "Looked up by the region's name when left empty.",
+        "description": "If empty, looked up by the name of the region.",
         "schema": _TEXT,
     },
     "domain_name": {"label": "Account name", "description": "For auth=password.", "schema": _TEXT},
     "security_token": {
         "label": "Security token",
-        "description": "Goes with a temporary access key.",
+        "description": "For a temporary access key.",
         "schema": {"type": ["string", "null"], "format": "password"},
     },
     "verify": {
@@ -49,26 +49,26 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "schema": {"type": ["number", "null"], "default": 30},
     },
     "max_concurrent_requests": {
-        "label": "Requests at once",
-        "description": "How many polls of one service a process has under way at once, at most.",
+        "label": "Concurrent requests",
+        "description": "Maximum number of concurrent polls of one service in a process.",
         "schema": {"type": ["integer", "null"], "default": 20, "minimum": 1},
     },
-    "dli_endpoint": {"label": "DLI endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
-    "cph_endpoint": {"label": "CPH endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
-    "iam_endpoint": {"label": "IAM endpoint", "description": "A URL; replaces the region's.", "schema": _TEXT},
+    "dli_endpoint": {"label": "DLI endpoint", "description": "URL to use instead of the region's.", "schema": _TEXT},
+    "cph_endpoint": {"label": "CPH endpoint", "description": "URL to use instead of the region's.", "schema": _TEXT},
+    "iam_endpoint": {"label": "IAM endpoint", "description": "URL to use instead of the region's.", "schema": _TEXT},
     "metadata_endpoint": {
         "label": "Metadata endpoint",
-        "description": "A URL; replaces the node's metadata service, for auth=agency.",
+        "description": "For auth=agency: URL to use instead of the node's metadata service.",
         "schema": _TEXT,
     },
     "profile": {
         "label": "Profile",
-        "description": "Section of the vendor SDK's profile file, for auth=env; basic by default.",
+        "description": "For auth=env: section of the vendor SDK's profile file. The default is basic.",
         "schema": _TEXT,
     },
     "coalesce": {
         "label": "Coalesce polls",
-        "description": "Whether DLI's list of batches is asked about many waits at once; see the docs on many jobs.",
+        "description": "Whether to poll many DLI batches with one request for their list; see the docs on many jobs.",
         "schema": {"type": ["boolean", "null"], "default": False},
     },
 }
@@ -79,7 +79,7 @@ RELABELING = {"login": "Access key (AK) or user name", "password": "Secret key (
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's metadata, as ``airflow/provider_info.schema.json`` describes it."""
+    """Return the provider's metadata, in the form of ``airflow/provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-hwstatus",
         "name": "Huawei Cloud job status",
@@ -98,7 +98,7 @@ def get_provider_info() -> dict[str, Any]:
             _modules("triggers.job_status", "triggers.cph_request", "triggers.start_from_trigger", "triggers.watchers")
         ],
         "extra-links": ["airflow_provider_hwstatus.sensors.console_link.ConsoleLink"],
-        "cli": ["airflow_provider_hwstatus.cli.definition.get_commands"],  # since Airflow 3.2
+        "cli": ["airflow_provider_hwstatus.cli.definition.get_commands"],  # read by Airflow 3.2 and newer
         "connection-types": [
             {
                 "connection-type": "hwstatus",

@@ -1,1 +1,1 @@
-"""``airflow hwstatus``, and ``python -m airflow_provider_hwstatus``."""
+"""The command line: ``airflow hwstatus`` and ``python -m airflow_provider_hwstatus``."""

@@ -1,5 +1,5 @@
 """
-What to ask Huawei Cloud and how to read the answer: standard library only, no clock, no socket, no Airflow.
+What to request from Huawei Cloud and how to read the responses. Standard library only: no clock, no socket, no Airflow.
 
-Start with ``jobs.py`` (what can be waited for) and ``client.py`` (how one question is asked).
+Start with ``connection/client.py``, which makes one authenticated request, and ``polling/wait.py``, the wait loop.
 """

@@ -1,1 +1,1 @@
-"""``hwstatus-demo``: the example DAGs on a throw-away Airflow."""
+"""``hwstatus-demo``: runs the example DAGs on a temporary Airflow."""

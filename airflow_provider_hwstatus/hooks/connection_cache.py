@@ -1,4 +1,4 @@
-"""Looking connections up once for many waits: in a triggerer, each look-up is a round trip to Airflow's API server."""
+"""A cache of Airflow connections, because each look-up in a triggerer is a round trip to Airflow's API server."""
 
 from __future__ import annotations
 
@@ -11,59 +11,61 @@ from weakref import WeakKeyDictionary
 from airflow_provider_hwstatus.core.connection.settings import Settings
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
-#: Seconds for which what was found is used again: a restarted triggerer begins all of its waits at once.
-MEMORY = 5.0
+#: Seconds for which settings are cached. A restarted triggerer starts all its waits within such a time.
+LIFETIME = 5.0
 
-#: Seconds in which waits whose login was refused share one look-up: all of a connection are refused together.
-CROWD = 1.0
+#: Seconds for which one look-up serves all waits whose login was refused. Waits on a connection are refused together.
+REFRESH_INTERVAL = 1.0
 
 
 class ConnectionCache:
-    """What one event loop has found. What could not be found is looked up again."""
+    """The settings of the connections that one event loop has looked up. Errors are not cached."""
 
     def __init__(self) -> None:
-        self._turns = SingleFlights(lambda name: asyncio.Lock())
-        self._found: dict[Hashable, tuple[float, Settings]] = {}
+        self._flights = SingleFlights(lambda key: asyncio.Lock())
+        self._cached: dict[Hashable, tuple[float, Settings]] = {}
 
-    async def get(self, name: Hashable, look_up: Callable[[], Awaitable[Settings]]) -> Settings:
+    async def get(self, key: Hashable, look_up: Callable[[], Awaitable[Settings]]) -> Settings:
         """
-        Return the settings of that name; those who ask at the same time share one look-up.
+        Return the settings for a key. Concurrent calls for the same key share one look-up.
 
-        :raises ConfigurationError: They could not be found.
+        :param key: Identifies the settings.
+        :param look_up: Looks up the settings.
+        :raises ConfigurationError: *look_up* raised it.
         """
 
-        async def unless_found() -> Settings:
-            if found := self._remembered(name):  # another wait was first
-                return found
+        async def look_up_unless_cached() -> Settings:
+            if cached := self._valid(key):  # another wait was first
+                return cached
             settings = await look_up()
-            self._found[name] = (time.monotonic(), settings)
+            self._cached[key] = (time.monotonic(), settings)
             return settings
 
-        if found := self._remembered(name):
-            return found
+        if cached := self._valid(key):
+            return cached
         try:
-            return await self._turns[name].arun(unless_found)
+            return await self._flights[key].arun(look_up_unless_cached)
         finally:
-            self._turns.forget(name)  # its lock would keep the event loop alive
+            self._flights.forget(key)  # its lock would keep the event loop alive
 
     async def get_changed(
-        self, name: Hashable, look_up: Callable[[], Awaitable[Settings]], used: Settings
+        self, key: Hashable, look_up: Callable[[], Awaitable[Settings]], used: Settings
     ) -> Settings | None:
         """
-        Look up the settings of that name again; return them if they are not those that were *used*.
+        Look up the settings for a key again, and return them; None if they equal *used*.
 
-        :raises ConfigurationError: They could not be found.
+        :raises ConfigurationError: *look_up* raised it.
         """
-        found_at, found = self._found.get(name, (-math.inf, None))
-        if found == used and time.monotonic() >= found_at + CROWD:
-            del self._found[name]
-        settings = await self.get(name, look_up)
+        cached_at, cached = self._cached.get(key, (-math.inf, None))
+        if cached == used and time.monotonic() >= cached_at + REFRESH_INTERVAL:
+            del self._cached[key]
+        settings = await self.get(key, look_up)
         return None if settings == used else settings
 
-    def _remembered(self, name: Hashable) -> Settings | None:
-        found_at, settings = self._found.get(name, (0.0, None))
-        if settings and time.monotonic() >= found_at + MEMORY:
-            del self._found[name]
+    def _valid(self, key: Hashable) -> Settings | None:
+        cached_at, settings = self._cached.get(key, (0.0, None))
+        if settings and time.monotonic() >= cached_at + LIFETIME:
+            del self._cached[key]
             return None
         return settings
 
@@ -72,5 +74,5 @@ _in_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, ConnectionCache] = WeakK
 
 
 def connection_cache() -> ConnectionCache:
-    """Return those of the running event loop."""
+    """Return the cache of the running event loop."""
     return _in_loops.setdefault(asyncio.get_running_loop(), ConnectionCache())

@@ -1,4 +1,4 @@
-"""Airflow's connection, as a ready client."""
+"""The hook: runs flows over an Airflow connection."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from airflow_provider_hwstatus.transports.shared_connections import (
     SyncConnection,
     arun_with_current_login,
     client_for,
-    joined,
     run_with_current_login,
+    shared_connection,
 )
 
 if TYPE_CHECKING:
@@ -46,20 +46,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds for all that a test of the connection asks, and for each request of it.
+#: Seconds for a whole test of a connection, and for each of its requests.
 _TEST_TIMEOUT = 14.0
 _TEST_REQUEST_TIMEOUT = 6.0
 
 
 class HwStatusHook(BaseHook):
     """
-    Asks Huawei Cloud for the state of jobs.
+    Requests the status of Huawei Cloud jobs.
 
-    A hook that was used before ``os.fork()`` can be used in both processes: they share no network connection.
+    A hook can be used on both sides of an ``os.fork()``: the processes do not share a network connection.
 
-    :param hwstatus_conn_id: The Airflow connection.
-    :param region: Wins over the connection's.
-    :param project_id: Wins over the connection's.
+    :param hwstatus_conn_id: Id of the Airflow connection.
+    :param region: Region to use instead of the connection's.
+    :param project_id: Project to use instead of the connection's.
     """
 
     conn_name_attr = "hwstatus_conn_id"
@@ -81,44 +81,44 @@ class HwStatusHook(BaseHook):
 
     def get_conn(self) -> SyncConnection:
         """
-        Return the connection, with a session that this hook keeps until :meth:`close`.
+        Return the connection. Its session stays open until :meth:`close`.
 
-        :raises ConfigurationError: The Airflow connection is missing, or one of its fields is missing or wrong.
+        :raises ConfigurationError: The Airflow connection is missing, or one of its fields is missing or invalid.
         """
         if self._connection is None:
-            with _Naming(self.hwstatus_conn_id):
+            with _ConnectionNamed(self.hwstatus_conn_id):
                 self._connection = SyncConnection(self._settings(), mask_secret, counter_of_worker())
         return self._connection
 
     @asynccontextmanager
     async def get_async_conn(self) -> AsyncIterator[AsyncConnection]:
         """
-        Give the connection that all waits in this event loop share.
+        Return the connection that all waits in this event loop share, as an asynchronous context manager.
 
-        :raises ConfigurationError: As :meth:`get_conn`.
+        :raises ConfigurationError: The Airflow connection is missing, or one of its fields is missing or invalid.
         """
-        settings = await connection_cache().get(self._name, self._asettings)
-        async with joined(settings, _amask_secret, counter_of_triggerer()) as connection:
+        settings = await connection_cache().get(self._cache_key, self._asettings)
+        async with shared_connection(settings, _amask_secret, counter_of_triggerer()) as connection:
             yield connection
 
     def run(self, flow_with: Callable[[Client], Flow[T]]) -> T:
         """
-        Run a flow over the connection.
+        Run a flow over the connection, and return its result.
 
         If the login is refused and the Airflow connection has changed since it was read, the flow runs again with the
-        new login. If the new login is refused, too, that is final.
+        new credentials. If these are refused, too, the error is final.
 
-        :param flow_with: Makes the flow.
+        :param flow_with: Creates the flow for a client.
         :raises HwStatusError: The flow raised it.
         """
         return run_with_current_login(flow_with, self.get_conn, self._close_if_changed)
 
     def arun(self, flow_with: Callable[[AsyncConnection], Flow[T]]) -> Coroutine[Any, Any, T]:
-        """Run a flow as :meth:`run` does, without blocking the event loop."""
+        """Do the same as :meth:`run`, without blocking the event loop."""
         return arun_with_current_login(flow_with, self.get_async_conn, self._ahas_changed)
 
     def _close_if_changed(self, used: Settings) -> bool:
-        """Return whether the Airflow connection has changed since it was read; if it cannot be read, it has not."""
+        """Return whether the Airflow connection can be read and has changed. If so, the next request uses it."""
         try:
             changed = self._settings() != used
         except (AirflowNotFoundException, ConfigurationError):
@@ -129,7 +129,7 @@ class HwStatusHook(BaseHook):
 
     async def _ahas_changed(self, used: Settings) -> bool:
         try:
-            return await connection_cache().get_changed(self._name, self._asettings, used) is not None
+            return await connection_cache().get_changed(self._cache_key, self._asettings, used) is not None
         except ConfigurationError:
             return False
 
@@ -137,11 +137,13 @@ class HwStatusHook(BaseHook):
         self, kind: JobKind | str, job_id: str, outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
     ) -> JobStatus:
         """
-        Ask for the state of a job.
+        Request the status of a job.
 
-        :param kind: One of :data:`~airflow_provider_hwstatus.kinds.job_kind.KINDS`, or its name.
-        :param outage_tolerance: Seconds to go on without an answer; 0 to ask only once.
-        :raises HwStatusError: The question could not be answered.
+        :param kind: A kind, or the name of one in :data:`~airflow_provider_hwstatus.kinds.KINDS`.
+        :param job_id: Id of the job.
+        :param outage_tolerance: Seconds to retry during an outage; 0 to send one request only.
+        :raises ConfigurationError: *kind* or *job_id* is invalid, or the Airflow connection is.
+        :raises HwStatusError: The status could not be determined.
         """
         return self.run(
             lambda client: JobPoller(client, kind_of(kind), job_id).fetch_status(RetryBudget(outage_tolerance))
@@ -150,35 +152,37 @@ class HwStatusHook(BaseHook):
     async def aget_status(
         self, kind: JobKind | str, job_id: str, outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
     ) -> JobStatus:
-        """Ask as :meth:`get_status` does, without blocking the event loop."""
+        """Do the same as :meth:`get_status`, without blocking the event loop."""
         budget = RetryBudget(outage_tolerance)
         return await self.arun(
             lambda connection: JobPoller(connection.client, kind_of(kind), job_id).fetch_status(budget)
         )
 
     def get_dli_batch_status(self, batch_id: str) -> JobStatus:
-        """Ask for the state of a DLI batch."""
+        """Request the status of a DLI batch."""
         return self.get_status("dli_batch", batch_id)
 
     def get_dli_session_status(self, session_id: str, wait_for: str = "ready") -> JobStatus:
         """
-        Ask for the state of a DLI session.
+        Request the status of a DLI session.
 
-        :param wait_for: ``ready`` or ``stopped``: which of the two is its success.
+        :param wait_for: ``ready`` or ``stopped``: which of them counts as success.
         """
         return self.get_status(f"dli_session_{wait_for}", session_id)
 
     def get_cph_job_status(self, job_id: str) -> JobStatus:
-        """Ask for the state of a CPH job."""
+        """Request the status of a CPH job."""
         return self.get_status("cph_job", job_id)
 
     def diagnose(self, kind: JobKind | str, status: JobStatus, seconds: float = BUDGET) -> Diagnosis:
         """
-        Ask why a job failed: for its name, queue, times and log, where the service tells.
+        Request what explains the failure of a job: its name, queue, times and log, if the service has them.
 
-        What cannot be found out is no error, whatever keeps it.
+        Does not raise if the requests fail. The result then says what is missing.
 
-        :param seconds: That it may take in all.
+        :param kind: The kind of the job, or its name.
+        :param status: The status of the failed job.
+        :param seconds: Seconds for all requests together.
         """
         try:
             connection = self.get_conn()
@@ -188,12 +192,14 @@ class HwStatusHook(BaseHook):
             return Diagnosis(status, f"no answer within {seconds:g} s")
         except HwStatusError as error:
             return Diagnosis(status, clip(str(error), 200))
-        except Exception as error:  # noqa: BLE001  # the job has failed, and nothing may hide that
-            self.log.warning("It could not be asked why %s failed: %s", status.job_id, type(error).__name__)
+        except Exception as error:  # noqa: BLE001  # no error here may hide that the job failed
+            self.log.warning(
+                "The details of the failed job %s could not be requested: %s", status.job_id, type(error).__name__
+            )
             return Diagnosis(status, type(error).__name__)
 
     def console_url(self, kind: JobKind | str, job_id: str) -> str | None:
-        """Return the page of a job in the cloud's web console, or of its service; None where that is not known."""
+        """Return the URL of a job, or else of its service, in the cloud's web console; None if it is not known."""
         try:
             kind = kind_of(kind)
             return console_url(kind, self.get_conn().client.settings, check_job_id(kind.id_name, job_id))
@@ -202,52 +208,52 @@ class HwStatusHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Ask IAM, DLI and CPH once; return whether the connection works, and who is logged in where or what to change.
+        Send one request each to IAM, DLI and CPH.
 
-        It answers within 15 seconds, whatever happens, and needs no more rights than waiting does.
+        Takes at most 15 seconds, and needs no more permissions than waiting does.
+
+        :return: Whether the connection works; and who is authenticated in which project, or what to correct.
         """
         try:
-            with _Naming(self.hwstatus_conn_id):
-                settings = self._settings()
-                settings = replace(settings, request_timeout=min(settings.request_timeout, _TEST_REQUEST_TIMEOUT))
-                return True, within(_TEST_TIMEOUT, lambda: _check(settings))
+            with _ConnectionNamed(self.hwstatus_conn_id):
+                settings = self._test_settings()
+                return True, within(_TEST_TIMEOUT, lambda: _run_once(settings, check))
         except TimeoutError:
             return False, f"No answer within {_TEST_TIMEOUT:g} s: check the endpoints, the proxy and the network"
         except HwStatusError as error:
             return False, str(error)
 
-    def checkup(self, tell: Callable[[Step], object]) -> list[Step]:
+    def checkup(self, on_step: Callable[[Step], object]) -> list[Step]:
         """
-        Look into the connection step by step: what :meth:`test_connection` says in one sentence.
+        Check the connection step by step, in more detail than :meth:`test_connection`.
 
-        :param tell: Called with each step as it is done.
-        :raises ConfigurationError: The Airflow connection is missing, or one of its fields is missing or wrong.
+        :param on_step: Called with each step after it is done.
+        :return: All steps.
+        :raises ConfigurationError: The Airflow connection is missing, or one of its fields is missing or invalid.
         """
-        with _Naming(self.hwstatus_conn_id):
-            settings = self._settings()
-            settings = replace(settings, request_timeout=min(settings.request_timeout, _TEST_REQUEST_TIMEOUT))
-            connection = SyncConnection(settings, mask_secret)
-        try:
-            return connection.run(Checkup(connection.client, tell).run())
-        finally:
-            connection.close()
+        with _ConnectionNamed(self.hwstatus_conn_id):
+            return _run_once(self._test_settings(), lambda client: Checkup(client, on_step).run())
 
     def close(self) -> None:
-        """Close the session, if there is one."""
+        """Close the session, if it is open."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     @property
-    def _name(self) -> tuple[str | None, ...]:
+    def _cache_key(self) -> tuple[str | None, ...]:
         return self.hwstatus_conn_id, self.region, self.project_id
 
     def _settings(self) -> Settings:
         return self._settings_of(self.get_connection(self.hwstatus_conn_id))
 
+    def _test_settings(self) -> Settings:
+        settings = self._settings()
+        return replace(settings, request_timeout=min(settings.request_timeout, _TEST_REQUEST_TIMEOUT))
+
     def _settings_of(self, connection: Connection, extra: object = None) -> Settings:
         extra = connection.extra_dejson if extra is None else extra
-        # Airflow reads an extra that is no JSON as an empty one.
+        # Airflow returns an empty object for an extra that is not JSON.
         if not isinstance(extra, Mapping) or (not extra and (connection.extra or "").strip(" {}\n\t")):
             raise ConfigurationError("extra must be a JSON object")
         settings = settings_from(connection.login, connection.password, extra, self.region, self.project_id)
@@ -256,29 +262,29 @@ class HwStatusHook(BaseHook):
         return settings
 
     async def _asettings(self) -> Settings:
-        with _Naming(self.hwstatus_conn_id):
+        with _ConnectionNamed(self.hwstatus_conn_id):
             settings = self._settings_of(*await _look_up(self.hwstatus_conn_id))
-            client_for(settings)  # which knows what fields its way to log in needs
+            client_for(settings)  # validates the fields that the method of authentication needs
             return settings
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form as Airflow 2.11 to 3.1 read it."""
+        """Return the fields of the connection form, for Airflow 2.11 to 3.1."""
         from airflow_provider_hwstatus.hooks.connection_form import widgets
 
         return widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return what Airflow 2.11 to 3.1 do with the form's usual fields."""
+        """Return the labels of the form's standard fields, and which are hidden, for Airflow 2.11 to 3.1."""
         return {"hidden_fields": HIDDEN_FIELDS, "relabeling": RELABELING, "placeholders": {}}
 
 
-class _Naming:
+class _ConnectionNamed:
     """
-    Name the Airflow connection in an error, and drop the frames that have its fields in their local variables.
+    Names the Airflow connection in each error, and removes the traceback, whose local variables hold its fields.
 
-    A class, as ``contextmanager`` puts the frames back.
+    It is a class, because ``contextlib.contextmanager`` restores the traceback.
     """
 
     def __init__(self, conn_id: str) -> None:
@@ -296,9 +302,10 @@ class _Naming:
 
 def kind_of(kind: JobKind | str) -> JobKind:
     """
-    Return a kind by its name.
+    Return the kind with a name.
 
-    :raises ConfigurationError: There is none of that name.
+    :param kind: The name; a kind is returned unchanged.
+    :raises ConfigurationError: There is no kind with that name.
     """
     if isinstance(kind, JobKind):
         return kind
@@ -313,7 +320,7 @@ async def _look_up(conn_id: str) -> tuple[Connection, dict[str, Any]]:
     try:
         connection = await get_async_connection(conn_id)
     except AirflowNotFoundException:
-        # Airflow 3.3's dag.test() cannot look a connection up asynchronously, and says that there is none.
+        # In dag.test(), Airflow 3.3 cannot look up a connection asynchronously, and raises this error.
         from asgiref.sync import sync_to_async
 
         connection = await sync_to_async(BaseHook.get_connection)(conn_id)
@@ -330,18 +337,19 @@ async def _amask_secret(secret: str) -> None:
     await amask_secret(secret)
 
 
-def _check(settings: Settings) -> str:
+def _run_once(settings: Settings, flow_with: Callable[[Client], Flow[T]]) -> T:
+    """Run a flow over a connection of its own."""
     connection = SyncConnection(settings, mask_secret)
     try:
-        return connection.run(check(connection.client))
+        return connection.run(flow_with(connection.client))
     finally:
         connection.close()
 
 
-@lru_cache(maxsize=64)  # once
+@lru_cache(maxsize=64)  # one warning per region
 def _warn_of_region(region: str) -> None:
     logging.getLogger(__name__).warning(
-        "Region %s is not one that this release knows; its endpoints are taken to be like the others'. "
-        "If they are not, set dli_endpoint, cph_endpoint and iam_endpoint in the connection.",
+        "This release does not know region %s, and assumes the usual host names for its endpoints; next: if they are "
+        "different, set dli_endpoint, cph_endpoint and iam_endpoint in the connection",
         region,
     )

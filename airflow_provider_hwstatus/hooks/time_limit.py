@@ -1,4 +1,4 @@
-"""A limit of time for what has none of its own."""
+"""A time limit for functions that have none."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ T = TypeVar("T")
 
 def within(seconds: float, function: Callable[[], T]) -> T:
     """
-    Return what *function* returns, or raise what it raises.
+    Call *function* in a thread, and return its result or raise its exception.
 
-    :raises TimeoutError: It took longer than *seconds*. It goes on in a thread that keeps nobody from leaving: looking
-        a host name up, for one, cannot be stopped.
+    After a time-out, *function* continues in its thread, because a DNS look-up, for example, cannot be stopped. The
+    thread does not keep the process from exiting.
+
+    :raises TimeoutError: *function* took longer than *seconds*.
     """
-    ends: Queue[tuple[T | None, BaseException | None]] = Queue()
+    results: Queue[tuple[T | None, BaseException | None]] = Queue()
 
     def run() -> None:
         try:
-            ends.put((function(), None))
-        except BaseException as error:  # noqa: BLE001  # raised again where it is waited for
-            ends.put((None, error))
+            results.put((function(), None))
+        except BaseException as error:  # noqa: BLE001  # raised again in the calling thread
+            results.put((None, error))
 
     threading.Thread(target=run, name="hwstatus-within", daemon=True).start()
     try:
-        result, error = ends.get(timeout=seconds)
+        result, error = results.get(timeout=seconds)
     except Empty:
         raise TimeoutError(f"not done within {seconds:g} s") from None
     if error is not None:
         raise error
-    return result  # type: ignore[return-value]  # there is no error, so it is a T
+    return result  # type: ignore[return-value]  # without an error, it is a T

@@ -1,7 +1,7 @@
 """
-Everything that can be waited for: declarations only.
+The kinds of jobs that this package can wait for; declarations only.
 
-What depends on the kind of job stands here and nowhere else: where to poll, how to read the response, and which states
+Everything that depends on the kind of job is declared here: where to poll, how to read the response, and which states
 end the wait.
 """
 
@@ -11,5 +11,5 @@ from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 
 __all__ = ["KINDS", "JobKind", "Outcome"]
 
-#: Every kind that this package declares, by name.
+#: Every kind of this package, by name.
 KINDS = {kind.name: kind for kind in (DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED, CPH_JOB)}

@@ -1,4 +1,4 @@
-"""The kinds of job of Cloud Phone (CPH)."""
+"""Kinds of Cloud Phone (CPH) jobs."""
 
 from __future__ import annotations
 

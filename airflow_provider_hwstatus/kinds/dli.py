@@ -1,4 +1,4 @@
-"""The kinds of job of Data Lake Insight (DLI)."""
+"""Kinds of Data Lake Insight (DLI) jobs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ DLI_BATCH = JobKind(
     log_field="log",
     permission="dli:jobs:get",
     detail_path="/v2.0/{project_id}/batches/{job_id}",
-    log_path="/v2.0/{project_id}/batches/{job_id}/log?type=driver",  # deprecated: gone in some regions
+    log_path="/v2.0/{project_id}/batches/{job_id}/log?type=driver",  # deprecated; some regions have removed it
     in_progress=frozenset({"starting", "running", "recovering"}),
     success=frozenset({"success"}),
-    # "killed" and "error" are not documented for DLI. Its API descends from Livy's, which has both.
+    # DLI does not document "killed" and "error". Its API is derived from Livy, which has both.
     failure=frozenset({"dead", "killed", "error"}),
     source="https://support.huaweicloud.com/intl/en-us/api-dli/dli_02_0127.html",
 )
 
 
-# A session is interactive: it is ready when it takes statements, and "success" says that it was stopped.
+# A session is interactive. It is ready when it accepts statements; "success" means that it was stopped.
 DLI_SESSION_READY = JobKind(
     name="dli_session_ready",
     title="DLI session",

@@ -1,9 +1,4 @@
-"""
-The table of everything that can be waited for.
-
-Whatever depends on the kind of job stands in this file and nowhere else: where to ask, how to read the answer, and
-which states end the wait. A new kind is one more declaration, one sensor and its sample replies.
-"""
+"""What a kind of job declares: where to poll, how to read the response, and which states end the wait."""
 
 from __future__ import annotations
 
@@ -14,7 +9,7 @@ from functools import cached_property
 
 
 class Outcome(StrEnum):
-    """How a state is read."""
+    """The meaning of a state."""
 
     IN_PROGRESS = "in_progress"
     SUCCESS = "success"
@@ -24,9 +19,10 @@ class Outcome(StrEnum):
 
 def fold(state: str) -> str:
     """
-    Return *state* as it is compared: without regard to letter case, as the vendor's tables and examples differ in it.
+    Return *state* in lower case, for comparison: the API reference and real responses differ in letter case.
 
-    Only ASCII letters are folded, so that no other script can be mistaken for a listed state.
+    A state with a character outside ASCII is returned unchanged, because lower case can turn such a character into an
+    ASCII letter, which would make an unknown state look like a listed one.
     """
     return state.lower() if state.isascii() else state
 
@@ -34,26 +30,26 @@ def fold(state: str) -> str:
 @dataclass(frozen=True, kw_only=True)
 class JobKind:
     """
-    One kind of job: an API and how to read its states.
+    One kind of job: which API returns its state, and what the states mean.
 
-    :param name: Stored in the rows of waiting triggers: never rename.
-    :param title: How messages call it.
-    :param service: ``dli`` or ``cph``; chooses the endpoint.
-    :param id_name: The API reference's name for the id, and the sensor's argument.
-    :param path: With ``{project_id}`` and ``{job_id}``.
-    :param id_field: Where the reply repeats the id.
-    :param state_field: Where the reply has the state.
-    :param begin_field: Where the reply may have the begin, as text or in milliseconds since 1970.
-    :param end_field: Likewise for the end.
-    :param log_field: Where the reply may have output, as a list of lines or one text.
-    :param permission: What the user must be allowed, as an action of an IAM policy.
-    :param detail_path: Where a job's name, queue and times are, if the state's reply has less; like *path*.
-    :param log_path: Where its output is, likewise.
-    :param in_progress: States in which the job goes on.
-    :param success: States that end the wait well.
-    :param failure: States that end it badly.
-    :param source: Where all this is documented.
-    :raises ValueError: A state is listed twice.
+    :param name: Stored in trigger rows of Airflow's database. Never rename it.
+    :param title: Name of the kind in messages.
+    :param service: ``dli`` or ``cph``; selects the endpoint.
+    :param id_name: Name of the id in the API reference, and of the sensor's argument.
+    :param path: Path that returns the state, with ``{project_id}`` and ``{job_id}``.
+    :param id_field: Response field with the id.
+    :param state_field: Response field with the state.
+    :param begin_field: Response field with the time at which the job began: a text, or milliseconds since 1970.
+    :param end_field: Response field with the time at which the job ended, in the same form.
+    :param log_field: Response field with output: a list of lines, or one text.
+    :param permission: IAM policy action that the user needs.
+    :param detail_path: Path that returns the name, queue and times, in the form of *path*; None if *path* returns them.
+    :param log_path: Path that returns the output, in the form of *path*; None if there is none.
+    :param in_progress: States in which the job has not ended.
+    :param success: States in which the wait succeeds.
+    :param failure: States in which the wait fails.
+    :param source: Where the vendor documents this.
+    :raises ValueError: A state is in two of the three sets.
     """
 
     name: str
@@ -81,17 +77,17 @@ class JobKind:
 
     @property
     def plural(self) -> str:
-        """How messages call several."""
+        """Name of several jobs of this kind in messages."""
         return self.title + ("es" if self.title.endswith("ch") else "s")
 
     @property
     def states(self) -> frozenset[str]:
-        """Every state in the table."""
+        """Every listed state."""
         return self.in_progress | self.success | self.failure
 
     @cached_property
     def outcomes(self) -> Mapping[str, Outcome]:
-        """The outcome of every state in the table, by state in lower case."""
+        """The outcome of every listed state, by state in lower case."""
         return (
             dict.fromkeys(self.in_progress, Outcome.IN_PROGRESS)
             | dict.fromkeys(self.success, Outcome.SUCCESS)
@@ -99,18 +95,18 @@ class JobKind:
         )
 
     def outcome_of(self, state: str) -> Outcome:
-        """Return the outcome of *state*; a state that is not listed is unknown."""
+        """Return the outcome of *state*; unknown if the kind does not list the state."""
         return self.outcomes.get(fold(state), Outcome.UNKNOWN)
 
     def with_states(
         self, success_states: Iterable[str | int] | None = None, failure_states: Iterable[str | int] | None = None
     ) -> JobKind:
         """
-        Return this kind with other states that end a wait. A state of the table that is in neither is in progress.
+        Return this kind with other states that end a wait. Listed states in neither set count as in progress.
 
-        :param success_states: Replace the table's, unless None.
-        :param failure_states: Likewise.
-        :raises ValueError: Not a list of states, an empty one, or a state that would end the wait well and badly.
+        :param success_states: Replace the success states; None keeps them.
+        :param failure_states: Replace the failure states; None keeps them.
+        :raises ValueError: An argument is not a list of states or is empty, or a state is both success and failure.
         """
         if success_states is None and failure_states is None:
             return self
@@ -118,17 +114,14 @@ class JobKind:
         failure = self.failure if failure_states is None else _states("failure_states", failure_states)
         if both := success & failure:
             raise ValueError(
-                f"success_states and failure_states overlap in {', '.join(sorted(both))}; in effect are "
-                f"success_states={sorted(success)} and failure_states={sorted(failure)}"
+                f"success_states and failure_states overlap in {', '.join(sorted(both))}: "
+                f"success_states={sorted(success)}, failure_states={sorted(failure)}"
             )
         return replace(self, success=success, failure=failure, in_progress=self.states - success - failure)
 
 
 def _states(argument: str, states: Iterable[str | int]) -> frozenset[str]:
-    wanted = f"{argument} must be a list of states with at least one, such as ['success']; it is {states!r}"
-    if isinstance(states, str) or not isinstance(states, Iterable):
-        raise ValueError(wanted)
-    listed = list(states)
+    listed = [] if isinstance(states, str) or not isinstance(states, Iterable) else list(states)
     if not listed or not all(isinstance(state, str | int) and not isinstance(state, bool) for state in listed):
-        raise ValueError(wanted)
+        raise ValueError(f"{argument} must be a non-empty list of states, such as ['success']; it is {states!r}")
     return frozenset(fold(str(state)) for state in listed)

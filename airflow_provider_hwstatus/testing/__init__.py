@@ -1,8 +1,8 @@
 """
-A fake Huawei Cloud for tests and demos: a real HTTP server on this machine that is as strict as the real one.
+A fake Huawei Cloud for tests and demos: a local HTTP server that validates requests as strictly as the real services.
 
-Start with ``cloud.py``. Importing this package is cheap, because its pytest plugin is loaded in every pytest
-session: the server and its HTTP library are imported when they are first used.
+Start with ``cloud.py``. Every pytest session loads the pytest plugin of this package, so the import must be cheap: the
+server and its HTTP library are imported at first use.
 """
 
 from __future__ import annotations

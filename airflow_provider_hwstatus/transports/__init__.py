@@ -1,1 +1,1 @@
-"""The only code that exists once per colour: running a flow, and sending one request."""
+"""Running flows and sending requests, sync and async. No other code exists in two versions."""

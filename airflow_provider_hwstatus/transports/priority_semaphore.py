@@ -1,4 +1,4 @@
-"""How many requests of one connection are sent to a service at the same time, in an event loop."""
+"""A limit for the number of concurrent requests to a service, in one event loop."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ from collections import deque
 
 from airflow_provider_hwstatus.errors import DeadlineError, HwStatusError, TransportError
 
-#: Seconds between two checks of the queue for waits that are urgent or too late.
+#: Seconds between two checks of the queue for waits that have become urgent, or whose deadline has passed.
 _CHECK_INTERVAL = 0.5
 
-#: Fewer failures in a row than this say nothing about a service.
-_FEW = 5
+#: Fewer consecutive failures than this do not count as an outage.
+_MIN_FAILURES = 5
 
 
 class PrioritySemaphore:
     """
-    Limits how many waits send requests to a service at the same time; the others queue, first come, first served.
+    Limits how many waits send requests to a service concurrently. The others queue; the first in the queue goes first.
 
-    Queued waits learn of an outage from the requests in progress: otherwise, ten thousand waits behind twenty requests
-    that hang would notice an outage after hours.
+    During an outage, queued waits fail together with the requests in progress. Otherwise, with ten thousand waits and
+    twenty slots whose requests all time out, the last waits would notice the outage after hours.
 
-    :param count: Waits that send requests at the same time.
+    :param count: Number of slots.
     """
 
     def __init__(self, count: int) -> None:
         self._count = count
-        #: How many slots are free. A wait may take one by counting down, and give it back if nothing is waiting.
+        #: Number of free slots. The runner decrements it to take a free slot without a call, and increments it to
+        #: release a slot while no wait is queued.
         self.free = count
+        #: The queue.
         self.waiting: deque[_Waiter] = deque()
-        #: How many requests in a row got no answer.
+        #: Number of consecutive requests without a response.
         self.unanswered = 0
         self._check: asyncio.TimerHandle | None = None
-        self._since = 0.0
+        self._outage_began = 0.0
 
     @property
     def idle(self) -> bool:
@@ -44,10 +46,10 @@ class PrioritySemaphore:
         """
         Take a slot, or wait for one.
 
-        :param urgent_after: Seconds after which it overtakes the queue, and *count*, to within half a second.
-        :param limit: Seconds after which it stops waiting.
-        :raises TransportError: Another wait's error, while no wait gets an answer from the service.
-        :raises DeadlineError: There was no slot within *limit*.
+        :param urgent_after: Seconds after which this wait goes first, even if no slot is free. Accurate to 0.5 s.
+        :param limit: Seconds after which it leaves the queue. Accurate to 0.5 s.
+        :raises TransportError: The error of another wait, during an outage of the service.
+        :raises DeadlineError: It got no slot within *limit*.
         """
         if self.free > 0:
             self.free -= 1
@@ -61,27 +63,27 @@ class PrioritySemaphore:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and not waiter.exception():
-                self.abandon()  # it had a slot already
+                self.release_cancelled()  # cancelled between getting the slot and resuming
             raise
 
     def release(self, error: HwStatusError | None) -> None:
         """
-        Pass the slot on.
+        Release a slot after its request.
 
-        :param error: Why there was no answer, if there was none.
+        :param error: The error of the request; None if the service answered.
         """
-        self.abandon()
+        self.release_cancelled()
         if not isinstance(error, TransportError):
             self.unanswered = 0
             return
         if not self.unanswered:
-            self._since = asyncio.get_running_loop().time()
+            self._outage_began = asyncio.get_running_loop().time()
         self.unanswered += 1
-        if self.unanswered >= max(self._count, _FEW):
-            self._fail_all(error)
+        if self.unanswered >= max(self._count, _MIN_FAILURES):
+            self._fail_queue(error)
 
-    def abandon(self) -> None:
-        """Pass the slot on, without a result."""
+    def release_cancelled(self) -> None:
+        """Release a slot whose request was cancelled, so that it shows nothing about the service."""
         self.free += 1
         while self.waiting and self.free > 0:
             self._admit(self.waiting.popleft())
@@ -103,13 +105,13 @@ class PrioritySemaphore:
                 self._admit(self.waiting.popleft())
         self._check = loop.call_later(_CHECK_INTERVAL, self._check_queue, loop) if self.waiting else None
 
-    def _fail_all(self, error: TransportError) -> None:
+    def _fail_queue(self, error: TransportError) -> None:
         shared = copy.copy(error)
-        shared.unanswered_for = asyncio.get_running_loop().time() - self._since
+        shared.unanswered_for = asyncio.get_running_loop().time() - self._outage_began
         failed, self.waiting = self.waiting, deque()
         for waiter in failed:
             if not waiter.done():
-                waiter.set_exception(copy.copy(shared))  # each wait adds to the message of its own
+                waiter.set_exception(copy.copy(shared))  # a copy, because each wait prefixes the message
 
 
 class _Waiter(asyncio.Future[None]):

@@ -1,4 +1,4 @@
-"""Run a flow, sync or async: the only code that exists twice."""
+"""Running a flow, sync or async."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from airflow_provider_hwstatus.core.protocol.effects import (
@@ -30,19 +31,24 @@ from airflow_provider_hwstatus.errors import DeadlineError, HwStatusError, Trans
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
-#: Flows of one wait that run concurrently: a list of ten thousand jobs must not fill the queue before all other waits.
-_WIDTH = 20
+#: Maximum number of flows of one wait that run concurrently. Without it, a wait for ten thousand jobs would fill the
+#: queue ahead of all other waits.
+_MAX_TOGETHER = 20
+
+#: Effects that never wait, so that an event loop need not await them.
+_WITHOUT_WAIT = (Count, ReleaseSlot)
 
 
 @dataclass(frozen=True)
 class SyncHandlers:
     """
-    What performs the effects of a flow in a thread.
+    The functions that perform the effects of a flow in a thread.
 
-    :param send: Sends a request; the response must arrive by a time of *clock*.
-    :param flights: One lock for each name of :class:`Exclusive`.
+    :param send: Sends a request. Its second argument is the time by which the response must have arrived.
+    :param flights: The locks for :class:`Exclusive`, by name.
     :param mask: Masks a secret in the logs.
     :param count: Increments a metric.
+    :param sleep: Sleeps for a number of seconds.
     :param clock: Returns monotonic seconds.
     """
 
@@ -57,9 +63,9 @@ class SyncHandlers:
 @dataclass(frozen=True)
 class AsyncHandlers:
     """
-    What performs the effects of a flow in an event loop; see :class:`SyncHandlers`.
+    The functions that perform the effects of a flow in an event loop; see :class:`SyncHandlers`.
 
-    :param slots: Limits how many flows send requests at the same time, by service.
+    :param slots: Limits the number of concurrent requests, by service.
     """
 
     send: Callable[[Request, float], Awaitable[Response]]
@@ -73,45 +79,20 @@ class AsyncHandlers:
 
 def run_sync(flow: Flow[T], handlers: SyncHandlers, until: float = math.inf) -> T:
     """
-    Run *flow* to its end in this thread.
+    Run *flow* in this thread, and return its result.
 
-    :param until: When its requests end at the latest, in seconds of the handlers' clock.
+    :param until: When the requests of the flow end at the latest, in seconds of the handlers' clock.
+    :raises HwStatusError: The flow raised it.
     """
-    limit = until
-
-    def perform(effect: Effect) -> Any:
-        nonlocal limit
-        if isinstance(effect, Request):
-            return handlers.send(effect, limit)
-        if isinstance(effect, Sleep):
-            return handlers.sleep(effect.seconds)
-        if isinstance(effect, AcquireSlot):  # a thread sends one request at a time
-            limit = min(until, effect.until)
-        elif isinstance(effect, ReleaseSlot):
-            limit = until
-        elif isinstance(effect, Count):
-            handlers.count(effect.name)
-        elif isinstance(effect, Mask):
-            handlers.mask(effect.secret)
-        elif isinstance(effect, Together):
-            return [run_sync(make(), handlers, limit) for make in effect.flows]
-        else:
-            return handlers.flights[effect.name].run(lambda: exclusively(effect), limit - handlers.clock())
-        return None
-
-    def exclusively(effect: Exclusive) -> Any:
-        with _deadline(limit, handlers.clock):
-            return run_sync(effect.flow(), handlers, limit)
-
-    resume: Callable[[Any], Any] = flow.send
-    value: Any = None
+    run = _SyncRun(handlers, until)
+    step: Callable[[], Effect] = partial(flow.send, None)
     try:
         while True:
-            effect = resume(value)
+            effect = step()
             try:
-                resume, value = flow.send, perform(effect)
+                step = partial(flow.send, run.perform(effect))
             except HwStatusError as error:
-                resume, value = flow.throw, error
+                step = partial(flow.throw, error)
     except StopIteration as done:
         result: T = done.value
         return result
@@ -119,14 +100,48 @@ def run_sync(flow: Flow[T], handlers: SyncHandlers, until: float = math.inf) -> 
         flow.close()
 
 
+class _SyncRun:
+    """A run of one flow in a thread, with the time by which the requests of the flow end."""
+
+    def __init__(self, handlers: SyncHandlers, until: float) -> None:
+        self._handlers = handlers
+        self._until = self._limit = until
+
+    def perform(self, effect: Effect) -> Any:
+        """Perform an effect, and return its result."""
+        handlers = self._handlers
+        if isinstance(effect, Request):
+            return handlers.send(effect, self._limit)
+        if isinstance(effect, Sleep):
+            return handlers.sleep(effect.seconds)
+        if isinstance(effect, AcquireSlot):  # a thread needs no slot, because it sends one request at a time
+            self._limit = min(self._until, effect.until)
+        elif isinstance(effect, ReleaseSlot):
+            self._limit = self._until
+        elif isinstance(effect, Count):
+            handlers.count(effect.name)
+        elif isinstance(effect, Mask):
+            handlers.mask(effect.secret)
+        elif isinstance(effect, Together):
+            return [run_sync(make(), handlers, self._limit) for make in effect.flows]
+        else:
+            timeout = self._limit - handlers.clock()
+            return handlers.flights[effect.name].run(lambda: self._run_exclusively(effect), timeout)
+        return None
+
+    def _run_exclusively(self, effect: Exclusive) -> Any:
+        with _own_deadline(self._limit, self._handlers.clock):
+            return run_sync(effect.flow(), self._handlers, self._limit)
+
+
 async def run_async(flow: Flow[T], handlers: AsyncHandlers, until: float = math.inf) -> T:
     """
-    Run *flow* to its end in this event loop.
+    Run *flow* in this event loop, and return its result.
 
-    :param until: When its requests end at the latest, in seconds of the handlers' clock.
+    :param until: When the requests of the flow end at the latest, in seconds of the handlers' clock.
+    :raises HwStatusError: The flow raised it.
     """
-    limit = until
-    held: PrioritySemaphore | None = None
+    run = _AsyncRun(handlers, until)
     resume: Callable[[Any], Any] = flow.send
     value: Any = None
     try:
@@ -134,20 +149,10 @@ async def run_async(flow: Flow[T], handlers: AsyncHandlers, until: float = math.
             effect = resume(value)
             resume, value = flow.send, None
             try:
-                if isinstance(effect, Request):
-                    value = await handlers.send(effect, limit)
-                elif isinstance(effect, Sleep):
-                    await handlers.sleep(effect.seconds)
-                elif isinstance(effect, AcquireSlot):
-                    limit = min(until, effect.until)
-                    held = await _acquire(handlers, effect, limit)
-                elif isinstance(effect, ReleaseSlot):
-                    limit, released, held = until, held, None
-                    _release(released, effect.error)
-                elif isinstance(effect, Count):
-                    handlers.count(effect.name)
+                if isinstance(effect, _WITHOUT_WAIT):
+                    run.perform_now(effect)
                 else:
-                    value = await _perform_rare(effect, handlers, limit)
+                    value = await run.perform(effect)
             except HwStatusError as error:
                 resume, value = flow.throw, error
     except StopIteration as done:
@@ -155,44 +160,68 @@ async def run_async(flow: Flow[T], handlers: AsyncHandlers, until: float = math.
         return result
     finally:
         flow.close()
-        if held:  # cancelled
-            held.abandon()
+        run.release_cancelled()
 
 
-async def _acquire(handlers: AsyncHandlers, effect: AcquireSlot, limit: float) -> PrioritySemaphore:
-    slots = handlers.slots[effect.service]
-    if slots.free > 0:  # nearly always: without a call
-        slots.free -= 1
-    else:
-        now = handlers.clock()
-        await slots.acquire(effect.urgent_at - now, limit - now)
-    return slots
+class _AsyncRun:
+    """A run of one flow in an event loop, with its slot and the time by which the requests of the flow end."""
+
+    def __init__(self, handlers: AsyncHandlers, until: float) -> None:
+        self._handlers = handlers
+        self._until = self._limit = until
+        self._slots: PrioritySemaphore | None = None
+
+    def perform_now(self, effect: Count | ReleaseSlot) -> None:
+        """Perform an effect that never waits."""
+        if isinstance(effect, Count):
+            self._handlers.count(effect.name)
+            return
+        self._limit, slots, self._slots = self._until, self._slots, None
+        if slots is None:  # the wait did not get a slot
+            return
+        if effect.error is None and not slots.waiting:  # the most frequent case, without a call
+            slots.free += 1
+            slots.unanswered = 0
+        else:
+            slots.release(effect.error)
+
+    async def perform(self, effect: Request | Sleep | AcquireSlot | Mask | Together | Exclusive) -> Any:
+        """Perform an effect that can wait, and return its result."""
+        handlers = self._handlers
+        if isinstance(effect, Request):
+            return await handlers.send(effect, self._limit)
+        if isinstance(effect, AcquireSlot):
+            return await self._acquire(effect)
+        if isinstance(effect, Sleep):
+            return await handlers.sleep(effect.seconds)
+        if isinstance(effect, Mask):
+            return await handlers.mask(effect.secret)
+        if isinstance(effect, Together):
+            return await _run_together(effect, handlers, self._limit)
+        timeout = self._limit - handlers.clock()
+        return await handlers.flights[effect.name].arun(lambda: self._run_exclusively(effect), timeout)
+
+    def release_cancelled(self) -> None:
+        """Release the slot, if the flow was cancelled or ended while it had one."""
+        if self._slots:
+            self._slots.release_cancelled()
+
+    async def _acquire(self, effect: AcquireSlot) -> None:
+        self._limit = min(self._until, effect.until)
+        slots = self._handlers.slots[effect.service]
+        if slots.free > 0:  # the most frequent case, without a call
+            slots.free -= 1
+        else:
+            now = self._handlers.clock()
+            await slots.acquire(effect.urgent_at - now, self._limit - now)
+        self._slots = slots
+
+    async def _run_exclusively(self, effect: Exclusive) -> Any:
+        with _own_deadline(self._limit, self._handlers.clock):
+            return await run_async(effect.flow(), self._handlers, self._limit)
 
 
-def _release(held: PrioritySemaphore | None, error: HwStatusError | None) -> None:
-    if held is None:  # it did not get a slot
-        return
-    if error is None and not held.waiting:
-        held.free += 1
-        held.unanswered = 0
-    else:
-        held.release(error)
-
-
-async def _perform_rare(effect: Mask | Exclusive | Together, handlers: AsyncHandlers, limit: float) -> Any:
-    if isinstance(effect, Mask):
-        return await handlers.mask(effect.secret)
-    if isinstance(effect, Together):
-        return await _together(effect, handlers, limit)
-
-    async def exclusively() -> Any:
-        with _deadline(limit, handlers.clock):
-            return await run_async(effect.flow(), handlers, limit)
-
-    return await handlers.flights[effect.name].arun(exclusively, limit - handlers.clock())
-
-
-async def _together(effect: Together, handlers: AsyncHandlers, limit: float) -> list[Any]:
+async def _run_together(effect: Together, handlers: AsyncHandlers, limit: float) -> list[Any]:
     results: list[Any] = [None] * len(effect.flows)
     left = iter(enumerate(effect.flows))
 
@@ -200,7 +229,7 @@ async def _together(effect: Together, handlers: AsyncHandlers, limit: float) -> 
         for index, make in left:
             results[index] = await run_async(make(), handlers, limit)
 
-    tasks = [asyncio.create_task(work()) for _ in range(min(_WIDTH, len(effect.flows)))]
+    tasks = [asyncio.create_task(work()) for _ in range(min(_MAX_TOGETHER, len(effect.flows)))]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -211,8 +240,12 @@ async def _together(effect: Together, handlers: AsyncHandlers, limit: float) -> 
 
 
 @contextmanager
-def _deadline(until: float, clock: Clock) -> Iterator[None]:
-    """Raise a DeadlineError for a request that this wait's own deadline ended: waits that share it see no outage."""
+def _own_deadline(until: float, clock: Clock) -> Iterator[None]:
+    """
+    Turn a TransportError after this wait's own deadline into a DeadlineError.
+
+    Waits that share the flow share a TransportError, too, but must not take this deadline for an outage.
+    """
     try:
         yield
     except TransportError as error:

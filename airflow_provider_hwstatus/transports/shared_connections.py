@@ -1,4 +1,4 @@
-"""What all waits on one connection share: in a process its login, in an event loop its session, too."""
+"""Connections that waits share: the login in a process, and the session in an event loop."""
 
 from __future__ import annotations
 
@@ -21,49 +21,49 @@ from airflow_provider_hwstatus.core.protocol.effects import Flow, ProcessWide, T
 from airflow_provider_hwstatus.errors import HwStatusError, RetryableError, is_refused_login, without_frames
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
 from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync
-from airflow_provider_hwstatus.transports.single_flight import Past, SingleFlights
+from airflow_provider_hwstatus.transports.single_flight import FlightHistory, SingleFlights
 
 if TYPE_CHECKING:
-    from airflow_provider_hwstatus.transports.aiohttp_transport import AioTransport
+    from airflow_provider_hwstatus.transports.aiohttp_transport import AsyncTransport
     from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
 
 #: Increments a metric.
 Count = Callable[[str], object]
 
 
-def _no_metrics(name: str) -> None:
-    """Count nothing."""
-
-
-#: Seconds between two moments at which long pauses end.
+#: Sleeps of a second or more end at multiples of this many seconds.
 _TICK = 0.05
 _DAY = 86400.0
 
 
+def _no_metrics(name: str) -> None:
+    """Count nothing."""
+
+
 class SyncConnection:
     """
-    A connection as one hook uses it: its own session, with the login that the process shares.
+    The connection of one hook: a session of its own, and the login that the process shares.
 
-    :param settings: The connection.
+    :param settings: The settings of the connection.
     :param mask: Masks a secret in all logs of this process.
     :param count: Increments a metric.
-    :raises ConfigurationError: A field that its way to log in needs is missing.
+    :raises ConfigurationError: A field that the method of authentication needs is missing.
     """
 
     def __init__(self, settings: Settings, mask: Callable[[str], object], count: Count = _no_metrics) -> None:
         self.client = client_for(settings)
-        with _creating:
+        with _creation_lock:
             self._flights = _flights(settings)
         self._mask = mask
         self._count = count
         self._transport: SyncTransport | None = None
-        _made.add(self)
+        _connections.add(self)
 
     def run(self, flow: Flow[T]) -> T:
         """
         Run a flow of this connection's client.
 
-        :raises HwStatusError: The flow did. Its traceback begins here.
+        :raises HwStatusError: The flow raised it. The traceback has no frames of the flow.
         """
         if self._transport is None:
             from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
@@ -80,20 +80,20 @@ class SyncConnection:
             self._transport.close()
             self._transport = None
 
-    def leave_to_parent(self) -> SyncTransport | None:
-        """Start anew in a forked process; return what only the parent may use."""
+    def reset_after_fork(self) -> SyncTransport | None:
+        """Drop the session in a forked process, and return it, because only the parent may use or close it."""
         inherited, self._transport, self._flights = self._transport, None, _flights(self.client.settings)
         return inherited
 
 
 class AsyncConnection:
     """
-    A connection as all waits in one event loop use it; get it from :func:`joined`.
+    The connection that all waits in one event loop share; :func:`shared_connection` returns it.
 
-    :param settings: The connection.
+    :param settings: The settings of the connection.
     :param mask: Masks a secret in all logs of this process.
     :param count: Increments a metric.
-    :raises ConfigurationError: A field that its way to log in needs is missing.
+    :raises ConfigurationError: A field that the method of authentication needs is missing.
     """
 
     def __init__(
@@ -102,19 +102,21 @@ class AsyncConnection:
         self.client = client_for(settings)
         self._mask = mask
         self._count = count
-        self.waits = 0  # how many share it now
-        self.joined = 0  # how many have, since it was opened
-        self._flights = SingleFlights(_async_lock, _past)
+        #: Number of waits that use the connection now.
+        self.waits = 0
+        #: Number of waits that have used it since it was opened.
+        self.joined = 0
+        self._flights = SingleFlights(_async_lock, _history)
         self._slots = defaultdict[str, PrioritySemaphore](lambda: PrioritySemaphore(settings.max_concurrent_requests))
         self._opening = asyncio.Lock()
-        self._transport: AioTransport | None = None
-        _made.add(self)
+        self._transport: AsyncTransport | None = None
+        _connections.add(self)
 
     async def run(self, flow: Flow[T]) -> T:
         """
         Run a flow of this connection's client in this event loop.
 
-        :raises HwStatusError: The flow did. Its traceback begins here.
+        :raises HwStatusError: The flow raised it. The traceback has no frames of the flow.
         """
         try:
             transport = self._transport or await self._open()
@@ -123,11 +125,11 @@ class AsyncConnection:
         except HwStatusError as error:
             raise without_frames(error)  # noqa: B904  # the same error
 
-    async def _open(self) -> AioTransport:
+    async def _open(self) -> AsyncTransport:
         async with self._opening:
             if self._transport is None:
-                # aiohttp takes a third of a second to import: not in a loop that others wait in
-                transport = await asyncio.get_running_loop().run_in_executor(None, _aio_transport)
+                # In a thread, because importing aiohttp would block the event loop for a third of a second.
+                transport = await asyncio.get_running_loop().run_in_executor(None, _async_transport_class)
                 self._transport = await transport(self.client).open()
             return self._transport
 
@@ -136,17 +138,18 @@ class AsyncConnection:
         if self._transport is not None:
             await self._transport.close()
 
-    def leave_to_parent(self) -> AioTransport | None:
-        """Start anew in a forked process, which has no event loop yet; return what only the parent may use."""
+    def reset_after_fork(self) -> AsyncTransport | None:
+        """Drop the session in a forked process, and return it, because only the parent may use or close it."""
         inherited, self._transport = self._transport, None
         return inherited
 
 
 async def _sleep(seconds: float) -> None:
     """
-    Sleep, and wake up together with others: ten polls in one turn of the loop take half of what they take in ten.
+    Sleep, and wake up at the same time as other waits, because ten polls in one iteration of the event loop take half
+    the time of ten polls in ten iterations.
 
-    Pauses of less than a second are taken as they are; who sleeps longer does not mind a twentieth.
+    Sleeps of less than a second are exact. Longer ones take up to :data:`_TICK` longer.
     """
     if 1.0 <= seconds < _DAY:
         now = asyncio.get_running_loop().time()
@@ -154,50 +157,65 @@ async def _sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def _aio_transport() -> type[AioTransport]:
-    from airflow_provider_hwstatus.transports.aiohttp_transport import AioTransport
+def _async_transport_class() -> type[AsyncTransport]:
+    from airflow_provider_hwstatus.transports.aiohttp_transport import AsyncTransport
 
-    return AioTransport
+    return AsyncTransport
 
 
+#: The connections in use, by event loop.
 _in_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, AsyncConnection]] = WeakKeyDictionary()
-_creating = threading.Lock()
+
+#: All connections of this process, for :func:`_reset_after_fork`.
+_connections: WeakSet[SyncConnection | AsyncConnection] = WeakSet()
+
+#: Transports of the parent process. A reference keeps them open: to close them would end the parent's TLS sessions.
+_inherited: list[object] = []
+
+#: Held while a client or the locks of a connection are created.
+_creation_lock = threading.Lock()
+
 _records = CredentialRecords(time.monotonic)
 
-#: The locks of the names that connections, threads and event loops share, and how their turns have ended.
-_process_wide: dict[Hashable, tuple[threading.Lock, Past]] = {}
+#: The lock and the history of each name that all connections, threads and event loops share.
+_process_wide: dict[Hashable, tuple[threading.Lock, FlightHistory]] = {}
 
 
-def _shared(name: Hashable) -> tuple[threading.Lock, Past]:
+def _lock_and_history(name: Hashable) -> tuple[threading.Lock, FlightHistory]:
     if not isinstance(name, ProcessWide):
-        return threading.Lock(), Past()
-    # What is wrong with one connection, such as its project, is not wrong with others that have the same key.
-    return _process_wide.setdefault(name, (threading.Lock(), Past(RetryableError)))
+        return threading.Lock(), FlightHistory()
+    # Connections with the same key share only errors that can pass. Other errors, such as a wrong project, concern one
+    # connection.
+    return _process_wide.setdefault(name, (threading.Lock(), FlightHistory(RetryableError)))
 
 
 def _thread_lock(name: Hashable) -> threading.Lock:
-    return _shared(name)[0]
+    return _lock_and_history(name)[0]
 
 
 def _async_lock(name: Hashable) -> asyncio.Lock:
     return _ProcessWideLock(_thread_lock(name)) if isinstance(name, ProcessWide) else asyncio.Lock()
 
 
-def _past(name: Hashable) -> Past:
-    return _shared(name)[1]
+def _history(name: Hashable) -> FlightHistory:
+    return _lock_and_history(name)[1]
 
 
 class _ProcessWideLock(asyncio.Lock):
-    """A lock of this event loop that also keeps out other loops and threads; the first in the queue tries for all."""
+    """
+    A lock of this event loop that also excludes other event loops and threads.
 
-    def __init__(self, everywhere: threading.Lock) -> None:
+    :param shared: The lock that all of them share. Only the first wait in the queue of this event loop polls it.
+    """
+
+    def __init__(self, shared: threading.Lock) -> None:
         super().__init__()
-        self._everywhere = everywhere
+        self._shared = shared
 
     async def acquire(self) -> Literal[True]:
         await super().acquire()
         try:
-            while not self._everywhere.acquire(blocking=False):  # noqa: ASYNC110  # a thread cannot set an Event
+            while not self._shared.acquire(blocking=False):  # noqa: ASYNC110  # a thread cannot set an asyncio.Event
                 await asyncio.sleep(_TICK)
         except BaseException:
             super().release()
@@ -205,39 +223,34 @@ class _ProcessWideLock(asyncio.Lock):
         return True
 
     def release(self) -> None:
-        self._everywhere.release()
+        self._shared.release()
         super().release()
 
 
-_made: WeakSet[SyncConnection | AsyncConnection] = WeakSet()
-_inherited: list[object] = []
-
-
-def _leave_to_parent() -> None:
-    """
-    In a forked process, use no socket of the parent, and no lock that another of its threads may hold for ever.
-
-    The parent's sockets are kept as they are: closing them would end the parent's TLS sessions.
-    """
-    _creating.release()
+def _reset_after_fork() -> None:
+    """In a forked process, drop the parent's sockets, and its locks, which a thread of the parent may hold."""
+    _creation_lock.release()
     _process_wide.clear()
     _flights.cache_clear()
-    _inherited.extend([connection.leave_to_parent() for connection in list(_made)])
+    _inherited.extend([connection.reset_after_fork() for connection in list(_connections)])
 
 
-os.register_at_fork(before=_creating.acquire, after_in_parent=_creating.release, after_in_child=_leave_to_parent)
+os.register_at_fork(
+    before=_creation_lock.acquire, after_in_parent=_creation_lock.release, after_in_child=_reset_after_fork
+)
 
 
 @asynccontextmanager
-async def joined(
+async def shared_connection(
     settings: Settings, mask: Callable[[str], Awaitable[object]], count: Count = _no_metrics
 ) -> AsyncIterator[AsyncConnection]:
     """
-    Join the waits of this event loop on a connection; the last one out closes what they shared.
+    Return the connection that all waits in this event loop share. The last wait to leave closes it.
 
+    :param settings: The settings of the connection.
     :param mask: Masks a secret in all logs of this process.
     :param count: Increments a metric.
-    :raises ConfigurationError: A field that its way to log in needs is missing.
+    :raises ConfigurationError: A field that the method of authentication needs is missing.
     """
     connections = _in_loops.setdefault(asyncio.get_running_loop(), {})
     connection = connections.get(settings) or connections.setdefault(settings, AsyncConnection(settings, mask, count))
@@ -258,11 +271,11 @@ def run_with_current_login(
     has_changed: Callable[[Settings], bool],
 ) -> T:
     """
-    Run a flow; if the login is refused and there is a new one, run the flow again with it.
+    Run a flow. If the login is refused and new credentials have been configured, run the flow again with them.
 
-    :param flow_with: Makes the flow.
-    :param connect: Returns the connection, with the login that is configured now.
-    :param has_changed: Returns whether other settings than these are configured now.
+    :param flow_with: Creates the flow for a client.
+    :param connect: Returns the connection, with the credentials that are configured now.
+    :param has_changed: Returns whether the configured settings differ from these.
     :raises HwStatusError: The flow raised it.
     """
     replaced = False
@@ -282,7 +295,7 @@ async def arun_with_current_login(
     connect: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
     has_changed: Callable[[Settings], Awaitable[bool]],
 ) -> T:
-    """Run a flow as :func:`run_with_current_login` does, in an event loop."""
+    """Do the same as :func:`run_with_current_login`, in an event loop."""
     replaced = False
     while True:
         async with connect() as connection:
@@ -297,21 +310,21 @@ async def arun_with_current_login(
 
 def _may_be_replaced(error: HwStatusError, client: Client, replaced: bool) -> bool:
     """
-    Return whether the login was refused, and another one may help.
+    Return whether the login was refused, so that new credentials may help.
 
-    :param replaced: Whether this login has replaced another one. If it was never accepted, a third one is not tried: a
-        secrets backend may make a new one each time.
+    :param replaced: Whether these credentials have replaced refused ones. If they have never been accepted, no further
+        ones are tried, because a secrets backend can create new ones at each look-up.
     """
     return is_refused_login(error) and (client.accepted or not replaced)
 
 
 def client_for(settings: Settings) -> Client:
     """
-    Return the client that all of this process share.
+    Return the client that all connections of this process with these settings share.
 
-    :raises ConfigurationError: A field that its way to log in needs is missing.
+    :raises ConfigurationError: A field that the method of authentication needs is missing.
     """
-    with _creating:  # lru_cache alone may make two
+    with _creation_lock:  # without it, lru_cache can create two
         return _client(settings)
 
 
@@ -322,4 +335,4 @@ def _client(settings: Settings) -> Client:
 
 @lru_cache(maxsize=64)
 def _flights(settings: Settings) -> SingleFlights[threading.Lock]:
-    return SingleFlights(_thread_lock, _past)
+    return SingleFlights(_thread_lock, _history)

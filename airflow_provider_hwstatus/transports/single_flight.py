@@ -1,4 +1,4 @@
-"""One flight for all who need the same: a login, a look-up."""
+"""Single flight: work that many waits need at the same time, such as a login or a look-up, is done once."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from airflow_provider_hwstatus.core.protocol.effects import (
-    T,
-)
+from airflow_provider_hwstatus.core.protocol.effects import T
 from airflow_provider_hwstatus.errors import DeadlineError, HwStatusError
 
 Lock = TypeVar("Lock")
 
 
 @dataclass
-class Past:
+class FlightHistory:
     """
-    How turns have ended.
+    How the calls under one lock have ended.
 
-    :param shared: Errors that concern all who queue.
-    :param ended: How many turns have.
-    :param error: What the last one failed with, if that concerns all who queue.
+    :param shared: The errors that queued callers share.
+    :param ended: Number of calls that have ended.
+    :param error: The error of the last call, if it is one that queued callers share.
     """
 
     shared: type[Exception] = Exception
@@ -36,71 +34,80 @@ class Past:
 
 class SingleFlight(Generic[Lock]):
     """
-    Whose turn it is to do what need be done only once.
+    Calls one function at a time.
 
-    Those who queued while it failed share the failure: a thousand waits must not each sit out a time-out in turn.
+    If a call fails, the callers in the queue fail with the same error. Otherwise, a thousand waits would run into the
+    same time-out one after the other. If it succeeds, the next caller's function checks whether work is left.
 
-    :param lock: Lets one in.
-    :param past: What those who queue for the same lock know of each other.
+    :param lock: The lock for the calls.
+    :param history: Shared by all objects with the same lock.
     """
 
-    def __init__(self, lock: Lock, past: Past) -> None:
+    def __init__(self, lock: Lock, history: FlightHistory) -> None:
         self._lock = lock
-        self._past = past
+        self._history = history
 
-    def run(self: SingleFlight[threading.Lock], do: Callable[[], T], patience: float = math.inf) -> T:
+    def run(self: SingleFlight[threading.Lock], function: Callable[[], T], limit: float = math.inf) -> T:
         """
-        Return the result of *do*, called when it is this thread's turn, or raise a failure that it queued for.
+        Call *function* while no other call is in progress, and return its result.
 
-        :param patience: Seconds to wait for the turn.
-        :raises DeadlineError: It did not come.
+        :param limit: Seconds to wait for the lock.
+        :raises DeadlineError: The lock was not free within *limit*.
+        :raises Exception: The error of *function*, or of a call for which this one has waited.
         """
-        ticket = self._past.ended
-        if not self._lock.acquire(timeout=min(patience, threading.TIMEOUT_MAX)):
-            raise _too_late()
+        ended = self._history.ended
+        if not self._lock.acquire(timeout=min(limit, threading.TIMEOUT_MAX)):
+            raise _not_admitted()
         try:
-            with self._outcome(ticket):
-                return do()
+            with self._recorded(ended):
+                return function()
         finally:
             self._lock.release()
 
-    async def arun(self: SingleFlight[asyncio.Lock], do: Callable[[], Awaitable[T]], patience: float = math.inf) -> T:
-        """Do as :meth:`run` does, in an event loop."""
-        ticket = self._past.ended
+    async def arun(
+        self: SingleFlight[asyncio.Lock], function: Callable[[], Awaitable[T]], limit: float = math.inf
+    ) -> T:
+        """Do the same as :meth:`run`, in an event loop."""
+        ended = self._history.ended
         try:
-            async with asyncio.timeout(patience if patience < math.inf else None):
+            async with asyncio.timeout(limit if limit < math.inf else None):
                 await self._lock.acquire()
         except TimeoutError:
-            raise _too_late() from None
+            raise _not_admitted() from None
         try:
-            with self._outcome(ticket):
-                return await do()
+            with self._recorded(ended):
+                return await function()
         finally:
             self._lock.release()
 
     @contextmanager
-    def _outcome(self, ticket: int) -> Iterator[None]:
-        if self._past.ended != ticket and self._past.error:
-            raise _copy(self._past.error)
-        self._past.error = None
+    def _recorded(self, ended: int) -> Iterator[None]:
+        """
+        Record how a call ends, or raise the error of a call that has ended meanwhile.
+
+        :param ended: How many calls had ended before this one queued.
+        """
+        if self._history.ended != ended and self._history.error:
+            raise _copy(self._history.error)
+        self._history.error = None
         try:
             yield
-        except DeadlineError:  # this one's own
+        except DeadlineError:  # concerns this wait only
             raise
         except Exception as error:
-            if isinstance(error, self._past.shared):
-                self._past.error = _copy(error)
+            if isinstance(error, self._history.shared):
+                self._history.error = _copy(error)
             raise
         finally:
-            self._past.ended += 1
+            self._history.ended += 1
 
 
-def _too_late() -> DeadlineError:
-    return DeadlineError("the deadline passed while another wait of this connection logged in or looked something up")
+def _not_admitted() -> DeadlineError:
+    return DeadlineError("the deadline passed while another wait on this connection logged in or looked something up")
 
 
 def _copy(error: Exception) -> Exception:
-    """Return an error of its own for one of those who share it: its message is put together by whoever has it."""
+    """Return a copy of an error for one wait, because each wait prefixes the message."""
     if not isinstance(error, HwStatusError):
         return error
     copied = copy.copy(error)
@@ -110,22 +117,25 @@ def _copy(error: Exception) -> Exception:
 
 class SingleFlights(Generic[Lock]):
     """
-    The turns of one connection, by name.
+    The single flights of one connection, by name.
 
     :param lock: Returns the lock for a name.
-    :param past: Returns the past of its turns.
+    :param history: Returns the history for a name.
     """
 
     def __init__(
-        self, lock: Callable[[Hashable], Lock], past: Callable[[Hashable], Past] = lambda name: Past()
+        self,
+        lock: Callable[[Hashable], Lock],
+        history: Callable[[Hashable], FlightHistory] = lambda name: FlightHistory(),
     ) -> None:
         self._lock = lock
-        self._past = past
-        self._turns: dict[Hashable, SingleFlight[Lock]] = {}
+        self._history = history
+        self._flights: dict[Hashable, SingleFlight[Lock]] = {}
 
     def __getitem__(self, name: Hashable) -> SingleFlight[Lock]:
-        return self._turns.get(name) or self._turns.setdefault(name, SingleFlight(self._lock(name), self._past(name)))
+        flight = self._flights.get(name)
+        return flight or self._flights.setdefault(name, SingleFlight(self._lock(name), self._history(name)))
 
     def forget(self, name: Hashable) -> None:
-        """Have no turn of that name any more, except for those who queue for it."""
-        self._turns.pop(name, None)
+        """Drop the single flight of that name. Callers in its queue keep it; later callers get a new one."""
+        self._flights.pop(name, None)

@@ -100,7 +100,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
     # They are imported late.
     from airflow_provider_hwstatus.transports import aiohttp_transport, requests_transport, runners  # noqa: F401
 
-    send, new_loop = aiohttp_transport.AioTransport.send, asyncio.events.new_event_loop
+    send, new_loop = aiohttp_transport.AsyncTransport.send, asyncio.events.new_event_loop
 
     async def counted(transport: Any, *args: Any) -> Any:
         loop = asyncio.get_running_loop()
@@ -111,7 +111,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
         return Loop() if threading.current_thread() is threading.main_thread() else new_loop()
 
     monkeypatch.setattr(CLOCK, "slept", 0.0)
-    monkeypatch.setattr(aiohttp_transport.AioTransport, "send", counted)
+    monkeypatch.setattr(aiohttp_transport.AsyncTransport, "send", counted)
     monkeypatch.setattr(asyncio.events, "new_event_loop", new_event_loop)
     monkeypatch.setattr(runners.SyncHandlers.__init__, "__defaults__", (CLOCK.sleep, CLOCK.monotonic))
     monkeypatch.setattr(runners.AsyncHandlers.__init__, "__defaults__", (asyncio.sleep, CLOCK.monotonic))

@@ -23,7 +23,7 @@ def look_ups(monkeypatch):
         return await look_up(conn_id)
 
     monkeypatch.setattr(hwstatus, "_look_up", counted)
-    monkeypatch.setattr(connection_cache, "MEMORY", 60.0)
+    monkeypatch.setattr(connection_cache, "LIFETIME", 60.0)
     return found
 
 

@@ -27,7 +27,7 @@ class Recorder:
 def recorder(monkeypatch):
     """Whoever is told instead of Airflow's metrics."""
     recorder = Recorder()
-    for where in ("_of_worker", "_of_triggerer"):
+    for where in ("_stats_of_worker", "_stats_of_triggerer"):
         monkeypatch.setattr(metrics, where, lambda: recorder)
     return recorder
 
@@ -50,7 +50,7 @@ def test_metrics_are_those_that_airflow_has_set_up():
     from airflow.jobs import triggerer_job_runner
 
     used = getattr(triggerer_job_runner, "stats", None) or triggerer_job_runner.Stats
-    assert used.incr == metrics._of_triggerer().incr
+    assert used.incr == metrics._stats_of_triggerer().incr
     try:
         from airflow.sdk.execution_time import task_runner
     except ImportError:  # Airflow 2
@@ -60,7 +60,7 @@ def test_metrics_are_those_that_airflow_has_set_up():
         from airflow.stats import Stats
 
         used = Stats
-    assert used.incr == metrics._of_worker().incr
+    assert used.incr == metrics._stats_of_worker().incr
 
 
 def test_log_says_until_when_and_after_how_long(huaweicloud, run_sensor, capfd, caplog):

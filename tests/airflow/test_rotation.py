@@ -19,7 +19,7 @@ NAME = "AIRFLOW_CONN_HWSTATUS_DEFAULT"
 @pytest.fixture(autouse=True)
 def _no_crowd(monkeypatch):
     """Let a look-up be shared by nobody: the connection changes within milliseconds here."""
-    monkeypatch.setattr(connection_cache, "CROWD", 0.0)
+    monkeypatch.setattr(connection_cache, "REFRESH_INTERVAL", 0.0)
 
 
 class Rotation:
@@ -129,7 +129,7 @@ def test_missing_permission_is_no_reason_to_read_the_connection_again(monkeypatc
     huaweicloud.job("dli_batch", "b1", 403)
     hook = HwStatusHook()
     reads = []
-    monkeypatch.setattr(HwStatusHook, "_has_changed", lambda self, used: reads.append(used))
+    monkeypatch.setattr(HwStatusHook, "_close_if_changed", lambda self, used: reads.append(used))
 
     with pytest.raises(AuthenticationError):
         hook.get_dli_batch_status("b1")

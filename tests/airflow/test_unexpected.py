@@ -31,10 +31,10 @@ PLACES = {
     "reading": (f"{PACKAGE}.core.polling.job_poller.read_status",) * 2,
     "sending": (
         f"{PACKAGE}.transports.requests_transport.SyncTransport.send",
-        f"{PACKAGE}.transports.aiohttp_transport.AioTransport.send",
+        f"{PACKAGE}.transports.aiohttp_transport.AsyncTransport.send",
     ),
     "look-up": (f"{PACKAGE}.hooks.hwstatus.HwStatusHook.get_connection", f"{PACKAGE}.hooks.hwstatus._look_up"),
-    "counting": (f"{PACKAGE}.hooks.hwstatus.count_in_worker", f"{PACKAGE}.hooks.hwstatus.count_in_triggerer"),
+    "counting": (f"{PACKAGE}.hooks.hwstatus.counter_of_worker", f"{PACKAGE}.hooks.hwstatus.counter_of_triggerer"),
 }
 
 

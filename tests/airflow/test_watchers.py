@@ -298,7 +298,7 @@ def test_404_of_a_proxy_loses_no_batch(huaweicloud: Any, monkeypatch: pytest.Mon
 @pytest.fixture
 def other_project(huaweicloud: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return another project's cloud, and the steps that switch the connection to it and back."""
-    monkeypatch.setattr(connection_cache, "MEMORY", 0.0)
+    monkeypatch.setattr(connection_cache, "LIFETIME", 0.0)
     with FakeHuaweiCloud() as other:
         other.projects[other.region] = "f" * 32
 

@@ -140,7 +140,7 @@ class TestWithStates:
     )
     def test_overlap(self, success: list[str] | None, failure: list[str] | None, both: str) -> None:
         """A state that would be success and failure raises an error, also if one of the two is from the table."""
-        with pytest.raises(ValueError, match=f"^success_states and failure_states overlap in {both}; in effect are"):
+        with pytest.raises(ValueError, match=f"^success_states and failure_states overlap in {both}: success_states="):
             DLI_BATCH.with_states(success, failure)
 
     def test_overlap_of_number_and_text(self) -> None:
@@ -152,7 +152,7 @@ class TestWithStates:
     @pytest.mark.parametrize("argument", ["success_states", "failure_states"])
     def test_not_a_list_of_states(self, argument: str, states: Any) -> None:
         """A value that is no list of states, or an empty one, raises an error that names the argument."""
-        with pytest.raises(ValueError, match=f"^{argument} must be a list of states with at least one"):
+        with pytest.raises(ValueError, match=f"^{argument} must be a non-empty list of states"):
             DLI_BATCH.with_states(**{argument: states})
 
     @every_kind

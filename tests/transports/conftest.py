@@ -36,6 +36,12 @@ class Loop(asyncio.SelectorEventLoop):
         return self.now
 
 
+@pytest.fixture(scope="session")
+def quick_loop_class() -> type[Loop]:
+    """Return the class of event loops in which an hour passes in seconds."""
+    return Loop
+
+
 @pytest.fixture
 def quick_loop() -> Iterator[Loop]:
     """Return an event loop in which an hour passes in seconds."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 
 import pytest
 
@@ -15,7 +15,7 @@ from airflow_provider_hwstatus.core.protocol.effects import Response
 from airflow_provider_hwstatus.errors import HwStatusError, TransportError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
-from airflow_provider_hwstatus.transports.runners import run_async
+from airflow_provider_hwstatus.transports.runners import AsyncHandlers, run_async
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 SETTINGS = Settings(login="AK", password="SK", region="cn-north-4", project_id="p1")
@@ -29,12 +29,14 @@ class Crowd:
         self.loop, self.began = loop, loop.now
         self.allowed, self.throttled, self.resets, self.errors = allowed, throttled, resets, errors
         self.client = Client(SETTINGS, loop.time)
-        self.slots = PrioritySemaphore(20)
+        self.slots = defaultdict(lambda: PrioritySemaphore(20))
+        flights = SingleFlights(lambda name: asyncio.Lock())
+        self.handlers = AsyncHandlers(self.send, flights, self.slots, None, lambda name: None, clock=loop.time)
         self.answers = Counter()
         self.failures = []
         self._window = deque()
 
-    async def send(self, request):
+    async def send(self, request, until):
         await asyncio.sleep(0.03)
         second = self.loop.now - self.began
         if second in self.resets:
@@ -53,7 +55,7 @@ class Crowd:
         poller = JobPoller(self.client, DLI_BATCH, f"b{number}")
         flow = wait(poller, options, lambda seen: None, number * GOLDEN_RATIO % 1 * options.poke_interval)
         try:
-            await run_async(flow, self.send, SingleFlights(lambda name: asyncio.Lock()), self.slots, None)
+            await run_async(flow, self.handlers)
         except HwStatusError as error:
             self.failures.append(error)
 
@@ -93,4 +95,4 @@ def test_no_wait_of_a_crowd_is_lost(quick_loop, allowed, throttled, resets, erro
     assert [] == crowd.failures
     allowed_at_the_end = 1000 / 60 if throttled.last < 1500 else allowed
     assert crowd.answers[1500 // 300] / 300 > 0.2 * allowed_at_the_end
-    assert crowd.slots.idle
+    assert crowd.slots["dli"].idle

@@ -19,7 +19,7 @@ from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
 from airflow_provider_hwstatus.transports import shared_connections
-from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, joined
+from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, shared_connection
 
 POLLS = 40
 
@@ -92,7 +92,7 @@ async def amask(secret):
 
 
 def poll(connection, job_id):
-    return connection.run(JobPoller(connection.client, DLI_BATCH, job_id).ask(RetryBudget(0.0)))
+    return connection.run(JobPoller(connection.client, DLI_BATCH, job_id).fetch_status(RetryBudget(0.0)))
 
 
 def wrong_answers(connection, job_id):
@@ -133,15 +133,15 @@ def test_child_of_an_event_loop_polls_over_a_connection_of_its_own(server, with_
     server.with_id = with_id
 
     async def wrong(job_id):
-        async with joined(server.settings, amask) as connection:
+        async with shared_connection(server.settings, amask) as connection:
             statuses = [
-                await connection.run(JobPoller(connection.client, DLI_BATCH, job_id).ask(RetryBudget(0.0)))
+                await connection.run(JobPoller(connection.client, DLI_BATCH, job_id).fetch_status(RetryBudget(0.0)))
                 for _ in range(POLLS)
             ]
         return sum(status.state != STATES[job_id] for status in statuses)
 
     async def main():
-        async with joined(server.settings, amask) as connection:
+        async with shared_connection(server.settings, amask) as connection:
             await wrong("parent")
 
             def child():
@@ -186,7 +186,7 @@ def test_child_waits_for_no_lock_of_its_parent():
     held, enough = threading.Event(), threading.Event()
 
     def make():
-        with shared_connections._creating:
+        with shared_connections._creation_lock:
             held.set()
             enough.wait(0.2)
 

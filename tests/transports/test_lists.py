@@ -1,8 +1,7 @@
 """Waits that ask lists of jobs, against the fake cloud, by a clock that only sleeping moves."""
 
-import heapq
-import itertools
-from collections import Counter
+import asyncio
+from collections import Counter, defaultdict
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,19 +16,13 @@ from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule
 from airflow_provider_hwstatus.core.polling.wait import wait
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
-from airflow_provider_hwstatus.core.protocol.effects import (
-    AcquireSlot,
-    Exclusive,
-    Mask,
-    ReleaseSlot,
-    Request,
-    Sleep,
-    Together,
-)
 from airflow_provider_hwstatus.errors import HwStatusError, JobNotFoundError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
+from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
 from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
+from airflow_provider_hwstatus.transports.runners import AsyncHandlers, run_async
+from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 START = 1_700_000_000.0
 INTERVAL = 60.0
@@ -37,76 +30,75 @@ GOLDEN_RATIO = 0.618034
 
 
 class World:
-    """Waits on one connection; who sleeps least goes on next."""
+    """The waits on one connection, in an event loop in which time passes only while they sleep."""
 
-    def __init__(self, **extra):
-        self.now = START
-        self.cloud = FakeHuaweiCloud(clock=lambda: self.now)
+    def __init__(self, loop, **extra):
+        self.loop = loop
+        self.began = loop.now
+        self.cloud = FakeHuaweiCloud(clock=self.clock)
         self.extra = extra
         self.ends = {}
-        self._order = itertools.count()
-        self._sleeping = []
+        self._tasks = []
 
     def __enter__(self):
         self.cloud.start()
         fields = self.cloud.connection(**self.extra)
         given = settings_from(fields["login"], fields["password"], fields["extra"])
-        self.client = Client(given, lambda: self.now)
+        self.client = Client(given, self.clock)
         self.transport = SyncTransport(self.client)
+        flights = SingleFlights(lambda name: asyncio.Lock())
+        slots = defaultdict(lambda: PrioritySemaphore(given.max_concurrent_requests))
+        self.handlers = AsyncHandlers(self._send, flights, slots, self._mask, lambda name: None, clock=self.clock)
         return self
 
     def __exit__(self, *_):
+        self.loop.run_until_complete(self._cancel())
+        self.loop.close()
         self.transport.close()
         self.cloud.stop()
 
+    async def _cancel(self):
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def now(self):
+        return START + self.loop.now - self.began
+
+    def clock(self):
+        return self.now
+
     def begin(self, name, subject, first_after=0.0, **options):
         options = WaitOptions(**({"poke_interval": INTERVAL, "began": self.now} | options))
-        self._later(0.0, name, wait(subject, options, lambda seen: None, first_after))
+        flow = wait(subject, options, lambda seen: None, first_after)
+        self._tasks.append(self.loop.create_task(self._wait(name, subject, flow)))
 
-    def _later(self, seconds, name, flow):
-        heapq.heappush(self._sleeping, (self.now + seconds, next(self._order), name, flow))
+    async def _wait(self, name, subject, flow):
+        subject.open()
+        try:
+            end = await run_async(flow, self.handlers)
+        except HwStatusError as error:
+            end = error
+        finally:
+            subject.close()
+        self.ends[name] = (self.now - START, end)
 
-    def go_on(self, seconds=float("inf")):
-        """Let the waits go on until all have ended, or time is over."""
-        until = self.now + seconds
-        while self._sleeping and self._sleeping[0][0] <= until:
-            self.now, _, name, flow = heapq.heappop(self._sleeping)
-            try:
-                self._later(self._until_it_sleeps(flow), name, flow)
-            except StopIteration as done:
-                self.ends[name] = (self.now - START, done.value)
-            except HwStatusError as error:
-                self.ends[name] = (self.now - START, error)
-        if seconds != float("inf"):
-            self.now = until
+    def go_on(self, seconds=None):
+        """Let the waits continue until all have ended, or for *seconds*."""
+        self.loop.run_until_complete(asyncio.wait(self._tasks, timeout=seconds))
 
-    def _until_it_sleeps(self, flow):
-        resume, value = flow.send, None
-        while True:
-            effect = resume(value)
-            if isinstance(effect, Sleep):
-                return effect.seconds
-            try:
-                resume, value = flow.send, self._do(effect)
-            except HwStatusError as error:
-                resume, value = flow.throw, error
+    async def _send(self, request, until):
+        return self.transport.send(request)
 
-    def _do(self, effect):
-        if isinstance(effect, AcquireSlot | ReleaseSlot | Mask):
-            return None
-        if isinstance(effect, Together):
-            return [self.run(make()) for make in effect.flows]
-        if isinstance(effect, Exclusive):
-            return self.run(effect.flow())
-        assert isinstance(effect, Request)
-        return self.transport.send(effect)
+    async def _mask(self, secret):
+        """Mask nothing."""
 
     def run(self, flow):
-        try:
-            self.now += self._until_it_sleeps(flow)
-            return self.run(flow)
-        except StopIteration as done:
-            return done.value
+        return self.loop.run_until_complete(run_async(flow, self.handlers))
+
+    def sleep(self, seconds):
+        self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def calls(self):
         """Return how many calls there were in each interval, by what was asked."""
@@ -115,6 +107,12 @@ class World:
             kind = "list" if record.path.endswith(("/batches", "/jobs")) else "job"
             found[int((record.time - START) // INTERVAL), kind] += 1
         return found
+
+
+@pytest.fixture(scope="session")
+def new_world(quick_loop_class):
+    """Return a function that makes a world with a connection of these extra fields."""
+    return lambda **extra: World(quick_loop_class(), **extra)
 
 
 def batches(world, ends, **fields):
@@ -126,9 +124,9 @@ def batches(world, ends, **fields):
         world.begin(job_id, poller, number * GOLDEN_RATIO % 1 * INTERVAL)
 
 
-def test_a_thousand_batches_cost_fifteen_calls_an_interval():
+def test_a_thousand_batches_cost_fifteen_calls_an_interval(new_world):
     """And one for each that is over, instead of a thousand."""
-    with World(coalesce=True) as world:
+    with new_world(coalesce=True) as world:
         world.cloud.foreign_jobs("dli_batch", 50, "running")
         world.cloud.foreign_jobs("dli_batch", 500, "success")
         batches(world, [INTERVAL * 6.5 if number % 10 else INTERVAL * 4.3 for number in range(1000)])
@@ -163,9 +161,9 @@ misbehaviours = st.fixed_dictionaries(
     misbehaviour=misbehaviours,
     foreign=st.sampled_from([0, 10, 300]),
 )
-def test_a_list_delays_a_verdict_by_one_interval_and_never_changes_it(ends, bad, misbehaviour, foreign):
+def test_a_list_delays_a_verdict_by_one_interval_and_never_changes_it(new_world, ends, bad, misbehaviour, foreign):
     """However it is ordered, paged, cut or broken; and by as much more as it lags behind."""
-    with World(coalesce=True) as world:
+    with new_world(coalesce=True) as world:
         listing = world.cloud.batch_list
         for name, value in misbehaviour.items():
             setattr(listing, name, {f"b{number:05d}" for number in value} if name == "hidden" else value)
@@ -184,9 +182,9 @@ def test_a_list_delays_a_verdict_by_one_interval_and_never_changes_it(ends, bad,
             assert end - 0.001 <= at <= max(end, INTERVAL) + late  # nobody looks before its first look
 
 
-def test_a_throttled_list_starves_nobody():
+def test_a_throttled_list_starves_nobody(new_world):
     """Its 429 holds back all waits for a minute, so it is tried again later and later, and never right after that."""
-    with World(coalesce=True) as world:
+    with new_world(coalesce=True) as world:
         world.cloud.batch_list.answer = 429
         batches(world, [INTERVAL * 99] * 100)
         world.go_on(INTERVAL * 20)
@@ -200,9 +198,9 @@ def test_a_throttled_list_starves_nobody():
 
 @settings(max_examples=10, deadline=None)
 @given(liars=st.sets(st.integers(0, 39), min_size=1, max_size=40), end=st.floats(0, 5 * INTERVAL))
-def test_a_list_that_lies_delays_a_verdict_by_ten_polls(liars, end):
+def test_a_list_that_lies_delays_a_verdict_by_ten_polls(new_world, liars, end):
     """No job is left to the list for good, and once it is caught, it is not asked any more."""
-    with World(coalesce=True) as world:
+    with new_world(coalesce=True) as world:
         world.cloud.batch_list.lies = {f"b{number:05d}": "running" for number in liars}
         batches(world, [end] * 40)
         world.go_on()
@@ -214,9 +212,9 @@ def test_a_list_that_lies_delays_a_verdict_by_ten_polls(liars, end):
 
 
 @pytest.mark.parametrize(("answer", "most"), [(403, 1), (500, 8)])
-def test_a_list_that_is_forbidden_or_failing_is_left_alone_and_told_once(answer, most, caplog):
+def test_a_list_that_is_forbidden_or_failing_is_left_alone_and_told_once(new_world, answer, most, caplog):
     """The waits go on one by one, as without it; what may pass is tried again a minute later."""
-    with World(coalesce=True) as world:
+    with new_world(coalesce=True) as world:
         world.cloud.batch_list.answer = answer
         batches(world, [INTERVAL * 10] * 50)
         world.go_on(INTERVAL * 8)
@@ -226,18 +224,18 @@ def test_a_list_that_is_forbidden_or_failing_is_left_alone_and_told_once(answer,
         assert world.calls()[3, "job"] >= 45
 
 
-def test_a_list_of_other_peoples_jobs_is_left_alone():
+def test_a_list_of_other_peoples_jobs_is_left_alone(new_world):
     """Twenty waits are not worth thirty pages."""
-    with World(coalesce=True) as world:
+    with new_world(coalesce=True) as world:
         batches(world, [INTERVAL * 10] * 20)
         world.cloud.foreign_jobs("dli_batch", 3000, "running")
         world.go_on(INTERVAL * 8)
         assert 1 == world.cloud.batch_list.calls
 
 
-def test_who_is_at_its_deadline_does_not_queue_for_the_list():
+def test_who_is_at_its_deadline_does_not_queue_for_the_list(new_world):
     """A service that lets nobody ask for a quarter of an hour ends no wait later than its deadline."""
-    with World(coalesce=True) as world:
+    with new_world(coalesce=True) as world:
         for number in range(50):
             world.cloud.job("dli_batch", f"b{number}", "running")
             poller = JobPoller(world.client, DLI_BATCH, f"b{number}")
@@ -250,22 +248,23 @@ def test_who_is_at_its_deadline_does_not_queue_for_the_list():
         assert max(at for at, _ in world.ends.values()) <= 300.0 + 40.0
 
 
-def test_a_hint_is_not_taken_twice(monkeypatch):
+def test_a_hint_is_not_taken_twice(new_world, monkeypatch):
     """Who has looked since the list was read is not told the same again, but asks: else an end is never seen."""
     monkeypatch.setattr(
         batch_coalescer.random, "randrange", lambda most: 0
     )  # nobody's turn to be asked in person comes
-    with World(coalesce=True) as world:
+    with new_world(coalesce=True) as world:
         options = WaitOptions(poke_interval=INTERVAL, began=world.now)
         pollers = []
         for number in range(40):
             world.cloud.job("dli_batch", f"b{number}", "running")
             pollers.append(JobPoller(world.client, DLI_BATCH, f"b{number}"))
         for poller in pollers:
+            poller.open()
             world.run(poller.poll(options))
         last, told = pollers[-1], []
         for _ in range(4):
-            world.now += 1.0
+            world.sleep(1.0)
             world.run(last.poll(options))
             told.append((world.cloud.batch_list.calls, world.cloud.polls(last.job_id)))
 
@@ -273,13 +272,13 @@ def test_a_hint_is_not_taken_twice(monkeypatch):
         assert [(1, 0), (2, 0), (2, 0), (2, 1)] == told
 
 
-def test_few_waits_and_waits_of_others_ask_no_list():
+def test_few_waits_and_waits_of_others_ask_no_list(new_world):
     """By default no list is asked, and for few waits never."""
-    with World() as world:
+    with new_world() as world:
         batches(world, [INTERVAL * 3] * 50)
         world.go_on()
         assert 0 == world.cloud.batch_list.calls
-    with World(coalesce=True) as world:
+    with new_world(coalesce=True) as world:
         batches(world, [INTERVAL * 20] * 5)
         world.go_on()
         assert 0 == world.cloud.batch_list.calls
@@ -290,9 +289,9 @@ def cph(world, request_ids, rule=None, expected=None, **options):
     world.begin("wait", subject, **({"not_found_grace": 60.0} | options))
 
 
-def test_a_thousand_cph_jobs_cost_eleven_calls_an_interval():
+def test_a_thousand_cph_jobs_cost_eleven_calls_an_interval(new_world):
     """Twenty requests of fifty jobs, which would be a thousand calls."""
-    with World() as world:
+    with new_world() as world:
         for number in range(1000):
             world.cloud.job("cph_job", f"j{number}", seconds={0: 1, 200: 2}, request_id=f"r{number % 20}")
         cph(world, [f"r{number}" for number in range(20)], expected=1000)
@@ -320,9 +319,9 @@ def test_a_thousand_cph_jobs_cost_eleven_calls_an_interval():
     ),
     known=st.booleans(),
 )
-def test_no_list_of_cph_jobs_makes_a_false_success(ends, bad, misbehaviour, known):
+def test_no_list_of_cph_jobs_makes_a_false_success(new_world, ends, bad, misbehaviour, known):
     """However it is ordered, paged or cut, and whatever it shows late: success is when all have succeeded."""
-    with World() as world:
+    with new_world() as world:
         for name, value in misbehaviour.items():
             setattr(world.cloud.cph_job_list, name, value)
         for number, (end, request, listed_after) in enumerate(ends):
@@ -348,9 +347,9 @@ def test_no_list_of_cph_jobs_makes_a_false_success(ends, bad, misbehaviour, know
             assert failed == {status.job_id for status in found.failed}
 
 
-def test_a_job_that_leaves_the_list_is_asked_about_by_itself():
+def test_a_job_that_leaves_the_list_is_asked_about_by_itself(new_world):
     """It is not taken for one that is over."""
-    with World() as world:
+    with new_world() as world:
         for number in range(3):
             world.cloud.job("cph_job", f"j{number}", seconds={0: 1, 400: 2}, request_id="r1")
         cph(world, ["r1"], expected=3)
@@ -362,9 +361,9 @@ def test_a_job_that_leaves_the_list_is_asked_about_by_itself():
         assert world.cloud.polls("j1") >= 4
 
 
-def test_a_request_that_is_not_there_is_an_error():
+def test_a_request_that_is_not_there_is_an_error(new_world):
     """Also beside one that is there: an answer for both cannot be told apart, so each is asked about at the end."""
-    with World() as world:
+    with new_world() as world:
         world.cloud.job("cph_job", "j1", 2, request_id="r1")
         cph(world, ["r1", "r2"])
         world.go_on()

@@ -20,7 +20,7 @@ from airflow_provider_hwstatus.errors import (
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
 from airflow_provider_hwstatus.transports import shared_connections
-from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, joined
+from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, shared_connection
 
 
 async def amask(secret):
@@ -77,7 +77,9 @@ def poll_all_sync(settings, waits, polls, between=lambda: None):
         try:
             for _ in range(polls):
                 barrier.wait()
-                results.append(connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0))))
+                results.append(
+                    connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
+                )
         finally:
             connection.close()
 
@@ -92,10 +94,12 @@ def poll_all_sync(settings, waits, polls, between=lambda: None):
 def poll_all_async(settings, waits, polls, between=lambda: None):
     async def run():
         results = []
-        async with joined(settings, amask) as connection:
+        async with shared_connection(settings, amask) as connection:
             for _ in range(polls):
                 between()
-                flows = (JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)) for _ in range(waits))
+                flows = (
+                    JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)) for _ in range(waits)
+                )
                 results += await asyncio.gather(*map(connection.run, flows))
         return results
 
@@ -227,7 +231,7 @@ def test_node_without_an_agency_says_so(cloud):
     """The metadata service's no is told as what to do."""
     cloud.metadata.agency = False
 
-    with pytest.raises(ConfigurationError, match="give this node an agency"):
+    with pytest.raises(ConfigurationError, match="next: assign an agency to this node"):
         poll_all_async(settings_of(cloud.connection("agency")), 1, 1)
 
 

@@ -2,31 +2,35 @@
 
 import asyncio
 import math
+import time
+from collections import defaultdict
 
 import pytest
 
 from airflow_provider_hwstatus.core.protocol.effects import AcquireSlot, ReleaseSlot, Request
 from airflow_provider_hwstatus.errors import DeadlineError, HwStatusError, ServerError, TransportError
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
-from airflow_provider_hwstatus.transports.runners import run_async
+from airflow_provider_hwstatus.transports.runners import AsyncHandlers, run_async
 
 
 class Requests:
     """Requests that end when they are told to."""
 
     def __init__(self, count):
-        self.slots = PrioritySemaphore(count)
+        self.slots = defaultdict(lambda: PrioritySemaphore(count))
+        self.handlers = AsyncHandlers(self._send, None, self.slots, None, None)
         self.under_way = {}
         self.began = []
         self.most = 0
 
-    def send(self, name, patience=math.inf, service="dli", limit=math.inf):
-        flow = self._flow(name, AcquireSlot(patience, service, limit), service)
-        return asyncio.create_task(run_async(flow, self._send, None, self.slots, None))
+    def send(self, name, urgent_after=math.inf, service="dli", limit=math.inf):
+        now = time.monotonic()
+        flow = self._flow(name, AcquireSlot(service, now + urgent_after, now + limit), service)
+        return asyncio.create_task(run_async(flow, self.handlers))
 
-    def _flow(self, name, enter, service):
+    def _flow(self, name, acquire, service):
         try:
-            yield enter
+            yield acquire
             reply = yield Request("GET", name)
         except HwStatusError as error:
             yield ReleaseSlot(error, service)
@@ -34,7 +38,7 @@ class Requests:
         yield ReleaseSlot(None, service)
         return reply
 
-    async def _send(self, request):
+    async def _send(self, request, until):
         name = request.url
         self.began.append(name)
         self.under_way[name] = asyncio.get_running_loop().create_future()
@@ -148,7 +152,7 @@ def test_nobody_queues_beyond_the_limit():
             await tasks[1]
         for number in (0, 2):
             await requests.end(number)
-        return await asyncio.gather(tasks[0], tasks[2]), requests.slots.idle
+        return await asyncio.gather(tasks[0], tasks[2]), requests.slots["dli"].idle
 
     assert ([0, 2], True) == asyncio.run(run())
 
@@ -159,13 +163,13 @@ def test_who_cannot_wait_is_let_in_beyond_the_bound():
     async def run():
         requests = Requests(2)
         tasks = [requests.send(number) for number in range(4)]
-        hurried = requests.send("hurried", patience=0.05)
+        hurried = requests.send("hurried", urgent_after=0.05)
         await asyncio.sleep(0.7)
         under_way = set(requests.under_way)
         for name in (0, 1, "hurried", 2, 3):
             await requests.end(name)
         await asyncio.gather(hurried, *tasks)
-        return under_way, requests.slots.idle
+        return under_way, requests.slots["dli"].idle
 
     assert ({0, 1, "hurried"}, True) == asyncio.run(run())
 

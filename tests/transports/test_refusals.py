@@ -11,7 +11,7 @@ from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import ApiError, CredentialsRefusedError, HwStatusError, ServerError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
-from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, joined
+from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, shared_connection
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def connections(cloud, auth, secret=None):
 def poll_sync(settings):
     connection = SyncConnection(settings, str)
     try:
-        return connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
+        return connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
     finally:
         connection.close()
 
 
 async def poll_async(settings):
-    async with joined(settings, amask) as connection:
-        return await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
+    async with shared_connection(settings, amask) as connection:
+        return await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
 
 
 async def poll_together(every):

@@ -7,8 +7,7 @@ import pytest
 
 from airflow_provider_hwstatus.core.protocol.effects import Exclusive, Sleep
 from airflow_provider_hwstatus.errors import ServerError
-from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
-from airflow_provider_hwstatus.transports.runners import run_async, run_sync
+from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 
@@ -40,11 +39,12 @@ class Once:
 
 
 def all_sync(make, count):
-    turns, results = SingleFlights(lambda name: threading.Lock()), []
+    handlers = SyncHandlers(None, SingleFlights(lambda name: threading.Lock()), None, None)
+    results = []
 
     def run():
         try:
-            results.append(run_sync(make(), None, turns, None))
+            results.append(run_sync(make(), handlers))
         except ServerError as error:
             results.append(error)
 
@@ -58,10 +58,8 @@ def all_sync(make, count):
 
 def all_async(make, count):
     async def run():
-        turns = SingleFlights(lambda name: asyncio.Lock())
-        return await asyncio.gather(
-            *(run_async(make(), None, turns, PrioritySemaphore(20), None) for _ in range(count)), return_exceptions=True
-        )
+        handlers = AsyncHandlers(None, SingleFlights(lambda name: asyncio.Lock()), {}, None, None)
+        return await asyncio.gather(*(run_async(make(), handlers) for _ in range(count)), return_exceptions=True)
 
     return asyncio.run(run())
 
@@ -119,9 +117,9 @@ def test_cancelled_turn_lets_the_next_one_in():
     once = Once(many=0)
 
     async def run():
-        turns = SingleFlights(lambda name: asyncio.Lock())
-        first = asyncio.create_task(run_async(once.need(), None, turns, PrioritySemaphore(20), None))
-        second = asyncio.create_task(run_async(once.need(), None, turns, PrioritySemaphore(20), None))
+        handlers = AsyncHandlers(None, SingleFlights(lambda name: asyncio.Lock()), {}, None, None)
+        first = asyncio.create_task(run_async(once.need(), handlers))
+        second = asyncio.create_task(run_async(once.need(), handlers))
         await asyncio.sleep(0.05)
         first.cancel()
         return await second

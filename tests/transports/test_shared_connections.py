@@ -15,7 +15,7 @@ from airflow_provider_hwstatus.errors import AuthenticationError, HwStatusError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
 from airflow_provider_hwstatus.transports import shared_connections
-from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, joined
+from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, shared_connection
 
 
 async def amask(secret):
@@ -34,9 +34,9 @@ def settings_of(connection):
 
 
 async def one_wait(settings, polls=1):
-    async with joined(settings, amask) as connection:
+    async with shared_connection(settings, amask) as connection:
         for _ in range(polls):
-            await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
+            await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
         return connection
 
 
@@ -53,7 +53,7 @@ def all_sync(settings, count):
     def run():
         connection = SyncConnection(settings, str)
         try:
-            results.append(connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0))))
+            results.append(connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0))))
         except HwStatusError as error:
             results.append(error)
         finally:
@@ -124,8 +124,8 @@ def test_shared_error_is_about_each_waits_own_job(cloud):
     settings = settings_of(cloud.connection() | {"password": "wrong-for-all"})
 
     async def one(index):
-        async with joined(settings, amask) as connection:
-            await connection.run(JobPoller(connection.client, DLI_BATCH, f"b{index}").ask(RetryBudget(0.0)))
+        async with shared_connection(settings, amask) as connection:
+            await connection.run(JobPoller(connection.client, DLI_BATCH, f"b{index}").fetch_status(RetryBudget(0.0)))
 
     async def run():
         return await asyncio.gather(*map(one, range(5)), return_exceptions=True)
@@ -139,11 +139,11 @@ def test_one_session_in_a_loop(cloud):
     settings = settings_of(cloud.connection())
 
     async def run():
-        async with joined(settings, amask) as first:
+        async with shared_connection(settings, amask) as first:
             await one_wait(settings, polls=20)
             assert first is await one_wait(settings, polls=20)
             assert 1 == cloud.connections
-        async with joined(settings, amask) as later:
+        async with shared_connection(settings, amask) as later:
             assert later is not first
 
     asyncio.run(run())
@@ -157,7 +157,7 @@ def test_wait_that_is_cancelled_leaves(cloud):
     async def run():
         task = asyncio.create_task(one_wait(settings))
         await asyncio.sleep(0.2)
-        async with joined(settings, amask) as connection:
+        async with shared_connection(settings, amask) as connection:
             assert 2 == connection.waits
             task.cancel()
             await asyncio.wait([task])
@@ -178,20 +178,20 @@ def test_no_more_polls_are_under_way_than_the_connection_allows(cloud):
     under_way = Counter()
 
     async def run():
-        async with joined(settings_of(cloud.connection(max_concurrent_requests=3)), amask) as connection:
+        async with shared_connection(settings_of(cloud.connection(max_concurrent_requests=3)), amask) as connection:
             transport = await connection._open()
             send = transport.send
 
-            async def counted(request):
+            async def counted(request, until):
                 under_way["now"] += 1
                 under_way["most"] = max(under_way["most"], under_way["now"])
                 try:
-                    return await send(request)
+                    return await send(request, until)
                 finally:
                     under_way["now"] -= 1
 
             transport.send = counted
-            pollers = (JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)) for _ in range(50))
+            pollers = (JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)) for _ in range(50))
             return await asyncio.gather(*map(connection.run, pollers))
 
     assert ["running"] * 50 == [status.state for status in asyncio.run(run())]

@@ -17,7 +17,7 @@ from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.connection.settings import Settings
 from airflow_provider_hwstatus.core.connection.signing import AccessKey, sign
 from airflow_provider_hwstatus.core.protocol.effects import Request, encode
-from airflow_provider_hwstatus.transports.aiohttp_transport import AioTransport
+from airflow_provider_hwstatus.transports.aiohttp_transport import AsyncTransport
 from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
 
 KEY = AccessKey("AKIDEXAMPLE000000001", "SKEXAMPLEsecret0000000000000000000000001")
@@ -58,7 +58,7 @@ def send(request):
             yield transport.send
         return
     with asyncio.Runner() as loop:
-        transport = loop.run(AioTransport(CLIENT).open())
+        transport = loop.run(AsyncTransport(CLIENT).open())
         yield lambda message: loop.run(transport.send(message))
         loop.run(transport.close())
 

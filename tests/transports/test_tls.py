@@ -47,7 +47,7 @@ def server(certificate):
 def ask_sync(settings):
     connection = SyncConnection(settings, str)
     try:
-        return connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
+        return connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
     finally:
         connection.close()
 
@@ -56,7 +56,7 @@ def ask_async(settings):
     async def ask():
         connection = AsyncConnection(settings, amask)
         try:
-            return await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").ask(RetryBudget(0.0)))
+            return await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
         finally:
             await connection.close()
 

@@ -15,8 +15,10 @@ import zlib
 
 import pytest
 
+from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.connection.settings import settings_from
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.protocol.effects import Request
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import (
     AuthenticationError,
@@ -29,6 +31,7 @@ from airflow_provider_hwstatus.errors import (
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Fault, Reply
+from airflow_provider_hwstatus.transports.network import Proxies
 from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection, SyncConnection
 
 
@@ -49,7 +52,7 @@ def settings_of(connection, **extra):
 def ask_sync(settings, *jobs, tolerance=0.0):
     connection = SyncConnection(settings, str)
     try:
-        return [connection.run(JobPoller(connection.client, *job).ask(RetryBudget(tolerance))) for job in jobs]
+        return [connection.run(JobPoller(connection.client, *job).fetch_status(RetryBudget(tolerance))) for job in jobs]
     finally:
         connection.close()
 
@@ -59,7 +62,8 @@ def ask_async(settings, *jobs, tolerance=0.0):
         connection = AsyncConnection(settings, amask)
         try:
             return [
-                await connection.run(JobPoller(connection.client, *job).ask(RetryBudget(tolerance))) for job in jobs
+                await connection.run(JobPoller(connection.client, *job).fetch_status(RetryBudget(tolerance)))
+                for job in jobs
             ]
         finally:
             await connection.close()
@@ -329,8 +333,20 @@ def test_proxy_without_a_scheme_is_taken_for_http(ask, cloud, monkeypatch):
         assert 1 == len(server.target)
 
     monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
-    with pytest.raises(ConfigurationError, match="only HTTP proxies can be used, not socks5"):
+    with pytest.raises(ConfigurationError, match="only HTTP proxies are supported, not socks5"):
         ask(settings, (DLI_BATCH, "b1"))
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_no_proxy_counts_for_each_scheme(monkeypatch, scheme):
+    """A host in no_proxy is connected directly, others go through the proxy."""
+    monkeypatch.setenv(f"{scheme}_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "dli.example.com")
+    client = Client(settings_from("AK", "SK", {"project_id": "p1"}), time.time)
+    hosts = ("dli.example.com", "cph.example.com:8443")
+
+    found = [Proxies(client).of(Request("GET", f"{scheme}://{host}/v1/p1/jobs?a=/")) for host in hosts]
+    assert [None, "http://proxy:3128"] == found
 
 
 def chain(error):

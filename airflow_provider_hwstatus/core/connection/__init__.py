@@ -1,1 +1,1 @@
-"""One connection: its settings, endpoints, login and signing."""
+"""One connection: settings, endpoints, authentication and signing."""

@@ -1,36 +1,38 @@
-"""Logging in as the agency of the node that this runs on."""
+"""Authentication as the agency of the node that this process runs on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import ClassVar
 
-from airflow_provider_hwstatus.core.connection.access_key import mask
+from airflow_provider_hwstatus.core.connection.access_key import mask_key
 from airflow_provider_hwstatus.core.connection.credentials import CredentialRecords, Fetched, Renewable, useful_life
 from airflow_provider_hwstatus.core.connection.settings import Settings
-from airflow_provider_hwstatus.core.connection.signing import AccessKey, sign
+from airflow_provider_hwstatus.core.connection.signing import AccessKey, sign_at
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Mask, Request, Response
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
 from airflow_provider_hwstatus.core.protocol.responses import error_of, json_or_raise
 from airflow_provider_hwstatus.core.protocol.throttle import Clock
 from airflow_provider_hwstatus.errors import ConfigurationError, MalformedResponseError, TransportError
 
-#: Seconds before its end at which a key is replaced, as the vendor's SDK does; a tenth of its life, if that is less.
+#: Seconds before it expires at which a key is replaced, as in the vendor's SDK, but at most a tenth of its lifetime.
 AGENCY_LEAD = 2400.0
 
-#: The same on every ECS and CCE node.
+#: URL of the metadata service, the same on every ECS and CCE node.
 METADATA_ENDPOINT = "http://169.254.169.254"
 
-#: Seconds. It is on this machine or nowhere.
+#: Seconds for one request to the metadata service. It is on this node, so it answers at once or does not exist.
 METADATA_TIMEOUT = 3.0
 
 
 class Agency:
     """
-    The agency of the ECS or CCE node that this runs on: its metadata service gives temporary access keys.
+    Signs with temporary access keys of the agency of this ECS or CCE node, which its metadata service issues.
 
-    Source: ECS user guide, "Obtaining Metadata"; the handshake for a token comes first, where it is offered.
+    Nodes that support it require a metadata token, which is requested first.
+
+    Source: ECS user guide, "Obtaining Metadata".
     """
 
     needs: ClassVar[Mapping[str, str]] = {}
@@ -43,7 +45,7 @@ class Agency:
         self._key = Renewable(self._fetch, clock)
 
     @property
-    def who(self) -> str:
+    def identity(self) -> str:
         return "this node's agency"
 
     def exchange(self, request: Request) -> Flow[Response]:
@@ -53,28 +55,30 @@ class Agency:
         return self._key.ensure()
 
     def _sign(self, request: Request, key: AccessKey) -> Request:
-        return sign(request, key, datetime.fromtimestamp(self._clock(), UTC))
+        return sign_at(request, key, self._clock())
 
     def _fetch(self) -> Flow[Fetched[AccessKey]]:
         try:
-            headers = yield from self._handshake()
-            response = yield self._ask("GET", "/openstack/latest/securitykey", headers)
+            headers = yield from self._metadata_token()
+            response = yield self._metadata_request("GET", "/openstack/latest/securitykey", headers)
         except TransportError as error:
             raise error.about(  # noqa: B904  # the same error, with its subject
                 "auth=agency works on an ECS or CCE node only, and its metadata service cannot be reached"
             )
         if response.status in (401, 404):
             raise ConfigurationError(
-                f"auth=agency: the metadata service has no key (HTTP {response.status}): give this node an agency"
+                f"auth=agency: the metadata service has no access key (HTTP {response.status}); next: assign an agency "
+                "to this node"
             )
-        fetched = self._read(json_or_raise(response, self._redact, self._clock()).get("credential"))
-        yield from mask(fetched.credential)
+        fetched = self._parse(json_or_raise(response, self._redact, self._clock()).get("credential"))
+        yield from mask_key(fetched.credential)
         return fetched
 
-    def _handshake(self) -> Flow[dict[str, str]]:
-        seconds = {"X-Metadata-Token-Ttl-Seconds": "21600"}
-        response: Response = yield self._ask("PUT", "/meta-data/latest/api/token", seconds)
-        if response.status in (404, 405, 503):  # not offered here
+    def _metadata_token(self) -> Flow[dict[str, str]]:
+        """Request a metadata token, and return it as a header; no header if this node has no such tokens."""
+        lifetime = {"X-Metadata-Token-Ttl-Seconds": "21600"}
+        response: Response = yield self._metadata_request("PUT", "/meta-data/latest/api/token", lifetime)
+        if response.status in (404, 405, 503):  # this node has no metadata tokens
             return {}
         if response.status != 200:
             raise error_of(response, self._redact, self._clock())
@@ -83,21 +87,21 @@ class Agency:
         yield Mask(token)
         return {"X-Metadata-Token": token}
 
-    def _ask(self, method: str, path: str, headers: Mapping[str, str]) -> Request:
+    def _metadata_request(self, method: str, path: str, headers: Mapping[str, str]) -> Request:
         return Request(method, self._endpoint + path, headers, timeout=METADATA_TIMEOUT, direct=True)
 
-    def _read(self, reply: object) -> Fetched[AccessKey]:
+    def _parse(self, credential: object) -> Fetched[AccessKey]:
         try:
-            if not isinstance(reply, dict):
+            if not isinstance(credential, dict):
                 raise TypeError("no object")
-            parts = [reply[name] for name in ("access", "secret", "securitytoken")]
+            parts = [credential[name] for name in ("access", "secret", "securitytoken")]
             if not all(isinstance(part, str) and part for part in parts):
                 raise TypeError("no text")
-            life = datetime.fromisoformat(reply["expires_at"]).timestamp() - self._clock()
+            life = datetime.fromisoformat(credential["expires_at"]).timestamp() - self._clock()
         except (KeyError, TypeError, ValueError):
             raise MalformedResponseError(
-                "the metadata service's reply is no temporary access key"
-            ) from None  # it quotes the reply
+                "the metadata service's response has no valid temporary access key"
+            ) from None  # the cause quotes the response
         for part in parts:
             self._redact.add_renewed(part)
         return Fetched(AccessKey(*parts), self._clock() + useful_life(life, AGENCY_LEAD))

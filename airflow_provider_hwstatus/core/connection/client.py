@@ -119,9 +119,9 @@ class Client:
         return self._project_id
 
     @property
-    def who(self) -> str:
-        """Who is logged in, without secrets."""
-        return self._login.who
+    def identity(self) -> str:
+        """The user, key or agency that sends the requests, without secrets."""
+        return self._login.identity
 
     def list_projects(self) -> Flow[list[tuple[str, str]]]:
         """

@@ -1,4 +1,4 @@
-"""What is fetched once for all waits of a connection, and remembered: credentials, and refusals."""
+"""Credentials that all waits on a connection share, and the refusals that all connections of a process share."""
 
 from __future__ import annotations
 
@@ -15,59 +15,61 @@ from airflow_provider_hwstatus.errors import CredentialsRefusedError, HwStatusEr
 
 C = TypeVar("C")
 
-#: Seconds for which a refusal is remembered: as long as the gateway locks a key after five of them.
+#: Seconds for which a refused credential is not sent again. The gateway locks a key for as long after five refusals.
 REFUSAL_MEMORY = 300.0
 
 
 class CredentialRecord:
     """
-    What is known of a permanent key or a password: whether it was accepted, and whether it was refused.
+    Whether a permanent access key or a password has been accepted or refused in this process.
 
-    A few refusals in a row lock it at the vendor. So its first request is sent alone, and it is not sent again for
-    :data:`REFUSAL_MEMORY` after a refusal, by any connection of the process.
+    The vendor locks it after a few refusals in a row. So its first request is sent alone, and after a refusal no
+    connection of the process sends it again for :data:`REFUSAL_MEMORY`.
 
-    :param name: Stands for the secret, without showing it.
-    :param clock: Returns seconds by a clock that is never set.
+    :param name: Identifies the credential without revealing it.
+    :param clock: Returns monotonic seconds.
     """
 
     def __init__(self, name: str, clock: Clock) -> None:
-        #: For :class:`~airflow_provider_hwstatus.core.protocol.effects.Exclusive`: the first request is sent alone.
-        self.turn = ProcessWide(name)
-        self.proven = False
+        #: Name for :class:`~airflow_provider_hwstatus.core.protocol.effects.Exclusive`: one first request at a time.
+        self.lock_name = ProcessWide(name)
+        #: Whether the vendor has accepted the credential, and not refused it since.
+        self.accepted = False
         self._clock = clock
-        self._error: HwStatusError | None = None
+        self._refusal: HwStatusError | None = None
         self._until = 0.0
 
-    def refused(self, error: HwStatusError) -> HwStatusError:
-        """Let nobody try again for :data:`REFUSAL_MEMORY`; return *error*."""
-        self.proven = False
-        self._error, self._until = copy.copy(error), self._clock() + REFUSAL_MEMORY
+    def refuse(self, error: HwStatusError) -> HwStatusError:
+        """Record that the vendor refused the credential, and return *error*."""
+        self.accepted = False
+        self._refusal, self._until = copy.copy(error), self._clock() + REFUSAL_MEMORY
         return error
 
-    def check(self) -> None:
-        """:raises CredentialsRefusedError: It was refused a short while ago."""
-        if self._error and self._clock() < self._until:
+    def raise_if_refused(self) -> None:
+        """:raises CredentialsRefusedError: The credential was refused less than :data:`REFUSAL_MEMORY` ago."""
+        if self._refusal and self._clock() < self._until:
             raise CredentialsRefusedError(
-                f"not tried again, because it was refused just now: {self._error}",
-                http_status=self._error.http_status,
-                code=self._error.code,
-                request_id=self._error.request_id,
+                f"not sent again, because it was refused less than {REFUSAL_MEMORY / 60:g} minutes ago: "
+                f"{self._refusal}",
+                http_status=self._refusal.http_status,
+                code=self._refusal.code,
+                request_id=self._refusal.request_id,
             )
 
 
 class CredentialRecords:
     """
-    The standing of each permanent key and password that a process uses.
+    The record of each permanent access key and each password that a process uses.
 
-    :param clock: Returns seconds by a clock that is never set.
+    :param clock: Returns monotonic seconds.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._records: dict[str, CredentialRecord] = {}
 
-    def of(self, settings: Settings) -> CredentialRecord:
-        """Return that of the login and password of *settings*: one for all regions and projects of a cloud."""
+    def record_of(self, settings: Settings) -> CredentialRecord:
+        """Return the record of the login and password of *settings*: one for all regions and projects of a cloud."""
         parts = (settings.cloud, settings.domain_name, settings.login, settings.password)
         name = hashlib.sha256(repr(parts).encode()).hexdigest()
         return self._records.get(name) or self._records.setdefault(name, CredentialRecord(name, self._clock))
@@ -76,9 +78,9 @@ class CredentialRecords:
 @dataclass(frozen=True, repr=False)
 class Fetched(Generic[C]):
     """
-    A credential.
+    A fetched credential.
 
-    :param renew_at: Seconds since 1970 from which it is not used any more: shortly before its end.
+    :param renew_at: When to fetch a new one, shortly before this one expires; in seconds since 1970.
     """
 
     credential: C
@@ -87,43 +89,44 @@ class Fetched(Generic[C]):
 
 def useful_life(life: float, lead: float) -> float:
     """
-    Return for how many seconds a credential is used.
+    Return for how many seconds to use a credential.
 
-    :param life: Seconds that it has. None at all says that a clock is wrong: it is used for a minute, or until refused.
-    :param lead: Seconds before its end at which it is replaced; a tenth of its life, if that is less.
+    :param life: Seconds until it expires. Zero or less means that a clock is wrong; then it is used for a minute.
+    :param lead: Seconds before it expires at which it is replaced, but at most a tenth of *life*.
     """
     return life - min(lead, life / 10) if life > 0 else 60.0
 
 
 class Renewable(Generic[C]):
     """
-    A credential that is fetched when it is first needed, and again shortly before its end or when it is refused.
+    A credential that is fetched at first use, and again shortly before it expires or when it is refused.
 
-    However many waits need it, one fetches it.
+    One fetch serves all waits on the connection.
 
-    :param fetch: Fetches it.
+    :param fetch: Fetches the credential.
+    :param clock: Returns seconds since 1970.
     """
 
     def __init__(self, fetch: Callable[[], Flow[Fetched[C]]], clock: Clock) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._present: Fetched[C] | None = None
+        self._current: Fetched[C] | None = None
 
     def ensure(self) -> Flow[None]:
-        """Fetch it if there is none to use."""
-        if not self._usable():
+        """Fetch the credential, unless there is a valid one."""
+        if not self._valid():
             yield from self._renew(None)
 
     def exchange(
         self, request: Request, authenticate: Callable[[Request, C], Request], refused: Callable[[Response], bool]
     ) -> Flow[Response]:
         """
-        Send *request* with it, and once more with a new one if it was refused; not if it was new already.
+        Send *request* with the credential. If the service refuses a credential from an earlier request, renew it once.
 
-        :param dress: Returns a request with a credential.
-        :param refused: Whether a reply says that a new credential may help.
+        :param authenticate: Returns the request with a credential.
+        :param refused: Returns whether a response means that a new credential may help.
         """
-        known = self._usable()
+        known = self._valid()
         fetched = known or (yield from self._renew(None))
         response: Response = yield authenticate(request, fetched.credential)
         if known and refused(response):
@@ -131,16 +134,16 @@ class Renewable(Generic[C]):
             response = yield authenticate(request, fetched.credential)
         return response
 
-    def _usable(self) -> Fetched[C] | None:
-        return self._present if self._present and self._clock() < self._present.renew_at else None
+    def _valid(self) -> Fetched[C] | None:
+        return self._current if self._current and self._clock() < self._current.renew_at else None
 
     def _renew(self, refused: Fetched[C] | None) -> Flow[Fetched[C]]:
         fetched: Fetched[C] = yield Exclusive("login", lambda: self._fetch_unless_done(refused))
         return fetched
 
     def _fetch_unless_done(self, refused: Fetched[C] | None) -> Flow[Fetched[C]]:
-        present = self._usable()
-        if present and present is not refused:  # another wait was first
-            return present
-        self._present = yield from self._fetch()
-        return self._present
+        current = self._valid()
+        if current and current is not refused:  # another wait has renewed it
+            return current
+        self._current = yield from self._fetch()
+        return self._current

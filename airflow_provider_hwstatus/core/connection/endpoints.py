@@ -1,5 +1,5 @@
 """
-Which host serves which region.
+The hosts of the services, by region.
 
 Sources: the vendor SDK's region tables (3.1.219), IAM's endpoint page, python-otcextensions.
 """
@@ -10,14 +10,14 @@ import re
 
 from airflow_provider_hwstatus.errors import ConfigurationError
 
-#: How the hosts of a cloud are named, by what its regions look like; the first that fits is taken.
+#: The domain of a cloud's hosts, by a pattern of its region names. The first pattern that matches applies.
 DOMAINS = (
     (re.compile(r"eu-west-1\d\d"), "myhuaweicloud.eu"),
     (re.compile(r"eu-(de|nl)"), "otc.t-systems.com"),
     (re.compile(r".*"), "myhuaweicloud.com"),
 )
 
-#: Where each service is known to be. A region that stands nowhere here is taken for a new one.
+#: The regions of each service. A region that is not listed for any service is assumed to be new.
 REGIONS = {
     "dli": frozenset(
         [
@@ -76,7 +76,7 @@ _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 
 
 def is_known(region: str) -> bool:
-    """Whether *region* stands in :data:`REGIONS`."""
+    """Return whether any service lists *region* in :data:`REGIONS`."""
     return any(region in regions for regions in REGIONS.values())
 
 
@@ -85,14 +85,15 @@ def endpoint_of(service: str, region: str) -> str:
     Return the URL of a service in a region.
 
     :param service: ``dli``, ``cph`` or ``iam``.
-    :raises ConfigurationError: *region* cannot be one (it would become part of a host name), or is known and does not
-        have the service.
+    :raises ConfigurationError: *region* is not a valid region name, which becomes part of the host name; or the region
+        does not have the service.
     """
     if len(region) > 64 or not _REGION.fullmatch(region):
         raise ConfigurationError(f"region must look like cn-north-4; it is {region[:64]!r}")
     if service in REGIONS and is_known(region) and region not in REGIONS[service]:
         raise ConfigurationError(
-            f"region {region} has no {service.upper()}: use another region, or set {service}_endpoint if it has by now"
+            f"region {region} has no {service.upper()}; next: use another region, or set {service}_endpoint if the "
+            "region has it now"
         )
     domain = next(domain for pattern, domain in DOMAINS if pattern.fullmatch(region))
     return f"https://{service}.{region}.{domain}"

@@ -1,8 +1,8 @@
 """
-Ways to log in.
+The methods of authentication.
 
-Each has a flow ``exchange`` that sends a request as somebody. A login belongs to a connection and is shared by all of
-its waits: what is fetched is fetched once, and what is refused is not tried again by each of them.
+Each has a flow ``exchange`` that sends an authenticated request. All waits on a connection share one login, so a
+credential is fetched once for all of them, and a refused credential is not sent again by each of them.
 """
 
 from __future__ import annotations
@@ -22,31 +22,39 @@ from airflow_provider_hwstatus.errors import ConfigurationError
 
 
 class Login(Protocol):
-    """A way to log in."""
+    """A method of authentication."""
 
-    #: The connection's fields that it needs, and what they mean to it.
+    #: The connection fields that it needs, and the meaning of each.
     needs: ClassVar[Mapping[str, str]]
 
-    #: The project that it is logged in to, once known.
+    #: Id of the project that the credential belongs to; None while unknown.
     project_id: str | None
 
     def __init__(self, settings: Settings, clock: Clock, redact: Redactor, records: CredentialRecords) -> None: ...
 
     @property
-    def who(self) -> str:
-        """Who is logged in, without anything secret."""
+    def identity(self) -> str:
+        """The user, key or agency that sends the requests, without secrets."""
         ...
 
     def exchange(self, request: Request) -> Flow[Response]:
-        """Send *request* as the one who is logged in."""
+        """
+        Send *request* with the credential.
+
+        :raises HwStatusError: The credential was refused, or could not be fetched.
+        """
         ...
 
     def ensure(self) -> Flow[None]:
-        """Log in, if that is a step of its own."""
+        """
+        Fetch the credential, if it has to be fetched and there is no valid one.
+
+        :raises HwStatusError: It could not be fetched.
+        """
         ...
 
 
-#: Every way to log in, by the name that the connection's ``auth`` has for it.
+#: Every method of authentication, by the value of the connection field ``auth``.
 LOGINS: dict[str, type[Login]] = {
     "aksk": AkSk,
     "password": Password,
@@ -58,15 +66,17 @@ LOGINS: dict[str, type[Login]] = {
 
 def login_for(settings: Settings, clock: Clock, redact: Redactor, records: CredentialRecords | None = None) -> Login:
     """
-    Return the login that *settings* describe.
+    Return a new login for a connection.
 
-    :param standings: What this process knows of keys and passwords.
-    :raises ConfigurationError: ``auth`` is none of :data:`LOGINS`, or a field that it needs is missing.
+    :param clock: Returns seconds since 1970.
+    :param redact: Receives the secrets.
+    :param records: The keys and passwords that were accepted or refused in this process; by default, none.
+    :raises ConfigurationError: ``auth`` is not in :data:`LOGINS`, or a field that it needs is missing.
     """
     cls = LOGINS.get(settings.auth)
     if cls is None:
         raise ConfigurationError(f"auth must be one of {', '.join(LOGINS)}; it is {settings.auth[:64]!r}")
     for name, meaning in cls.needs.items():
         if not getattr(settings, name):
-            raise ConfigurationError(f"{name} is not set: with auth={settings.auth} it is {meaning}")
+            raise ConfigurationError(f"{name} is not set; with auth={settings.auth} it is {meaning}")
     return cls(settings, clock, redact, records or CredentialRecords(clock))

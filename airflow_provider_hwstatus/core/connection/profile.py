@@ -1,5 +1,5 @@
 """
-Where the vendor's SDK finds an access key: environment variables, then a profile file.
+The access key that the vendor's SDK would use: from environment variables, or else from a profile file.
 
 Source: huaweicloud-sdk-python-v3, README section 2.4.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from airflow_provider_hwstatus.errors import ConfigurationError
 
-#: The section that the SDK reads for services of a region.
+#: The section that the SDK reads for regional services.
 DEFAULT_PROFILE = "basic"
 
 _PREFIX = "HUAWEICLOUD_SDK_"
@@ -21,7 +21,7 @@ _PREFIX = "HUAWEICLOUD_SDK_"
 
 @dataclass(frozen=True)
 class Profile:
-    """An access key and, maybe, its project."""
+    """An access key, with its project id if there is one."""
 
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
@@ -31,20 +31,21 @@ class Profile:
 
 def read_profile(environ: Mapping[str, str], section: str) -> Profile:
     """
-    Return what the SDK would find.
+    Return the access key that the SDK would use.
 
-    :param section: Of the profile file.
-    :raises ConfigurationError: It would find nothing; the message says where it was looked for.
+    :param environ: The environment variables.
+    :param section: The section of the profile file.
+    :raises ConfigurationError: There is no access key. The message names the variables and the file.
     """
     found = {name: environ.get(_PREFIX + name.upper()) for name in ("ak", "sk", "security_token", "project_id")}
     if not (found["ak"] and found["sk"]):
-        found |= _from_file(_file(environ), section)
+        found |= _from_file(_profile_file(environ), section)
     return Profile(found["ak"] or "", found["sk"] or "", found["security_token"] or None, found["project_id"] or None)
 
 
-def _file(environ: Mapping[str, str]) -> Path:
-    named = environ.get(_PREFIX + "CREDENTIALS_FILE")
-    return Path(named) if named else Path(environ.get("HOME") or "/") / ".huaweicloud" / "credentials"
+def _profile_file(environ: Mapping[str, str]) -> Path:
+    path = environ.get(_PREFIX + "CREDENTIALS_FILE")
+    return Path(path) if path else Path(environ.get("HOME") or "/") / ".huaweicloud" / "credentials"
 
 
 def _from_file(file: Path, section: str) -> dict[str, str | None]:
@@ -55,14 +56,15 @@ def _from_file(file: Path, section: str) -> dict[str, str | None]:
             name: parser.get(section, name, fallback=None) for name in ("ak", "sk", "security_token", "project_id")
         }
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        # The parser's own message quotes the line, which may be a key.
-        raise _nothing(file, section, f"it cannot be read ({type(error).__name__})") from None
+        # The parser's own message quotes the line, which can contain a key.
+        raise _no_key(file, section, f"it cannot be read ({type(error).__name__})") from None
     if not (found["ak"] and found["sk"]):
-        raise _nothing(file, section, "it has no ak and sk there")
+        raise _no_key(file, section, "there is no ak and sk")
     return found
 
 
-def _nothing(file: Path, section: str, why: str) -> ConfigurationError:
+def _no_key(file: Path, section: str, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"auth=env: set {_PREFIX}AK and {_PREFIX}SK, or put ak and sk into section [{section}] of {file}: {why}"
+        f"auth=env: there is no access key in the environment variables or in section [{section}] of {file}: {why}; "
+        f"next: set {_PREFIX}AK and {_PREFIX}SK, or put ak and sk into that section"
     )

@@ -1,4 +1,4 @@
-"""A connection's fields, checked and typed."""
+"""The fields of a connection, validated and typed."""
 
 from __future__ import annotations
 
@@ -6,36 +6,40 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from airflow_provider_hwstatus.core.connection.endpoints import DOMAINS, endpoint_of
 from airflow_provider_hwstatus.errors import ConfigurationError, MalformedResponseError
 
-T = TypeVar("T")
-
 DEFAULT_REQUEST_TIMEOUT = 30.0
 DEFAULT_MAX_CONCURRENT_REQUESTS = 20
-_LONGEST_REQUEST_TIMEOUT = 240.0  # below the margin that Airflow's own time-out of a deferral has
+_LONGEST_REQUEST_TIMEOUT = 240.0  # less than the margin between our deadline and Airflow's time-out of a deferral
 
+_ENDPOINTS = ("dli_endpoint", "cph_endpoint", "iam_endpoint", "metadata_endpoint")
 _PROJECT_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """
-    Where to ask and as whom. Two equal settings are one connection and share everything.
+    The settings of a connection. Equal settings share one client, session and login.
 
-    :param auth: The way to log in; see :mod:`airflow_provider_hwstatus.core.connection.login`.
+    :param auth: The method of authentication, see :mod:`airflow_provider_hwstatus.core.connection.login`.
     :param login: Access key or user name.
     :param password: Secret key, password or token.
-    :param metadata_endpoint: Replaces the metadata service's, for ``auth=agency``.
+    :param region: Region of the services, for example ``cn-north-4``.
+    :param project_id: Project of the jobs; None to look it up by the name of the region.
+    :param domain_name: Account name, for ``auth=password``.
+    :param security_token: Security token of a temporary access key.
+    :param dli_endpoint: URL of DLI; None for the endpoint of the region. *cph_endpoint* and *iam_endpoint* are alike.
+    :param metadata_endpoint: URL of the metadata service, for ``auth=agency``; None for the node's own.
     :param profile: Section of the vendor SDK's profile file, for ``auth=env``.
-    :param verify: Whether to check TLS certificates, or the path of a CA bundle to check them with.
-    :param request_timeout: Seconds for one HTTP request, reading the reply included.
+    :param verify: Whether to verify TLS certificates, or the path of a CA bundle to verify them with.
+    :param request_timeout: Seconds for one HTTP request, including reading the response.
     :param proxy: URL of an HTTP proxy.
-    :param max_concurrent_requests: How many polls of one service are under way at once in a process, at most.
-    :param coalesce: Whether to have the list of DLI batches tell which of many go on, and ask only about the others.
+    :param max_concurrent_requests: Maximum number of concurrent polls per service and event loop.
+    :param coalesce: Whether to use the list of DLI batches to learn which jobs are still in progress, and to poll only
+        the other jobs.
     """
 
     auth: str = "aksk"
@@ -63,18 +67,18 @@ class Settings:
         :param service: ``dli``, ``cph`` or ``iam``.
         :raises ConfigurationError: Neither the endpoint nor the region is set.
         """
-        given: str | None = getattr(self, f"{service}_endpoint")
-        if given:
-            return given
+        configured: str | None = getattr(self, f"{service}_endpoint")
+        if configured:
+            return configured
         if not self.region:
-            raise ConfigurationError(f"region is not set: set it, or {service}_endpoint")
+            raise ConfigurationError(f"region is not set; next: set region or {service}_endpoint")
         return endpoint_of(service, self.region)
 
     @property
     def cloud(self) -> str:
-        """What judges a key or password: a cloud's domain, or the host and port of an endpoint that is given."""
-        given = self.iam_endpoint or self.dli_endpoint or self.cph_endpoint
-        url = given if given or not self.region else self.endpoint("iam")
+        """The cloud that accepts or refuses the credentials: its domain, or host and port of a configured endpoint."""
+        configured = self.iam_endpoint or self.dli_endpoint or self.cph_endpoint
+        url = configured if configured or not self.region else self.endpoint("iam")
         host = urlsplit(url or "").netloc
         return next((domain for _, domain in DOMAINS if host.endswith(f".{domain}")), host)
 
@@ -87,42 +91,41 @@ def settings_from(
     project_id: str | None = None,
 ) -> Settings:
     """
-    Return the settings that a connection's fields describe. An empty field is one that is not set.
+    Return the settings from the fields of a connection. An empty field counts as not set.
 
-    :param region: Wins over the connection's.
-    :param project_id: Likewise.
-    :raises ConfigurationError: A field has a value that it cannot have; the message names it.
+    :param extra: The fields of the connection's extra.
+    :param region: Replaces the region of *extra*, unless empty.
+    :param project_id: Replaces the project id of *extra*, unless empty.
+    :raises ConfigurationError: A field has an invalid value. The message names the field.
     """
     fields = dict(extra) | {name: value for name, value in (("region", region), ("project_id", project_id)) if value}
     texts = {name: _text(name, fields.get(name)) for name in ("domain_name", "security_token", "profile")}
+    endpoints = {name: _checked(fields, name, _endpoint) for name in _ENDPOINTS}
     return Settings(
         auth=_text("auth", fields.get("auth")) or Settings.auth,
         login=_text("login", login),
         password=_text("password", password),
         region=_checked(fields, "region", _region),
         project_id=_checked(fields, "project_id", _project_id),
-        dli_endpoint=_checked(fields, "dli_endpoint", _endpoint),
-        cph_endpoint=_checked(fields, "cph_endpoint", _endpoint),
-        iam_endpoint=_checked(fields, "iam_endpoint", _endpoint),
-        metadata_endpoint=_checked(fields, "metadata_endpoint", _endpoint),
         verify=_verify(fields.get("verify")),
         request_timeout=_request_timeout(fields.get("request_timeout")),
         proxy=_checked(fields, "proxy", _proxy),
         max_concurrent_requests=_max_concurrent_requests(fields.get("max_concurrent_requests")),
         coalesce=_coalesce(fields.get("coalesce")),
         **texts,
+        **endpoints,
     )
 
 
 def check_project_id(project_id: object) -> str:
     """
-    Return what IAM says is a project's id, if it can be one: it becomes part of every path.
+    Return a project id from IAM, after validating it, because it becomes part of every path.
 
-    :raises MalformedResponseError: It cannot.
+    :raises MalformedResponseError: It is not 1 to 64 letters and digits.
     """
     if isinstance(project_id, str) and _PROJECT_ID.fullmatch(project_id):
         return project_id
-    raise MalformedResponseError("IAM's reply has a project id that is not 1 to 64 letters and digits")
+    raise MalformedResponseError("IAM's response has a project id that is not 1 to 64 letters and digits")
 
 
 def _text(name: str, value: object) -> str | None:
@@ -131,7 +134,9 @@ def _text(name: str, value: object) -> str | None:
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be text; it is of type {type(value).__name__}")
     if not value.isprintable() or value != value.strip():
-        raise ConfigurationError(f"{name} has spaces around it, a line break or another character that cannot be seen")
+        raise ConfigurationError(
+            f"{name} has a space at its begin or end, a line break or another invisible character; next: remove it"
+        )
     return value
 
 
@@ -167,7 +172,7 @@ def _is_url(text: str) -> bool:
     try:
         url = urlsplit(text)
         return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and " " not in text
-    except ValueError:  # a port that is no number, an IPv6 address without its bracket
+    except ValueError:  # for example, an invalid port or an IPv6 address without its bracket
         return False
 
 

@@ -2,7 +2,7 @@
 SDK-HMAC-SHA256, the signature of Huawei Cloud's API gateway.
 
 Source: API Request Signing Guide, https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-algorithm.html.
-The functions are named after its steps.
+The functions are named after the steps of this guide.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from airflow_provider_hwstatus.core.protocol.effects import Request, encode
 ALGORITHM = "SDK-HMAC-SHA256"
 DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 
-# What an earlier signature left: signing it again would spoil the new one.
-_SET_HERE = {"authorization", "host", "x-sdk-date", "x-security-token"}
+# Headers from an earlier signature, which would make the new signature invalid.
+_SIGNATURE_HEADERS = {"authorization", "host", "x-sdk-date", "x-security-token"}
 
 _ENCODED_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 
@@ -30,9 +30,9 @@ _ENCODED_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 @dataclass(frozen=True)
 class AccessKey:
     """
-    An AK/SK pair.
+    An access key: an AK/SK pair.
 
-    :param security_token: Goes with a temporary pair and makes it one.
+    :param security_token: Set for a temporary access key, None for a permanent one.
     """
 
     access_key: str = field(repr=False)
@@ -41,14 +41,14 @@ class AccessKey:
 
 
 def canonical_uri(path: str) -> str:
-    """Return the path as it is signed: each segment encoded, and with a slash at its end."""
-    plain = _ENCODED_PATH.fullmatch(path)  # nearly always, and ten times as fast
+    """Return the path as it is signed: with each segment percent-encoded, and ending in a slash."""
+    plain = _ENCODED_PATH.fullmatch(path)  # most paths; ten times as fast
     encoded = path if plain else "/".join(encode(segment) for segment in unquote(path).split("/"))
     return encoded if encoded.endswith("/") else encoded + "/"
 
 
 def canonical_query_string(query: str) -> str:
-    """Return the query as it is signed: sorted by name and value, both encoded."""
+    """Return the query as it is signed: sorted by name and value, both percent-encoded."""
     if not query:
         return ""
     pairs = sorted(parse_qsl(query, keep_blank_values=True))
@@ -56,20 +56,20 @@ def canonical_query_string(query: str) -> str:
 
 
 def signed_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that take part in a signature: the gateway drops names with an underscore."""
+    """Return the headers to sign, by lower-case name, sorted. The gateway drops names with an underscore."""
     return {name.lower(): headers[name] for name in sorted(headers, key=str.lower) if "_" not in name}
 
 
 def canonical_headers(signed: Mapping[str, str]) -> str:
-    """Return the headers that are signed, by lower-case name in sorted order, and their names."""
+    """Return the signed headers as text, one per line, followed by their names. *signed* is sorted."""
     return "".join(f"{name}:{value.strip()}\n" for name, value in signed.items()) + "\n" + ";".join(signed)
 
 
 def canonical_request(request: Request, headers: str) -> str:
     """
-    Return what the gateway computes from *request*, too.
+    Return the text from which the client and the gateway compute the same signature.
 
-    :param headers: As :func:`canonical_headers` returned them.
+    :param headers: The result of :func:`canonical_headers`.
     """
     _, path, query = _split(request.url)
     content = hashlib.sha256(request.body).hexdigest()
@@ -78,12 +78,12 @@ def canonical_request(request: Request, headers: str) -> str:
 
 
 def string_to_sign(canonical: str, date: str) -> str:
-    """Return the text that is signed; *date* is the value of ``X-Sdk-Date``."""
+    """Return the text to sign; *date* is the value of the header ``X-Sdk-Date``."""
     return f"{ALGORITHM}\n{date}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
 def signature(secret_key: str, text: str) -> str:
-    """Return the signature of a string to sign, in hexadecimal."""
+    """Return the signature of *text*, the string to sign, in hexadecimal."""
     return hmac.digest(secret_key.encode(), text.encode(), "sha256").hex()
 
 
@@ -104,7 +104,12 @@ def sign(request: Request, key: AccessKey, now: datetime) -> Request:
     return Request(request.method, request.url, signed, request.body, request.timeout, request.direct)
 
 
-@dataclass(frozen=True, repr=False)  # it has the security token
+def sign_at(request: Request, key: AccessKey, seconds: float) -> Request:
+    """Sign as :func:`sign` does, at a time in seconds since 1970."""
+    return sign(request, key, datetime.fromtimestamp(seconds, UTC))
+
+
+@dataclass(frozen=True, repr=False)  # no repr, because it holds the security token
 class _HeaderTemplate:
     headers: Mapping[str, str]
     canonical: str
@@ -112,10 +117,12 @@ class _HeaderTemplate:
     date: str
 
 
-@lru_cache(maxsize=8)  # all polls of a connection in one second have the same
-def _header_template(own: tuple[tuple[str, str], ...], host: str, now: datetime, token: str | None) -> _HeaderTemplate:
+@lru_cache(maxsize=8)  # the same for all polls of a connection within a second
+def _header_template(
+    unsigned: tuple[tuple[str, str], ...], host: str, now: datetime, token: str | None
+) -> _HeaderTemplate:
     date = now.astimezone(UTC).strftime(DATE_FORMAT)
-    headers = {name: value for name, value in own if name.lower() not in _SET_HERE}
+    headers = {name: value for name, value in unsigned if name.lower() not in _SIGNATURE_HEADERS}
     headers |= {"Host": host, "X-Sdk-Date": date}
     if token:
         headers["X-Security-Token"] = token
@@ -124,7 +131,7 @@ def _header_template(own: tuple[tuple[str, str], ...], host: str, now: datetime,
 
 
 def _split(url: str) -> tuple[str, str, str]:
-    """Return host and port, path and query of *url*; the standard library's takes ten times as long."""
+    """Return host with port, path and query of *url*, ten times as fast as ``urllib.parse.urlsplit``."""
     _, _, rest = url.partition("://")
     before, _, query = rest.partition("?")
     host, slash, path = before.partition("/")

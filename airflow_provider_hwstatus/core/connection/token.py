@@ -1,4 +1,4 @@
-"""Logging in with a token: a given one, or one that a name and password buy."""
+"""Authentication with a token: one from the connection, or one that IAM issues for a name and password."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from airflow_provider_hwstatus.errors import (
     TransportError,
 )
 
-#: Seconds before its end at which a token is replaced; a tenth of its life, if that is less.
+#: Seconds before it expires at which a token is replaced, but at most a tenth of its lifetime.
 RENEWAL_LEAD = 300.0
 
 _LOGIN_ADVICE = "check the IAM user's name (login), password and account name (domain_name)"
-_TOKEN_CODES = {"DLI.0015", "IAM.0066", "IAM.0067"}  # a refused token, whatever the HTTP status
+_TOKEN_CODES = {"DLI.0015", "IAM.0066", "IAM.0067"}  # these mean a refused token, with any HTTP status
 
 
 class Token:
-    """A token that somebody else fetched; it cannot be renewed."""
+    """Sends the token from the connection, which cannot be renewed."""
 
     needs: ClassVar[Mapping[str, str]] = {"password": "the token"}
 
@@ -40,7 +40,7 @@ class Token:
         redact.add(settings.password)
 
     @property
-    def who(self) -> str:
+    def identity(self) -> str:
         return "the owner of the given token"
 
     def exchange(self, request: Request) -> Flow[Response]:
@@ -53,7 +53,7 @@ class Token:
 
 class Password:
     """
-    An IAM user's name and password buy a token, which is kept until shortly before its end.
+    Sends a token that IAM issues for an IAM user's name and password, and renews it shortly before it expires.
 
     Source: IAM API reference, "Obtaining a User Token Through Password Authentication".
     """
@@ -69,14 +69,16 @@ class Password:
         self._settings = settings
         self._clock = clock
         self._redact = redact
-        self._record = records.of(settings)
+        self._record = records.record_of(settings)
         self._token = Renewable(self._fetch, clock)
         redact.add(settings.password)
         if not (settings.project_id or settings.region):
-            raise ConfigurationError("auth=password needs region or project_id: a token is for one project")
+            raise ConfigurationError(
+                "auth=password needs region or project_id, because a token is valid for one project"
+            )
 
     @property
-    def who(self) -> str:
+    def identity(self) -> str:
         return f"IAM user {self._settings.login} of account {self._settings.domain_name}"
 
     def exchange(self, request: Request) -> Flow[Response]:
@@ -87,33 +89,34 @@ class Password:
 
     def _fetch(self) -> Flow[Fetched[str]]:
         fetched: Fetched[str] | None = None
-        if not self._record.proven:
-            fetched = yield Exclusive(self._record.turn, self._first)
+        if not self._record.accepted:
+            fetched = yield Exclusive(self._record.lock_name, self._log_in_first)
         return fetched or (yield from self._log_in())
 
-    def _first(self) -> Flow[Fetched[str] | None]:
-        return None if self._record.proven else (yield from self._log_in())
+    def _log_in_first(self) -> Flow[Fetched[str] | None]:
+        """Log in while no other wait does, or return None if the password has been accepted meanwhile."""
+        return None if self._record.accepted else (yield from self._log_in())
 
     def _log_in(self) -> Flow[Fetched[str]]:
-        self._record.check()
-        began = self._clock()
+        self._record.raise_if_refused()
+        sent_at = self._clock()
         try:
             response: Response = yield self._login_request()
         except TransportError as error:
             raise error.about("IAM cannot be reached to log in")  # noqa: B904  # the same error, with its subject
         if response.status == 401:
-            raise self._record.refused(error_of(response, self._redact, began, CredentialsRefusedError, _LOGIN_ADVICE))
-        reply = json_or_raise(response, self._redact, began).get("token")
+            raise self._record.refuse(error_of(response, self._redact, sent_at, CredentialsRefusedError, _LOGIN_ADVICE))
+        details = json_or_raise(response, self._redact, sent_at).get("token")
         token = response.headers.get("x-subject-token")
-        if not token or not token.isascii() or not isinstance(reply, dict):
-            raise MalformedResponseError("IAM's reply to the login has no X-Subject-Token or no token in its body")
+        if not token or not token.isascii() or not isinstance(details, dict):
+            raise MalformedResponseError("IAM's response to the login has no X-Subject-Token or no token in its body")
         self._redact.add_renewed(token)
         yield Mask(token)
-        project = reply.get("project")
+        project = details.get("project")
         if isinstance(project, dict):
             self.project_id = check_project_id(project.get("id"))
-        self._record.proven = True
-        return Fetched(token, began + _useful_life(reply))
+        self._record.accepted = True
+        return Fetched(token, sent_at + _useful_life(details))
 
     def _login_request(self) -> Request:
         settings = self._settings
@@ -130,12 +133,12 @@ class Password:
 
 
 def with_token(request: Request, token: str) -> Request:
-    """Return *request* with a token."""
+    """Return a copy of *request* with a token."""
     return replace(request, headers={**request.headers, "X-Auth-Token": token})
 
 
 def token_refused(response: Response) -> bool:
-    """Whether a new token may help."""
+    """Return whether the service refused the token, so that a new one may help."""
     if response.status == 401:
         return True
     code = (json_object(response) or {}).get("error_code") if response.status >= 400 else None
@@ -143,12 +146,12 @@ def token_refused(response: Response) -> bool:
 
 
 def _useful_life(token: Mapping[str, object]) -> float:
-    """Seconds to use a token for. Both ends are IAM's own, so that a wrong clock here does no harm."""
+    """Return for how many seconds to use a token. Both times are IAM's, so a wrong clock here is harmless."""
     try:
-        ends, issued = (datetime.fromisoformat(str(token.get(name))) for name in ("expires_at", "issued_at"))
-        life = (ends - issued).total_seconds()
+        expires, issued = (datetime.fromisoformat(str(token.get(name))) for name in ("expires_at", "issued_at"))
+        life = (expires - issued).total_seconds()
     except (ValueError, TypeError):
         raise MalformedResponseError(
-            "IAM's reply to the login has no valid expires_at and issued_at"
-        ) from None  # it quotes the reply
+            "IAM's response to the login has no valid expires_at and issued_at"
+        ) from None  # the cause quotes the response
     return useful_life(life, RENEWAL_LEAD)

@@ -1,1 +1,1 @@
-"""The status of jobs, and the wait for their end."""
+"""Polling the status of jobs, and waiting until they end."""

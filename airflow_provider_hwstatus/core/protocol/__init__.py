@@ -1,1 +1,1 @@
-"""How flows talk to the services: effects, responses, retry, redaction."""
+"""How flows talk to the services: effects, responses, retries and redaction."""

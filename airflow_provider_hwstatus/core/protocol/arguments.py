@@ -1,4 +1,4 @@
-"""Checks of arguments that users give."""
+"""Validation of arguments from users."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from airflow_provider_hwstatus.core.protocol.effects import T
 
 def one_of(argument: str, value: T, allowed: Sequence[T]) -> T:
     """
-    Return *value*.
+    Return *value*, after validating it.
 
-    :raises ValueError: It is not allowed.
+    :param argument: Name of the argument, for the message.
+    :raises ValueError: *value* is not in *allowed*.
     """
     if value not in allowed:
         raise ValueError(f"{argument} must be {' or '.join(map(repr, allowed))}; it is {value!r}")
@@ -23,7 +24,8 @@ def seconds(argument: str, value: timedelta | float) -> float:
     """
     Return a duration in seconds.
 
-    :raises ValueError: It is none, or less than 0.
+    :param argument: Name of the argument, for the message.
+    :raises ValueError: *value* is not a duration, or is negative or infinite.
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):

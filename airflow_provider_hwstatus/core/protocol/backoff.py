@@ -1,4 +1,4 @@
-"""How soon to read again what many waits or watchers share, after it could not be read."""
+"""How long to wait after a failed read of a list that many waits or watchers share."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import math
 
 from airflow_provider_hwstatus.core.protocol.throttle import LONGEST_HOLD
 
-#: Seconds that a reading is put off after one that failed: at first, and at most.
+#: Seconds to pause after the first failure, and at most.
 FIRST_PAUSE = 60.0
 LONGEST_PAUSE = 900.0
 
 
 class Backoff:
     """
-    Put readings off for longer and longer: whatever one is told, 429 above all, costs all waits of the connection.
+    A pause after each failed read, twice as long after each further failure.
 
-    All times are seconds of the caller's clock.
+    An HTTP 429 to one read delays all waits on the connection, so a read that fails must not be repeated soon. All
+    times are seconds of the caller's clock.
 
-    :param calm: Seconds after a pause in which a reading that fails is one more in a row.
+    :param calm: A read that fails less than this many seconds after a pause counts as a further failure. A later one
+        counts as the first.
     """
 
     def __init__(self, calm: float) -> None:
@@ -25,24 +27,24 @@ class Backoff:
         self._pause = 0.0
         self._until = -math.inf
 
-    def failed(self, asked_at: float, now: float, retry_after: float | None) -> None:
+    def failed(self, began_at: float, now: float, retry_after: float | None) -> None:
         """
-        Put the next reading off, by twice as much each time in a row.
+        Begin a pause after a failed read.
 
-        :param asked_at: When the reading began.
-        :param retry_after: Seconds for which nobody may ask anything, which do not count.
+        :param began_at: When the read began.
+        :param retry_after: Seconds for which the service accepts no request; the pause follows them.
         """
-        if asked_at < self._until:  # before that was known: it says nothing new
+        if began_at < self._until:  # the read began before an earlier failure, so it is not a further one
             return
-        in_a_row = asked_at <= self._until + self._calm
-        self._pause = min(2 * self._pause, LONGEST_PAUSE) if in_a_row else FIRST_PAUSE
+        further = began_at <= self._until + self._calm
+        self._pause = min(2 * self._pause, LONGEST_PAUSE) if further else FIRST_PAUSE
         self._until = now + min(retry_after or 0.0, LONGEST_HOLD) + self._pause
 
     def useless(self, now: float) -> None:
-        """Put the next reading off as far as it goes: this one was answered, and of no use."""
+        """Begin a pause of :data:`LONGEST_PAUSE` after a read that succeeded but did not help."""
         self._pause = LONGEST_PAUSE
         self._until = now + self._pause
 
     def pausing(self, now: float) -> bool:
-        """Return whether to leave it alone."""
+        """Return whether the pause has not ended, so that nothing should be read."""
         return now < self._until

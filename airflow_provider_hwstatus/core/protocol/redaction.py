@@ -1,4 +1,4 @@
-"""Keep what is secret out of what is shown: the gateway echoes keys, tokens and whole requests."""
+"""Removal of secrets from text. The gateway echoes keys, tokens and whole requests in its responses."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from urllib.parse import unquote
 
 HIDDEN = "***"
 
-#: Characters of a block. Every part of a secret that has twice as many holds a block that begins at a multiple of it.
+#: Length of a block. Each part of a secret that is twice as long contains a whole block, at a multiple of this length.
 _BLOCK = 8
 
-#: A part of a secret that has as many characters is hidden; what is shorter may be ordinary text.
+#: Shortest part of a secret that is hidden. Shorter parts can be ordinary text.
 _LONG = 2 * _BLOCK
 
-#: Characters of a form that is looked for beside the secret itself: a shorter one would be found in ordinary text.
+#: Shortest encoded form of a secret that is hidden. Shorter forms can be ordinary text.
 _SHORTEST_FORM = 6
 
-#: How many times a text may be escaped: a URL in JSON in JSON in HTML.
+#: How many times a text can be escaped: for example, a URL in JSON in JSON in HTML.
 _DEPTH = 4
 
-#: How many renewed secrets are known at once, three for each key of an agency; older ones have expired.
+#: How many renewed secrets are kept, three for each key of an agency. Older ones have expired.
 _RENEWED = 48
 
 _ESCAPES = re.compile(
@@ -34,10 +34,12 @@ _ESCAPES = re.compile(
 
 class Redactor:
     """
-    Replaces secrets in text by ``***``, and parts of them that have 16 characters or more.
+    Replaces secrets in text, and parts of secrets with 16 characters or more, by ``***``.
 
-    It finds them as they are, in Base64, and escaped as in a URL, in JSON or in HTML, up to four times. A text in which
-    a secret was escaped is returned without these escapes.
+    Finds secrets in plain text, in Base64, and escaped as in URLs, JSON or HTML, up to four times. If a secret was
+    escaped, the text is returned unescaped.
+
+    Call the object with a text to redact it.
     """
 
     def __init__(self, secrets: Iterable[str | None] = ()) -> None:
@@ -49,13 +51,13 @@ class Redactor:
             self.add(secret)
 
     def add(self, secret: str | None) -> None:
-        """Hide *secret* from now on."""
+        """Redact *secret* from now on."""
         if secret and secret not in self._secrets:
             self._secrets[secret] = tuple(_forms(secret))
-            self._arrange()
+            self._rebuild()
 
     def add_renewed(self, secret: str) -> None:
-        """Hide *secret*, which others replace later, until it is old."""
+        """Redact *secret*, which is renewed regularly, until newer ones have replaced it."""
         if secret and secret not in self._secrets:
             self._renewed.append(secret)
             if len(self._renewed) > _RENEWED:
@@ -63,7 +65,7 @@ class Redactor:
             self.add(secret)
 
     def add_url(self, url: str | None) -> None:
-        """Hide the user and the password that stand in *url*, also as ``Basic`` has them."""
+        """Redact the user and the password in *url*, also in the form of HTTP basic authentication."""
         user = (url or "").rpartition("@")[0].rpartition("//")[2]
         password = user.partition(":")[2]
         basic = base64.b64encode(unquote(user).encode()).decode()
@@ -71,22 +73,23 @@ class Redactor:
             self.add(secret)
 
     def __call__(self, text: str) -> str:
-        shown = deeper = self._hidden(text)
+        redacted = current = self._redact_once(text)
         for _ in range(_DEPTH):
-            unescaped = _unescaped(deeper)
-            if unescaped == deeper:
+            unescaped = _unescaped(current)
+            if unescaped == current:
                 break
-            deeper = self._hidden(unescaped)
-            if deeper != unescaped:
-                shown = deeper
-        return shown
+            current = self._redact_once(unescaped)
+            if current != unescaped:  # a secret was escaped
+                redacted = current
+        return redacted
 
-    def _arrange(self) -> None:
+    def _rebuild(self) -> None:
         forms = {form for forms in list(self._secrets.values()) for form in forms}
         self._forms = sorted(forms, key=len, reverse=True)
         self._blocks = frozenset(block for form in forms for block in _blocks(form))
 
-    def _hidden(self, text: str) -> str:
+    def _redact_once(self, text: str) -> str:
+        """Replace the secrets in *text*, without unescaping it."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, HIDDEN)
@@ -98,16 +101,16 @@ class Redactor:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield what a secret looks like, apart from escapes."""
+    """Yield the forms in which a secret can occur in a text, apart from escapes."""
     yield secret
-    yield secret.replace(" ", "+")  # as in a query
+    yield secret.replace(" ", "+")  # as in a query string
     if len(secret) < _SHORTEST_FORM:
         return
-    for before in range(3):  # what stands before it moves where its characters begin
+    for before in range(3):  # Base64 differs with the number of bytes before the secret, modulo 3
         inside = slice(-(-before * 8 // 6), (before + len(secret.encode())) * 8 // 6)
         for alphabet in (b"+/", b"-_"):
             yield base64.b64encode(b"\0" * before + secret.encode(), alphabet).decode()[inside]
-    # A secret that looks escaped itself loses that along with the escapes of the text.
+    # Unescaping a text also unescapes a secret that contains what looks like an escape.
     for _ in range(_DEPTH):
         secret = _unescaped(secret)
         if len(secret) >= _SHORTEST_FORM:
@@ -119,13 +122,13 @@ def _windows(text: str) -> Iterator[str]:
 
 
 def _blocks(form: str) -> Iterator[str]:
-    """Yield the blocks of a form that is long enough to have parts that are hidden."""
+    """Yield the blocks of a form; none if the form is too short for its parts to be hidden."""
     starts = range(0, len(form) - _BLOCK + 1, _BLOCK) if len(form) >= _LONG else ()
     return (form[start : start + _BLOCK] for start in starts)
 
 
 def _without_parts(text: str, form: str) -> str:
-    """Return *text* without the long parts of *form*. The time that takes is proportional to the length of both."""
+    """Return *text* without the long parts of *form*, in time proportional to the length of both."""
     known = frozenset(_windows(form))
     found = bytes(window in known for window in _windows(text))
     kept, at = list[str](), 0
@@ -136,7 +139,7 @@ def _without_parts(text: str, form: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """Return *text* with the escapes of URLs, JSON, HTML and Python resolved, once."""
+    """Resolve the escapes of URLs, JSON, HTML and Python in *text*, once."""
     return _ESCAPES.sub(_resolved, text)
 
 
@@ -153,6 +156,6 @@ def _resolved(match: re.Match[str]) -> str:
 
 
 def _decoded(digits: str) -> str:
-    """Return the text that bytes are; what is not UTF-8 is Latin-1, as in a ``repr`` of a text."""
+    """Decode bytes in hexadecimal as UTF-8, and invalid bytes as Latin-1, as in the ``repr`` of a text."""
     text = bytes.fromhex(digits).decode("utf-8", "surrogateescape")
     return re.sub("[\udc80-\udcff]", lambda byte: chr(ord(byte[0]) - 0xDC00), text)

@@ -1,4 +1,4 @@
-"""Reading a reply of any of the services: its JSON, its error and what that error means."""
+"""Reading the response of any service: its JSON, and its error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from airflow_provider_hwstatus.errors import (
     ThrottledError,
 )
 
-#: What a code says when its HTTP status does not. Sources: the error code pages of DLI, CPH, API Gateway and IAM.
+#: The errors of codes whose HTTP status does not say enough. Sources: the error code pages of DLI, CPH, API Gateway
+#: and IAM.
 MEANINGS: dict[str, type[ApiError]] = {
     "DLI.0999": ServerError,  # "server-side error", sent with status 400
     "CPS.0003": ServerError,  # internal error, with status 400 in older editions
@@ -38,27 +39,32 @@ MEANINGS: dict[str, type[ApiError]] = {
     "DLI.0002": JobNotFoundError,  # the object does not exist
     "DLI.0023": JobNotFoundError,
     "CPS.0011": JobNotFoundError,
-    "CPS.0050": JobNotFoundError,  # no job of this request
+    "CPS.0050": JobNotFoundError,  # the request has no jobs
     "APIG.0101": ApiNotAvailableError,
 }
 
-#: What the gateway makes request ids of. No part of a key or token looks like that, so it is not searched for secrets.
+#: The form of the gateway's request ids. It cannot contain a part of a key or token, so it is not redacted.
 _REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 
-_WINDOW = re.compile(r"time:\s*(\d{1,6})\s*(second|minute|hour|day)")
+#: The period of a rate limit in the text of a 429, and the seconds of its units.
+_PERIOD = re.compile(r"time:\s*(\d{1,6})\s*(second|minute|hour|day)")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+#: Characters of a text that are shown.
 _SHOWN = 1000
 
-#: Characters of a text that are searched for secrets: many times as many as are shown.
+#: Characters of a text that are searched for secrets, many times as many as are shown.
 _SEARCHED = 65_536
 
-#: Characters by which a text that was cut to be searched ends earlier: a short secret at its end may be cut in two.
-_TORN = 512
-_NAMES = (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"))
+#: Characters to remove from the end of a text that was cut before the search, which can have cut a secret in two.
+_CUT_MARGIN = 512
+
+#: The names of the fields with an error's code and text.
+_ERROR_FIELDS = (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"))
 
 
 def json_object(response: Response) -> Mapping[str, object] | None:
-    """Return the body as a JSON object, or None if it is something else."""
+    """Return the body as a JSON object; None if it is not one."""
     try:
         body = json.loads(response.body)
     except (ValueError, RecursionError):
@@ -68,11 +74,11 @@ def json_object(response: Response) -> Mapping[str, object] | None:
 
 def json_or_raise(response: Response, redact: Redactor, now: float) -> Mapping[str, object]:
     """
-    Return the JSON object of a reply that says that all is well.
+    Return the JSON object of a successful response.
 
-    :param now: Seconds since 1970, to read a date in ``Retry-After`` by.
-    :raises ApiError: The reply says that it is not.
-    :raises MalformedResponseError: It is no JSON object.
+    :param now: Seconds since 1970, for a ``Retry-After`` that is a date.
+    :raises ApiError: The HTTP status is not 2xx.
+    :raises MalformedResponseError: The body is not a JSON object.
     """
     if not 200 <= response.status < 300:
         raise error_of(response, redact, now)
@@ -97,63 +103,73 @@ def error_of(
     advice: str | None = None,
 ) -> HwStatusError:
     """
-    Return what a reply other than 2xx means.
+    Return the error of a response whose HTTP status is not 2xx.
 
-    :param refused: What a 401 means to the caller.
-    :param advice: What to do about it, where its code does not tell.
+    :param now: Seconds since 1970, for a ``Retry-After`` that is a date.
+    :param refused: The error of an HTTP 401.
+    :param advice: What to do next, if neither the error code nor the text of the response says it.
     """
     body = json_object(response) or {}
     code, text = _code_and_text(body)
     cls = _class_of(response.status, code, refused)
     request_id = request_id_of(response, body, redact)
-    shown_code = "" if code == str(response.status) else shown(code or "", redact, 64)
-    shown_text = shown(text, redact) if text else snippet(response, redact)
-    message = " ".join(part for part in (f"HTTP {response.status}", shown_code, shown_text) if part)
-    if request_id:
-        message += f" (request id {request_id})"
+    shown_code = shown(code, redact, 64) if code else None
+    message = _message(response, shown_code, shown(text, redact) or snippet(response, redact), request_id)
     return cls(
         with_next(message, by_code(code, text, response.status) or by_class(cls, message, advice)),
         http_status=response.status,
-        code=shown(code, redact, 64) if code else None,
+        code=shown_code,
         request_id=request_id,
         retry_after=_retry_after(response, text, now),
     )
 
 
+def _message(response: Response, code: str | None, text: str, request_id: str | None) -> str:
+    """Return the message of an error, from what the response says, redacted."""
+    status = str(response.status)
+    words = [
+        f"HTTP {status}",
+        code if code != status else None,
+        text,
+        f"(request id {request_id})" if request_id else None,
+    ]
+    return " ".join(filter(None, words))
+
+
 def is_unknown_to_service(error: HwStatusError) -> bool:
-    """Return whether the service itself says, by its own code, that there is no such job. A proxy's 404 has no code."""
+    """Return whether the service itself does not know the job. A proxy's 404 has no error code of the service."""
     return isinstance(error, JobNotFoundError) and MEANINGS.get(normalised(error.code or "")) is JobNotFoundError
 
 
 def request_id_of(response: Response, body: Mapping[str, object], redact: Redactor) -> str | None:
-    """Return the reply's request id: the header's, else the body's."""
-    found = response.headers.get("x-request-id") or body.get("request_id")
-    if not isinstance(found, str) or not found:
+    """Return the request id from the header or else from the body, redacted; None if there is none."""
+    request_id = response.headers.get("x-request-id") or body.get("request_id")
+    if not isinstance(request_id, str) or not request_id:
         return None
-    return found if _REQUEST_ID.fullmatch(found) else shown(found, redact, 128)
+    return request_id if _REQUEST_ID.fullmatch(request_id) else shown(request_id, redact, 128)
 
 
 def snippet(response: Response, redact: Redactor) -> str:
-    """Return the begin of a body that could not be read otherwise, on one line."""
+    """Return the first 200 characters of a body that has no error text, redacted and on one line."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        return f"a body compressed with {shown(encoding, redact, 64)}, which nobody asked for"
+        return f"a body compressed with {shown(encoding, redact, 64)}, which the request did not allow"
     text = _redacted(response.body.decode("utf-8", "replace"), redact)
     return clip(" ".join(text.split()), 200) or "an empty body"
 
 
 def shown(text: str, redact: Redactor, length: int = _SHOWN) -> str:
-    """Return a text of a reply as it can be shown: without secrets, and only then cut to *length* characters."""
+    """Return a text of a response for messages: redacted first, and then cut to *length* characters."""
     return clip(_redacted(text, redact), length)
 
 
 def _redacted(text: str, redact: Redactor) -> str:
     redacted = redact(text[:_SEARCHED])
-    return redacted if len(text) <= _SEARCHED else redacted[:-_TORN]
+    return redacted if len(text) <= _SEARCHED else redacted[:-_CUT_MARGIN]
 
 
 def clip(text: str, length: int = _SHOWN) -> str:
-    """Return *text*, cut to *length* characters, and without what databases and logs refuse."""
+    """Return *text*, cut to *length* characters, without characters that databases and logs reject."""
     text = text.encode("utf-8", "replace").decode().replace("\0", "?")
     return text if len(text) <= length else text[: length - 1] + "…"
 
@@ -175,7 +191,7 @@ def _class_of(status: int, code: str | None, refused: type[AuthenticationError])
 
 def _code_and_text(body: Mapping[str, object]) -> tuple[str | None, str]:
     for nested in (body, *(value for value in body.values() if isinstance(value, dict))):
-        for code_name, text_name in _NAMES:
+        for code_name, text_name in _ERROR_FIELDS:
             code, text = nested.get(code_name), nested.get(text_name)
             if code and isinstance(text, str):
                 return str(code), text
@@ -185,8 +201,8 @@ def _code_and_text(body: Mapping[str, object]) -> tuple[str | None, str]:
 def _retry_after(response: Response, text: str, now: float) -> float | None:
     value = response.headers.get("retry-after", "").strip()
     seconds = float(value) if re.fullmatch(r"\d{1,9}", value) else _until(value, now)
-    if seconds is None and response.status == 429 and (window := _WINDOW.search(text)):
-        seconds = float(int(window[1]) * _SECONDS[window[2]])
+    if seconds is None and response.status == 429 and (period := _PERIOD.search(text)):
+        seconds = float(int(period[1]) * _SECONDS[period[2]])
     return None if seconds is None else min(max(seconds, 0.0), LONGEST_HOLD)
 
 
@@ -199,7 +215,11 @@ def _until(value: str, now: float) -> float | None:
 
 
 def iso_time(value: object) -> str | None:
-    """Return a time of a reply, text or milliseconds since 1970, in ISO 8601, UTC; None if it is not one."""
+    """
+    Return a time from a response in ISO 8601, UTC; None if it is not a valid time.
+
+    :param value: A text in ISO 8601, in UTC by default, or milliseconds since 1970.
+    """
     try:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return _iso(datetime.fromtimestamp(value / 1000, UTC))
@@ -207,12 +227,12 @@ def iso_time(value: object) -> str | None:
             date = datetime.fromisoformat(value)
             return _iso(date if date.tzinfo else date.replace(tzinfo=UTC))
     except (ValueError, OverflowError, OSError):
-        pass  # junk in a field that only informs must not end a wait
+        pass  # an invalid time is for information only, and must not end a wait
     return None
 
 
 def utc(seconds: float) -> str:
-    """Return seconds since 1970 in ISO 8601, UTC."""
+    """Return a time in seconds since 1970 in ISO 8601, UTC."""
     return iso_time(int(min(seconds, 1e12) * 1000)) or "the end of time"
 
 

@@ -1,1 +1,1 @@
-"""What users read: failures, progress, links, the connection check."""
+"""What users read: failure messages, progress, console links and the connection check."""

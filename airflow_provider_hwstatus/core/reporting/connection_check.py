@@ -60,7 +60,7 @@ def check(client: Client) -> Flow[str]:
     if first is not None and all(errors):
         raise first
     region = f"region {client.settings.region}" if client.settings.region else "no region"
-    return f"Logged in as {client.who}, project {project}, {region}. {'; '.join(found)}."
+    return f"Logged in as {client.identity}, project {project}, {region}. {'; '.join(found)}."
 
 
 def _project_name(client: Client, project_id: str) -> Flow[str]:
@@ -198,7 +198,7 @@ class Checkup:
         if refused:
             self._note("login", Result.FAILED, _text(refused))
         elif answered or None in results:
-            self._note("login", Result.OK, self._client.who)
+            self._note("login", Result.OK, self._client.identity)
         else:
             self._note("login", Result.NOT_CHECKED, _text(errors[0]) if errors else "there was no answer")
 

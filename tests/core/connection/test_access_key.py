@@ -93,7 +93,7 @@ def test_refusal_is_remembered_for_five_minutes(given):
 
     key.cloud.now += 299.0
     with pytest.raises(
-        CredentialsRefusedError, match=r"^not tried again, because it was refused just now: HTTP"
+        CredentialsRefusedError, match=r"^not sent again, because it was refused less than 5 minutes ago: HTTP"
     ) as caught:
         key.poll()
     assert (401, "APIGW.0301", "q1") == (caught.value.http_status, caught.value.code, caught.value.request_id)
@@ -129,7 +129,7 @@ def test_login_shows_four_letters_of_the_key(given):
     """The login shows four letters of the access key; the keys and the token are secret."""
     key = given(OK, login="AKIDSECRET", security_token="ST1")
 
-    assert "access key AKID…" == key.login.who
+    assert "access key AKID…" == key.login.identity
     assert "*** *** ***" == key.redact("AKIDSECRET SK1 ST1")
     assert key.login.project_id is None
     assert key.cloud.run(key.login.ensure()) is None

@@ -63,7 +63,7 @@ def test_login_names_the_agency(stub_cloud):
     node = Node(stub_cloud)
     node.cloud.run(node.login.ensure())
 
-    assert (1, "this node's agency", None) == (node.keys, node.login.who, node.login.project_id)
+    assert (1, "this node's agency", None) == (node.keys, node.login.identity, node.login.project_id)
     assert 2 == len(node.cloud.requests)
 
 
@@ -91,7 +91,7 @@ def test_node_without_an_agency_is_an_error_of_the_configuration(stub_cloud, sta
     """A node without an agency raises a ConfigurationError that says what to do."""
     node = Node(stub_cloud, {KEY: status})
 
-    with pytest.raises(ConfigurationError, match=rf"has no key \(HTTP {status}\): give this node an agency"):
+    with pytest.raises(ConfigurationError, match=rf"has no access key \(HTTP {status}\); next: assign an agency"):
         node.poll()
 
 
@@ -157,7 +157,7 @@ def test_incomplete_key_is_malformed(stub_cloud, reply):
     node = Node(stub_cloud, {KEY: reply})
 
     with pytest.raises(
-        MalformedResponseError, match="the metadata service's reply is no temporary access key"
+        MalformedResponseError, match="the metadata service's response has no valid temporary access key"
     ) as caught:
         node.poll()
     assert caught.value.__suppress_context__

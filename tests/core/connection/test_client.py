@@ -230,4 +230,4 @@ def test_refused_key_keeps_its_class_and_names_its_job(stub_cloud):
         with pytest.raises(CredentialsRefusedError, match=rf"^DLI batch {job_id}: "):
             cloud.run(JobPoller(client, DLI_BATCH, job_id).fetch_status(ONCE))
     assert 1 == len(cloud.requests)
-    assert "access key AKID…" == client.who
+    assert "access key AKID…" == client.identity

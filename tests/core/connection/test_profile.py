@@ -63,10 +63,10 @@ def test_file_may_be_elsewhere(home, tmp_path):
 @pytest.mark.parametrize(
     ("text", "section", "why"),
     [
-        ("[basic]\nak = A\n", "basic", "it has no ak and sk there"),
-        ("[basic]\nsk = S\n", "basic", "it has no ak and sk there"),
-        ("[basic]\nak =\nsk = S\n", "basic", "it has no ak and sk there"),
-        ("[team]\nak = A\nsk = S\n", "basic", "it has no ak and sk there"),
+        ("[basic]\nak = A\n", "basic", "there is no ak and sk"),
+        ("[basic]\nsk = S\n", "basic", "there is no ak and sk"),
+        ("[basic]\nak =\nsk = S\n", "basic", "there is no ak and sk"),
+        ("[team]\nak = A\nsk = S\n", "basic", "there is no ak and sk"),
         ("sk SECRET\n", "basic", r"it cannot be read \(MissingSectionHeaderError\)"),
         ("[basic]\nak = A\nak = SECRET\n", "basic", r"it cannot be read \(DuplicateOptionError\)"),
         (b"[basic]\nak = \xffSECRET\nsk = S\n", "basic", r"it cannot be read \(UnicodeDecodeError\)"),
@@ -78,10 +78,9 @@ def test_missing_key_says_where_it_was_looked_for(home, text, section, why):
 
     with pytest.raises(ConfigurationError) as caught:
         read_profile(environ, section)
-    assert f"put ak and sk into section [{section}] of {environ['HOME']}/.huaweicloud/credentials: " in str(
-        caught.value
-    )
-    assert caught.match("^auth=env: set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, .*" + why)
+    file = f"{environ['HOME']}/.huaweicloud/credentials"
+    assert caught.match(rf"^auth=env: there is no access key .* in section \[{section}\] of {file}: {why}; next: ")
+    assert caught.match("next: set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, or put ak and sk into that section$")
     assert "SECRET" not in "".join(traceback.format_exception(caught.value))
 
 

@@ -95,7 +95,7 @@ def test_token_is_added_to_a_request(user):
 def test_login_has_a_name_and_a_project(user):
     """The login is named by user and account, its project is that of the token, and the token is secret."""
     ann = user([token(1, project={"id": "p7"})])
-    assert "IAM user ann of account acme" == ann.login.who
+    assert "IAM user ann of account acme" == ann.login.identity
     assert ann.login.project_id is None
     ann.cloud.run(ann.login.ensure())
 
@@ -230,7 +230,7 @@ def test_incomplete_response_to_a_login_is_malformed(user, reply):
     """A response without a token, its body or both of its times raises an error, and no request is sent."""
     ann = user([reply])
 
-    with pytest.raises(MalformedResponseError, match=r"^IAM's reply to the login has no") as caught:
+    with pytest.raises(MalformedResponseError, match=r"^IAM's response to the login has no") as caught:
         ann.poll()
     assert [None] == ann.used
     assert caught.value.__cause__ is None
@@ -244,7 +244,7 @@ def test_given_token(stub_cloud):
 
     assert 401 == response.status
     assert {"X-Project-Id": "p1", "X-Auth-Token": "T1"} == cloud.requests[0].headers
-    assert ("the owner of the given token", None, "***") == (login.who, login.project_id, redact("T1"))
+    assert ("the owner of the given token", None, "***") == (login.identity, login.project_id, redact("T1"))
     assert cloud.run(login.ensure()) is None
 
 
