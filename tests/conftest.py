@@ -92,8 +92,8 @@ def batch_ids() -> tuple[re.Pattern[str], re.Pattern[str]]:
     """
     from airflow_provider_hwstatus.testing import dli
 
-    real = dli.BATCH_ID, dli.ONE_ID
-    dli.BATCH_ID, dli.ONE_ID = re.compile(".+"), re.compile(r"[A-Za-z0-9_-]*")
+    real = dli.BATCH_ID, dli.JOB_ID_PARAMETER
+    dli.BATCH_ID, dli.JOB_ID_PARAMETER = re.compile(".+"), re.compile(r"[A-Za-z0-9_-]*")
     return real
 
 

@@ -1,8 +1,8 @@
 """
-A fake Huawei Cloud for tests and demos: a real HTTP server on this machine that is as strict as the real one.
+A fake Huawei Cloud for tests and demos: an HTTP server on 127.0.0.1 that checks requests as strictly as the real one.
 
-Start with ``cloud.py``. Importing this package is cheap, because its pytest plugin is loaded in every pytest
-session: the server and its HTTP library are imported when they are first used.
+Start reading in ``cloud.py``. pytest imports this package in every session, because of its plugin. The server and its
+HTTP library are therefore imported on first use.
 """
 
 from __future__ import annotations

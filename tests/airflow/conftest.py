@@ -117,8 +117,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
     for name, module in list(sys.modules.items()):
         if name.startswith(CLOCKED) and not name.startswith(FAKE) and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", CLOCK)
-    for holder in (huaweicloud, huaweicloud._server):
-        monkeypatch.setattr(holder, "_clock", CLOCK.time)
+    monkeypatch.setattr(huaweicloud, "clock", CLOCK.time)
     return CLOCK
 
 
