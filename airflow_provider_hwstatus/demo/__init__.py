@@ -1,1 +1,1 @@
-"""``hwstatus-demo``: the example DAGs on a throw-away Airflow."""
+"""``hwstatus-demo``: the example DAGs on a temporary Airflow, against a fake Huawei Cloud."""
