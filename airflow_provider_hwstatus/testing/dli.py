@@ -50,7 +50,7 @@ def check_id(kind: JobKind, job_id: str) -> None:
     :raises ValueError: The job is a batch and the id is not a UUID.
     """
     if kind.path == DLI_BATCH.path and not BATCH_ID.fullmatch(job_id):
-        raise ValueError(f"the id of a DLI batch must be a UUID, such as str(uuid.uuid4()), not {job_id!r}")
+        raise ValueError(f"the id of a DLI batch is a UUID, such as str(uuid.uuid4()), not {job_id!r}")
 
 
 class Dli:

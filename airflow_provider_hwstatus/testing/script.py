@@ -31,7 +31,7 @@ def check_step(step: object) -> None:
     """
     known = isinstance(step, str | int | Reply | Fault) and not isinstance(step, bool)
     if not known or (isinstance(step, int) and not (step < 100 or 200 <= step < 600)):
-        raise ValueError(f"{step!r} is not a state, an HTTP status from 200 to 599, a Reply or a Fault")
+        raise ValueError(f"steps are states, HTTP statuses from 200 to 599, Reply or Fault objects, not {step!r}")
 
 
 class Script(Protocol):
@@ -182,7 +182,7 @@ def new_script(steps: Sequence[Step], seconds: Mapping[float, Step] | None, star
     if not seconds:
         return ByCalls(steps, now)
     if min(seconds) < 0:
-        raise ValueError(f"a step cannot begin {min(seconds)} seconds after the start")
+        raise ValueError(f"a step at {min(seconds)} seconds is before the start")
     return BySeconds(seconds, start)
 
 

@@ -1,4 +1,4 @@
-"""Flows without a network, by a clock that only a test moves."""
+"""Run flows without a network and with simulated time."""
 
 import json
 import threading
@@ -14,8 +14,8 @@ from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 _START = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
 
-#: A connection whose way to log in adds no requests of its own.
-_PLAIN = {
+#: A connection with a token, so that there are no login requests.
+_CONNECTION = {
     "auth": "token",
     "password": "T0ken",
     "region": "cn-north-4",
@@ -28,12 +28,13 @@ _PLAIN = {
 
 class StubCloud:
     """
-    A cloud of given replies, and the clock of the machine that runs flows against it.
+    A cloud with predefined replies, and a clock.
 
-    :param replies: By a part of a request's method and URL, ``"GET https://dli/…"``, the first that fits: a reply, or a
-        list of them, one a request, of which the last stays. A reply is a JSON object, an HTTP status, a tuple of
-        status, body and headers, an error, or a function that returns one of these for a request.
-    :param takes: Seconds that a request takes.
+    :param replies: Replies by a part of a request's method and URL, e.g. ``"GET https://dli/…"``. The first match
+        counts. A value is a reply or a list with one reply per request, of which the last one stays. A reply is a JSON
+        object, an HTTP status, a tuple of status, body and headers, an exception, or a function that takes a request
+        and returns one of these.
+    :param takes: Duration of a request in seconds.
     """
 
     def __init__(self, replies=(), takes=0.0):
@@ -46,19 +47,19 @@ class StubCloud:
         self._turns = SingleFlights(lambda name: threading.Lock())
 
     def client(self, **fields):
-        """Return the client of a connection with a token, in which *fields* are replaced."""
-        return Client(Settings(**(_PLAIN | fields)), self.clock)
+        """Return a client. *fields* replace fields of the connection."""
+        return Client(Settings(**(_CONNECTION | fields)), self.clock)
 
     def clock(self):
         return self.now
 
     def run(self, flow):
-        """Run a flow to its end, as the sync driver does."""
+        """Run a flow to its end, like the sync runner."""
         return run_sync(flow, self._send, self._turns, self.masked.append, self._sleep)
 
     @property
     def target(self):
-        """What was asked, as method and URL without the host."""
+        """The requests, as method and URL without the host."""
         return [f"{request.method} /{request.url.split('/', 3)[3]}" for request in self.requests]
 
     def _sleep(self, seconds):
@@ -92,5 +93,5 @@ def _response(status, body=b"", headers=None):
 
 @pytest.fixture(scope="session")
 def stub_cloud():
-    """Return the class of clouds that flows can be run against."""
+    """Return the class :class:`StubCloud`."""
     return StubCloud

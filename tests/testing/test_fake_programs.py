@@ -30,7 +30,7 @@ def ask(connection, path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_program_serves_until_it_is_told_to_stop(number, complaints):
+def test_program_serves_until_it_is_told_to_stop(number, without_slow_warnings):
     """The printed connection works, each answer is printed, and a signal ends it in peace."""
     command = [sys.executable, "-m", MODULE, "--port", "0", "--job", f"dli_batch:{MINE}:starting,success"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
@@ -46,7 +46,7 @@ def test_program_serves_until_it_is_told_to_stop(number, complaints):
     assert ["starting", "success"] == [reply["state"] for reply in replies]
     assert 1 == ready["status"]
     assert ["200 starting", "200 success", "200 1"] == [line.split("-> ")[1] for line in output.splitlines()]
-    assert (0, "") == (program.returncode, complaints(errors))
+    assert (0, "") == (program.returncode, without_slow_warnings(errors))
 
 
 @pytest.mark.parametrize(
