@@ -1,5 +1,5 @@
 """
-The steps of CI, one session each. ``nox -l`` lists them, ``nox -s lint`` runs one, ``bash .ci/run`` runs CI.
+The steps of CI as nox sessions. ``nox -l`` lists them, ``nox -s lint`` runs one, ``bash .ci/run`` runs CI.
 
 Arguments after ``--`` go to pytest: ``nox -s tests-3.3 -- -k signing``.
 """
@@ -22,11 +22,11 @@ import nox
 PACKAGE = "airflow_provider_hwstatus"
 ROOT = Path(__file__).parent
 
-#: The supported Airflow lines, and what ``nox -s constraints`` asks for to pin each. 3.4 is installed as a pre-release
-#: where the index has no release yet.
+#: The supported Airflow lines and the requirements with which ``nox -s constraints`` pins each. 3.4 may be a
+#: pre-release.
 LINES = {
     "2.11": ("apache-airflow==2.11.*",),
-    "3.0": ("apache-airflow==3.0.*", "cadwyn<6", "fastapi<0.118"),  # with newer ones, its API refuses every task
+    "3.0": ("apache-airflow==3.0.*", "cadwyn<6", "fastapi<0.118"),  # newer versions break the API of Airflow 3.0
     "3.1": ("apache-airflow==3.1.*",),
     "3.2": ("apache-airflow==3.2.*",),
     "3.3": ("apache-airflow==3.3.*",),
@@ -38,7 +38,7 @@ LINES = {
 }
 CONSTRAINTS = {line: f".ci/constraints-airflow-{line}.txt" for line in LINES}
 
-#: The tests whose result can depend on the Airflow line or on the libraries that it brings.
+#: Tests that depend on the Airflow line or on the libraries that it requires.
 AIRFLOW_TESTS = ("tests/airflow", "tests/transports")
 
 nox.needs_version = ">=2026.1"
@@ -50,7 +50,7 @@ os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
 
 
 def pythons(version: str) -> Iterator[str]:
-    """Yield the interpreters called python*version*: those in PATH, then pyenv's, whose shims work for one version."""
+    """Yield paths of python*version*: first in PATH, then in pyenv, whose shims work for one version only."""
     folders = os.environ["PATH"].split(os.pathsep)
     for folder in folders:
         yield f"{folder}/python{version}"
@@ -61,12 +61,12 @@ def pythons(version: str) -> Iterator[str]:
 
 
 def runs(python: str) -> bool:
-    """Return whether an interpreter does anything; pyenv's shims of versions that are not selected do not."""
+    """Return whether an interpreter works. pyenv's shims of versions that are not selected do not."""
     return subprocess.run([python, "-c", "import ssl, sqlite3"], capture_output=True, check=False).returncode == 0
 
 
 def find_python(*versions: str) -> str:
-    """Return the first interpreter of *versions* that runs, or else the first version, which nox then reports."""
+    """Return the first working interpreter of *versions*, or else the first version, which nox then reports."""
     for version in versions:
         for python in pythons(version):
             if os.access(python, os.X_OK) and runs(python):
@@ -80,17 +80,17 @@ BETWEEN = find_python("3.12", "3.13", "3.11")
 
 
 def install(session: nox.Session, line: str, *packages: str) -> None:
-    """Install *packages* at the versions that are pinned for an Airflow *line*."""
+    """Install *packages* with the pinned versions of an Airflow *line*."""
     session.install("-c", CONSTRAINTS[line], *packages)
 
 
 def pytest(session: nox.Session, *args: str) -> None:
-    """Run pytest; Python's development mode shows what is left open or never awaited."""
+    """Run pytest in Python's development mode, which reports unclosed resources and unawaited coroutines."""
     session.run("pytest", *args, *session.posargs, env={"PYTHONDEVMODE": "1"})
 
 
 def project_files() -> Iterator[Path]:
-    """Yield what a clone of the working tree as it stands would have, relative to its top."""
+    """Yield the files of the working tree that git tracks or would add, relative to the root."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -102,7 +102,7 @@ def project_files() -> Iterator[Path]:
 
 
 def copy_project(to: Path, *only: str) -> Path:
-    """Copy the project, or the top-level entries *only*, into a new directory *to*, and return it."""
+    """Copy the project, or *only* some top-level entries, to a new directory *to*. Return the directory."""
     for file in project_files():
         if not only or file.parts[0] in only:
             (to / file).parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def copy_project(to: Path, *only: str) -> Path:
 
 
 def readme_command(name: str) -> str:
-    """Return the command below the comment ``<!-- ci: name -->`` of README.md."""
+    """Return the command below the comment ``<!-- ci: name -->`` in README.md."""
     found = re.search(rf"<!-- ci: {name} -->\s*```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     if not found:
         raise LookupError(f"README.md has no bash block marked with <!-- ci: {name} -->")
@@ -121,13 +121,13 @@ def readme_command(name: str) -> str:
 @nox.session(venv_backend="none")
 def readme(session: nox.Session) -> None:
     """
-    Run the README's test command as a newcomer does: copied and pasted, in a clone, with an empty home.
+    Run the README's test command as written, in a clone, with an empty home directory.
 
-    Its python3 is one between the lowest and the newest, if there is one.
+    Its python3 is a version between the lowest and the newest, if there is one.
     """
     with tempfile.TemporaryDirectory(prefix="hwstatus-readme-") as temporary:
         session.chdir(copy_project(Path(temporary, "clone")))
-        # None unsets what points to the caches and settings of the person who runs this.
+        # None unsets variables that point to the user's caches and settings.
         unset = ("VIRTUAL_ENV", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "PIP_CACHE_DIR", "UV_CACHE_DIR")
         path = os.pathsep.join((str(Path(BETWEEN).parent), os.environ["PATH"]))
         home = {"HOME": temporary, "PATH": path} | dict.fromkeys(unset)
@@ -137,7 +137,7 @@ def readme(session: nox.Session) -> None:
 
 @contextmanager
 def built(session: nox.Session, line: str) -> Iterator[Path]:
-    """Build the sdist and from it the wheel, into a directory that is gone at the end; yield the wheel."""
+    """Build the sdist, and the wheel from it, in a temporary directory. Yield the wheel."""
     install(session, line, "build", "hatchling")
     with tempfile.TemporaryDirectory(prefix="hwstatus-wheel-") as folder:
         session.run("python", "-m", "build", "--no-isolation", "--outdir", folder, silent=True)
@@ -146,10 +146,10 @@ def built(session: nox.Session, line: str) -> Iterator[Path]:
 
 
 def test_wheel(session: nox.Session, line: str, *args: str) -> None:
-    """Run the tests, or those that *args* select, against the wheel and outside of the checkout."""
+    """Run the tests, or those that *args* select, against the wheel, outside the checkout."""
     with built(session, line) as wheel, tempfile.TemporaryDirectory(prefix="hwstatus-tests-only-") as outside:
         install(session, line, f"{wheel}[test]")
-        install(session, line, "--no-deps", "--force-reinstall", str(wheel))  # an older one may have this version
+        install(session, line, "--no-deps", "--force-reinstall", str(wheel))  # an older wheel may have the same version
         copy_project(Path(outside), "tests", "docs", "example_dags", "pyproject.toml", "README.md")
         with session.chdir(outside):
             session.run("python", "-c", f"import {PACKAGE} as p; assert 'site-packages' in p.__file__, p.__file__")
@@ -157,12 +157,12 @@ def test_wheel(session: nox.Session, line: str, *args: str) -> None:
 
 
 def python_of(line: str) -> str:
-    """Return the interpreter that a line is tested on: the ends of the range on the ends of the lines."""
+    """Return the interpreter for a line: the lowest for the lowest line, the newest for the newest lines."""
     return {"2.11": LOWEST, "3.3": NEWEST, "3.4": NEWEST}.get(line, BETWEEN)
 
 
 def add_line(line: str) -> None:
-    """Define the two sessions of an Airflow line."""
+    """Define the sessions of an Airflow line."""
 
     @nox.session(name=f"tests-{line}", python=python_of(line))
     def tests(session: nox.Session) -> None:
@@ -172,8 +172,8 @@ def add_line(line: str) -> None:
     def airflow(session: nox.Session) -> None:
         test_wheel(session, line, *AIRFLOW_TESTS)
 
-    tests.__doc__ = f"Run all tests, the slow ones too, against the wheel on Airflow {line}."
-    airflow.__doc__ = f"Run the tests that can depend on the Airflow line against the wheel on Airflow {line}."
+    tests.__doc__ = f"Run all tests, including slow ones, against the wheel on Airflow {line}."
+    airflow.__doc__ = f"Run the tests that depend on the Airflow line against the wheel on Airflow {line}."
 
 
 for _line in LINES:
@@ -182,22 +182,22 @@ for _line in LINES:
 
 @nox.session(venv_backend="none")
 def lines(session: nox.Session) -> None:
-    """Run the tests that can depend on the Airflow line on the lines between: 3.0, 3.1 and 3.2."""
+    """Run the tests that depend on the Airflow line on Airflow 3.0, 3.1 and 3.2."""
     for line in ("3.0", "3.1", "3.2"):
         session.notify(f"airflow-{line}")
 
 
 @nox.session(python=NEWEST)
 def browser(session: nox.Session) -> None:
-    """Make, test and mend a connection in Airflow 3.3's web interface, with Chromium."""
+    """Create, test and correct a connection in Airflow 3.3's web interface, with Chromium."""
     if missing := [name for name in ("chromium", "chromedriver") if not shutil.which(name)]:
-        session.skip(f"there is no {' and no '.join(missing)} (Debian: apt-get install chromium chromium-driver)")
+        session.skip(f"{' and '.join(missing)} not found (Debian: apt-get install chromium chromium-driver)")
     install(session, "3.3", ".[test]", "selenium")
     pytest(session, "tests/browser")
 
 
-def kill_and_wait(session: nox.Session, line: str, *args: str, program: str = "run") -> None:
-    """Run a test that kills parts of a real Airflow *line*, whose database PostgreSQL is, or skip it."""
+def run_e2e(session: nox.Session, line: str, *args: str, program: str = "run") -> None:
+    """Run a program of tests/e2e on a real Airflow *line* with PostgreSQL. Skip it if PostgreSQL is missing."""
     missing = subprocess.run([sys.executable, "tests/e2e/postgres.py"], stdout=subprocess.PIPE, check=False, text=True)
     if missing.stdout:
         session.skip(missing.stdout.strip())
@@ -207,53 +207,53 @@ def kill_and_wait(session: nox.Session, line: str, *args: str, program: str = "r
 
 @nox.session(name="e2e-small", python=NEWEST)
 def e2e_small(session: nox.Session) -> None:
-    """Kill each process of Airflow 3.3 and the fake cloud once while 20 waits run; takes two minutes."""
-    kill_and_wait(session, "3.3", "--plan", "small")
+    """Kill each process of Airflow 3.3 and the fake cloud once while 20 waits run (two minutes)."""
+    run_e2e(session, "3.3", "--plan", "small")
 
 
 @nox.session(python=NEWEST)
 def e2e(session: nox.Session) -> None:
-    """Kill parts of Airflow 3.3 and the fake cloud while 200 waits run, and print a report; takes ten minutes."""
-    kill_and_wait(session, "3.3")
+    """Kill components of Airflow 3.3 and the fake cloud while 200 waits run (ten minutes)."""
+    run_e2e(session, "3.3")
 
 
 @nox.session(name="e2e-2.11", python=LOWEST)
 def e2e_lowest(session: nox.Session) -> None:
-    """Do so on Airflow 2.11, with 30 waits in all three modes."""
-    kill_and_wait(session, "2.11")
+    """Kill components of Airflow 2.11 and the fake cloud while 30 waits run in all three modes."""
+    run_e2e(session, "2.11")
 
 
 @nox.session(name="e2e-3.4", python=NEWEST)
 def e2e_newest(session: nox.Session) -> None:
-    """Do so on Airflow 3.4, with the small plan."""
-    kill_and_wait(session, "3.4", "--plan", "small")
+    """Kill each process of Airflow 3.4 and the fake cloud once while 20 waits run."""
+    run_e2e(session, "3.4", "--plan", "small")
 
 
 @nox.session(name="e2e-ends-3.3", python=NEWEST)
 def e2e_ends(session: nox.Session) -> None:
-    """Kill triggerers of Airflow 3.3 right after they have reported ends: the work behind each is done once."""
-    kill_and_wait(session, "3.3", program="ends")
+    """Kill triggerers of Airflow 3.3 right after they report ends. Each end is processed once."""
+    run_e2e(session, "3.3", program="ends")
 
 
 @nox.session(name="e2e-ends-3.4", python=NEWEST)
 def e2e_ends_newest(session: nox.Session) -> None:
-    """Do so on Airflow 3.4, where each report starts a DAG run."""
-    kill_and_wait(session, "3.4", program="ends")
+    """Kill triggerers of Airflow 3.4, where each report starts a DAG run. Each end is processed once."""
+    run_e2e(session, "3.4", program="ends")
 
 
 @nox.session(python=NEWEST)
 def benchmarks(session: nox.Session) -> None:
-    """Measure what many waits cost, beside other providers, and print tables for docs/scale.md; takes 25 minutes."""
+    """Measure the cost of many waits and of other providers. Print tables for docs/scale.md (25 minutes)."""
     peers = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "benchmarks")
     install(session, "3.3", ".", *peers)
-    # Its trigger needs nothing of the half gigabyte that it depends on.
+    # The trigger needs none of the package's dependencies, which have half a gigabyte.
     session.install("--no-deps", "apache-airflow-providers-databricks==7.23.0")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Run ruff: its rules, among them Airflow's AIR, and its format."""
+    """Run ruff's rules, including Airflow's (AIR), and check the format."""
     install(session, "3.3", "ruff")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -261,7 +261,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(name="format")
 def format_(session: nox.Session) -> None:
-    """Let ruff repair what it can."""
+    """Format the code and apply ruff's fixes."""
     install(session, "3.3", "ruff")
     session.run("ruff", "check", "--fix", ".")
     session.run("ruff", "format", ".")
@@ -277,51 +277,51 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def arrows(session: nox.Session) -> None:
-    """Check that imports go one way only, as the contracts in pyproject.toml say."""
+    """Check the import contracts in pyproject.toml."""
     install(session, "3.3", "import-linter")
     session.run("lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT)})
 
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the sdist and from it the wheel, and check its contents; the steps of the Airflow lines test it."""
+    """Build the sdist, and the wheel from it, and check the wheel's contents."""
     with built(session, "3.3") as wheel:
         check_contents(session, wheel)
 
 
 def check_contents(session: nox.Session, wheel: Path) -> None:
-    """Fail unless *wheel* holds exactly what the checkout has under the package, the example DAGs and metadata."""
+    """Fail unless *wheel* contains exactly the package, the example DAGs and metadata."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    wanted = {file.as_posix() for file in project_files() if file.parts[0] == PACKAGE}
-    wanted |= {f"{PACKAGE}/{file.as_posix()}" for file in project_files() if file.parts[0] == "example_dags"}
-    wanted.add(f"{PACKAGE}/py.typed")
-    if names != wanted:
-        session.error(f"{wheel.name} lacks {sorted(wanted - names)} and should not have {sorted(names - wanted)}")
-    session.log(f"{wheel.name} holds the {len(names)} files that it should")
+    expected = {file.as_posix() for file in project_files() if file.parts[0] == PACKAGE}
+    expected |= {f"{PACKAGE}/{file.as_posix()}" for file in project_files() if file.parts[0] == "example_dags"}
+    expected.add(f"{PACKAGE}/py.typed")
+    if names != expected:
+        session.error(f"{wheel.name} lacks {sorted(expected - names)} and must not contain {sorted(names - expected)}")
+    session.log(f"{wheel.name} contains exactly the {len(names)} expected files")
 
 
 @nox.session(python=NEWEST)
 def docs(session: nox.Session) -> None:
-    """Make the pages of docs/ anew that are made from the code."""
+    """Generate the pages of docs/ that depend on the code."""
     install(session, "3.3", "-e", ".")
     session.run("python", "docs/generate.py")
 
 
 @nox.session(python=LOWEST)
 def fuzz(session: nox.Session) -> None:
-    """Run the coverage-guided fuzzer; not part of CI. Arguments are libFuzzer's, such as -max_total_time=60."""
+    """Run the coverage-guided fuzzer, which is not part of CI. Takes libFuzzer's arguments, e.g. -max_total_time=60."""
     session.install("atheris")
     session.run("python", "tests/fuzz/fuzz_replies.py", *session.posargs, env={"PYTHONPATH": str(ROOT)})
 
 
 @nox.session
 def constraints(session: nox.Session) -> None:
-    """Make the constraint files again, with the newest versions that fit."""
+    """Update the constraint files to the newest compatible versions."""
     session.install("uv")
-    for line, wanted in LINES.items():
+    for line, requirements in LINES.items():
         airflow = Path(session.create_tmp()) / f"airflow-{line}.txt"
-        airflow.write_text("\n".join(wanted) + "\n")
+        airflow.write_text("\n".join(requirements) + "\n")
         session.run(
             *("uv", "pip", "compile", "pyproject.toml", "--quiet", "--upgrade", "--universal"),
             *("--python-version=3.11", "--extra=test", "--group=dev", "--group=e2e", f"--constraints={airflow}"),

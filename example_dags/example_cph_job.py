@@ -1,7 +1,7 @@
 """
-Two jobs on Cloud Phones (CPH), such as an APK that is installed and a script that is run on many phones.
+Wait for two jobs on Cloud Phones (CPH), e.g. the installation of an APK and a script on many phones.
 
-Trigger it with the ``job_id`` values from the replies to your own commands.
+Trigger the DAG with the ``job_id`` values in the responses to your commands.
 """
 
 from __future__ import annotations

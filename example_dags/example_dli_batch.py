@@ -1,7 +1,7 @@
 """
-Three Spark batches on DLI, each waited for in another mode, and a task that uses what the waits found.
+Wait for three Spark batches on DLI, each in another mode, and use the results in a task.
 
-Trigger it with the ids of your own batches. In a DAG that submits them, an id comes from the task that did, such as
+Trigger the DAG with the ids of your batches. If a task of the DAG submits a batch, take the id from its XCom, e.g.
 ``batch_id="{{ ti.xcom_pull(task_ids='submit') }}"``.
 """
 
@@ -30,7 +30,7 @@ from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 def example_dli_batch() -> None:
     """Wait for three batches."""
     # [START howto_sensor_dli_batch_deferrable]
-    # Waits in the triggerer and holds no worker: the best choice wherever a triggerer runs.
+    # Waits in the triggerer and uses no worker slot. The best choice if a triggerer runs.
     ingest = DliBatchSensor(
         task_id="ingest",
         batch_id="{{ params.ingest_batch_id }}",
@@ -41,7 +41,7 @@ def example_dli_batch() -> None:
     # [END howto_sensor_dli_batch_deferrable]
 
     # [START howto_sensor_dli_batch_poke]
-    # Holds a worker for as long as the wait lasts: for batches that take a minute or two.
+    # Uses a worker slot for the whole wait. For batches that take a minute or two.
     clean = DliBatchSensor(
         task_id="clean",
         batch_id="{{ params.clean_batch_id }}",
@@ -52,7 +52,7 @@ def example_dli_batch() -> None:
     # [END howto_sensor_dli_batch_poke]
 
     # [START howto_sensor_dli_batch_reschedule]
-    # Takes a worker anew for each question: for long waits where no triggerer runs.
+    # Uses a worker slot only during each poll. For long waits without a triggerer.
     report = DliBatchSensor(
         task_id="report",
         batch_id="{{ params.report_batch_id }}",
@@ -65,8 +65,8 @@ def example_dli_batch() -> None:
     # [START howto_sensor_dli_batch_xcom]
     @task
     def summarise(statuses: list[dict[str, Any]]) -> list[str]:
-        """Use what the waits found: the XCom of a wait is its job's last status."""
-        return [f"batch {status['job_id']} ended well: {status['state']}" for status in statuses]
+        """Use the results. The XCom of a wait is the last status of its job."""
+        return [f"batch {status['job_id']} succeeded: {status['state']}" for status in statuses]
 
     summarise([ingest.output, clean.output, report.output])
     # [END howto_sensor_dli_batch_xcom]

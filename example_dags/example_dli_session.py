@@ -1,7 +1,7 @@
 """
-A DLI session: wait until it takes statements, use it, wait until it has been stopped.
+Wait until a DLI session is ready, use it, and wait until it has stopped.
 
-Trigger it with the id of your own session. Huawei Cloud withdrew this API from its documentation in December 2020; not
+Trigger the DAG with the id of your session. Huawei Cloud removed this API from its documentation in December 2020. Not
 every region has it.
 """
 
@@ -24,7 +24,7 @@ from airflow_provider_hwstatus.sensors.dli import DliSessionSensor
     doc_md=__doc__,
 )
 def example_dli_session() -> None:
-    """Wait for both ends of a session's life."""
+    """Wait until a session is ready, then until it has stopped."""
     # [START howto_sensor_dli_session_ready]
     ready = DliSessionSensor(
         task_id="ready",
@@ -37,8 +37,8 @@ def example_dli_session() -> None:
 
     @task
     def run_statements(status: dict[str, Any]) -> str:
-        """Stand for the work that needs the session."""
-        return f"session {status['job_id']} is {status['state']}: its statements go here"
+        """Replace this with the work that needs the session."""
+        return f"session {status['job_id']} is {status['state']}: run statements here"
 
     # [START howto_sensor_dli_session_stopped]
     stopped = DliSessionSensor(

@@ -1,7 +1,7 @@
 """
-Waits that end badly, to see what a failure looks like. Nothing here retries: a job that failed stays failed.
+Wait for jobs that fail, to see what a failure looks like.
 
-The DAG run fails, and is meant to.
+The DAG run is supposed to fail.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def example_failures() -> None:
     CphJobSensor(task_id="failed_job", job_id="{{ params.failed_job_id }}", deferrable=True)
 
     # [START howto_sensor_soft_fail]
-    # A batch that may fail: then its task and what comes after it are skipped, and the DAG run does not fail.
+    # This batch may fail. Then its task and downstream tasks are skipped, and the DAG run does not fail.
     DliBatchSensor(task_id="optional_batch", batch_id="{{ params.optional_batch_id }}", deferrable=True, soft_fail=True)
     # [END howto_sensor_soft_fail]
 
-    # Nobody knows how this job is, so soft_fail does not hide it.
+    # The state of this job is not known, so soft_fail does not hide the error.
     DliBatchSensor(task_id="unknown_batch", batch_id="{{ params.unknown_batch_id }}", deferrable=True, soft_fail=True)
 
 

@@ -1,7 +1,7 @@
 """
-Many jobs, each group with one wait: submit, wait for all, go on.
+Submit many jobs and wait for each group of jobs with one sensor.
 
-The two tasks that submit stand for your own: they only pass on ids that the DAG run is triggered with.
+Replace the two tasks that submit jobs with your own. Here they only return ids from the DAG run's parameters.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ PHONES = ["7c1e9a02272511ea962b0242ac110001", "7c1e9a02272511ea962b0242ac110002"
     doc_md=__doc__,
 )
 def example_many_jobs() -> None:
-    """Wait for three batches, and for all phones that one call restarted."""
+    """Wait for three batches, and for all phones that one request restarts."""
 
     # [START howto_sensor_list_of_batches]
     @task
     def submit(params: dict[str, Any] | None = None) -> list[str]:
-        """Submit batches, and return their ids."""
+        """Submit batches and return their ids."""
         return list((params or {})["batch_ids"])
 
     batches = DliBatchSensor(task_id="batches", batch_id=submit(), deferrable=True, fail_fast=False)
@@ -50,7 +50,7 @@ def example_many_jobs() -> None:
     # [START howto_sensor_cph_request]
     @task(multiple_outputs=True)
     def restart(params: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Restart phones, and return what CPH answered."""
+        """Restart phones and return the response of CPH."""
         given = params or {}
         jobs = [{"job_id": job_id} for job_id in given["restart_job_ids"]]
         return {"request_id": given["restart_request_id"], "jobs": jobs}
@@ -60,11 +60,11 @@ def example_many_jobs() -> None:
     # [END howto_sensor_cph_request]
 
     @task
-    def go_on(batches: list[dict[str, Any]], phones: list[dict[str, Any]]) -> str:
-        """Use what the waits found: a list of statuses each."""
+    def summarise(batches: list[dict[str, Any]], phones: list[dict[str, Any]]) -> str:
+        """Use the results. The XCom of each wait is a list of statuses."""
         return f"{len(batches)} batches and {len(phones)} phones are done"
 
-    go_on(batches.output, phones.output)
+    summarise(batches.output, phones.output)
 
 
 example_many_jobs()

@@ -1,7 +1,8 @@
 """
-Two waits that need no worker: they begin in the triggerer and, if they end well, end there. For Airflow 3.3.
+Wait for two batches without a worker: the waits start in the triggerer and, on success, end there.
 
-Before it, and with ``dag.test()``, they begin on a worker as any deferrable wait does, and end the same.
+This needs Airflow 3.3 or newer. In older releases and in ``dag.test()``, the waits start on a worker and have the same
+result.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
     doc_md=__doc__,
 )
 def example_no_worker() -> None:
-    """Wait for two batches without a worker, and use what the waits found."""
+    """Wait for two batches without a worker and use the results."""
     # [START howto_sensor_start_from_trigger]
     first = DliBatchSensor(
         task_id="first", batch_id="{{ params.first_batch_id }}", deferrable=True, start_from_trigger=True
@@ -35,18 +36,18 @@ def example_no_worker() -> None:
 
     @task
     def submit(params: dict[str, Any] | None = None) -> str:
-        """Submit a batch, and return its id."""
+        """Submit a batch and return its id."""
         return str((params or {})["second_batch_id"])
 
     second = DliBatchSensor(task_id="second", batch_id=submit(), deferrable=True, start_from_trigger=True)
     # [END howto_sensor_start_from_trigger]
 
     @task
-    def go_on(statuses: list[dict[str, Any]]) -> list[str]:
-        """Use what the waits found: their XCom is the same as if a worker had stored it."""
-        return [f"batch {status['job_id']} ended well: {status['state']}" for status in statuses]
+    def summarise(statuses: list[dict[str, Any]]) -> list[str]:
+        """Use the results. The XCom is the same as that of a wait on a worker."""
+        return [f"batch {status['job_id']} succeeded: {status['state']}" for status in statuses]
 
-    go_on([first.output, second.output])
+    summarise([first.output, second.output])
 
 
 example_no_worker()

@@ -1,7 +1,7 @@
 """
-Two DAGs that a job's end starts, so that no task waits for it. For Airflow 3; Airflow 2 cannot load this file.
+Start DAGs when jobs end, without a task that waits. Needs Airflow 3: Airflow 2 cannot load this file.
 
-Whoever submits a batch whose name begins with ``nightly_``: when it ends, ``example_batch_ended`` runs.
+``example_batch_ended`` runs when a batch whose name begins with ``nightly_`` ends, no matter who submitted it.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ restarts = Asset(
     doc_md=__doc__,
 )
 def example_batch_ended() -> None:
-    """Run when a batch has ended, well or badly."""
+    """Run when a batch has ended, with success or failure."""
 
     # [START howto_watcher_events]
     ends = NewEndsOperator(task_id="new_ends", inlets=[nightly])
 
     @task
-    def say(end: dict[str, Any]) -> str:
-        """Use what has ended."""
+    def describe(end: dict[str, Any]) -> str:
+        """Use the ended batch."""
         status = end["status"]
         return f"{status['name']} ({status['job_id']}): {status['outcome']}"
 
-    say.expand(end=ends.output)
+    describe.expand(end=ends.output)
     # [END howto_watcher_events]
 
 
@@ -63,13 +63,13 @@ def example_batch_ended() -> None:
     doc_md=__doc__,
 )
 def example_request_ended() -> None:
-    """Run when all phones of a request are done."""
+    """Run when all jobs of a CPH request have ended."""
 
     ends = NewEndsOperator(task_id="new_ends", inlets=[restarts])
 
     @task
     def count(end: dict[str, Any]) -> str:
-        """Return how many phones did what."""
+        """Return the number of jobs by outcome."""
         return f"{end['request_id']}: {end['counts']}"
 
     count.expand(end=ends.output)

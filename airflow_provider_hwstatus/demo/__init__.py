@@ -1,1 +1,1 @@
-"""``hwstatus-demo``: runs the example DAGs on a temporary Airflow."""
+"""``hwstatus-demo``: the example DAGs on a temporary Airflow, against a fake Huawei Cloud."""

@@ -1,8 +1,7 @@
 """
-``hwstatus-demo``: waits for jobs of a fake Huawei Cloud in a real Airflow, both thrown away afterwards.
+Run the example DAGs on a temporary Airflow, against a fake Huawei Cloud.
 
-It runs the example DAGs and shows what their waits see and how they end. With ``--ui`` it starts all of Airflow, to
-be looked at in a browser.
+Shows the states that the waits poll and how each task ends. With --ui, starts a complete Airflow to use in a browser.
 """
 
 from __future__ import annotations
@@ -16,72 +15,72 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from airflow_provider_hwstatus.demo.home import Home
-from airflow_provider_hwstatus.demo.scenario import DAGS, expected_state, play_by_calls
-from airflow_provider_hwstatus.demo.show import Live, failure, say, table
-from airflow_provider_hwstatus.demo.standalone import show_ui
+from airflow_provider_hwstatus.demo.airflow_home import AirflowHome
+from airflow_provider_hwstatus.demo.output import LiveOutput, echo, failure_report, table
+from airflow_provider_hwstatus.demo.scenario import DAGS, add_jobs_by_polls, expected_state
+from airflow_provider_hwstatus.demo.web_ui import show_ui
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 
-#: Seconds between two questions about a job: short, as every question takes the job one step further.
+#: Seconds between two polls of a job. It is short because every poll takes the job one step further.
 POKE_INTERVAL = 0.2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return 0 if every task ended as it should, and otherwise 1."""
+    """Return 0 if every task ended as expected, else 1."""
     arguments = _arguments(argv)
-    signal.signal(signal.SIGTERM, _terminated)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" makes it ignored
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores SIGINT for background commands
     try:
         return show_ui(arguments.port) if arguments.ui else run_examples()
     except KeyboardInterrupt:
-        say("\nStopped.")
+        echo("\nStopped.")
         return 128 + signal.SIGINT
 
 
 def run_examples() -> int:
-    """Run the example DAGs one after the other, and show how they fare."""
-    say("A fake Huawei Cloud, a real Airflow and the example DAGs of this package; about half a minute.")
-    live = Live()
-    with FakeHuaweiCloud() as cloud, Home(POKE_INTERVAL) as home:
-        play_by_calls(cloud)
+    """Run the example DAGs one after the other and print how they end."""
+    echo("Running the example DAGs on a temporary Airflow against a fake Huawei Cloud. This takes about half a minute.")
+    live = LiveOutput()
+    with FakeHuaweiCloud() as cloud, AirflowHome(POKE_INTERVAL) as home:
+        add_jobs_by_polls(cloud)
         cloud.listeners.append(live.on_poll)
         settings = {"AIRFLOW_CONN_HWSTATUS_DEFAULT": json.dumps(cloud.connection())}
         process = home.start("airflow_provider_hwstatus.demo.run_dags", *DAGS, settings=settings, piped=True)
         results = list(_results(process, live))
-        say("\n" + table(results) + "\n")
+        echo("\n" + table(results) + "\n")
         if process.wait() == 0 and _as_expected(results):
-            say("Every task ended as it should, those that failed, too. Now the same in a browser: hwstatus-demo --ui")
+            echo("Every task ended as expected, also those that should fail. To use a browser: hwstatus-demo --ui")
             return 0
-        say(failure(home))
+        echo(failure_report(home))
         return 1
 
 
-def _results(process: subprocess.Popen[str], live: Live) -> Iterator[dict[str, str]]:
+def _results(process: subprocess.Popen[str], live: LiveOutput) -> Iterator[dict[str, str]]:
     assert process.stdout is not None
     for line in process.stdout:
         report: dict[str, str] = json.loads(line)
         if "task" in report:
             yield report
         else:
-            live.step(report.get("doing") or report["dag"])
+            live.step(report.get("step") or report["dag"])
 
 
 def _as_expected(results: Sequence[dict[str, str]]) -> bool:
-    ran = {result["dag"] for result in results}
+    dags = {result["dag"] for result in results}
     as_expected = all(result["state"] == expected_state(result["dag"], result["task"]) for result in results)
-    return as_expected and ran == set(DAGS)
+    return as_expected and dags == set(DAGS)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("hwstatus-demo", description=__doc__)
-    parser.add_argument("--ui", action="store_true", help="start all of Airflow, until Ctrl-C")
+    parser.add_argument("--ui", action="store_true", help="start a complete Airflow, until Ctrl-C")
     parser.add_argument(
-        "--port", type=int, default=0, help="where Airflow's UI listens on 127.0.0.1; by default a free port"
+        "--port", type=int, default=0, help="port of Airflow's web server on 127.0.0.1; by default a free one"
     )
     return parser.parse_args(argv)
 
 
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 

@@ -1,4 +1,4 @@
-"""What the demo plays: the jobs whose ids the example DAGs have by default, and how each DAG must end."""
+"""The jobs of the demo, whose ids are the defaults in the example DAGs, and the expected end of each task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 from airflow_provider_hwstatus.testing.wire import Record, Step
 
-#: The example DAGs, in the order in which they are run.
+#: Example DAGs that the demo runs, in this order.
 DAGS = (
     "example_dli_batch",
     "example_dli_session",
@@ -23,14 +23,14 @@ DAGS = (
     "example_failures",
 )
 
-#: Those that a job's end runs; they are there from Airflow 3 on.
+#: Example DAGs that start when a job ends. They need Airflow 3.
 WATCHING_DAGS = ("example_batch_ended", "example_request_ended")
 
-#: The CPH request that one of them watches.
+#: CPH request that one of these DAGs watches.
 WATCHED_REQUEST = "5d0f7b3a9c124e6ab8f1c27e46d09b35"
 
-#: Airflow's state of each task that does not end well, by DAG and task.
-BAD_ENDS = {
+#: Expected states of the tasks that do not succeed, by DAG and task.
+UNSUCCESSFUL_TASKS = {
     ("example_failures", "dead_batch"): "failed",
     ("example_failures", "dead_session"): "failed",
     ("example_failures", "failed_job"): "failed",
@@ -38,11 +38,11 @@ BAD_ENDS = {
     ("example_failures", "unknown_batch"): "failed",
 }
 
-#: Seconds that a step takes when time goes by: long enough to be watched.
+#: Seconds per step if jobs advance with time. Long enough to see each state in a browser.
 STEP_SECONDS = 8.0
 
-#: Seconds after its end in which whoever waits for a job can find it so, before it starts again.
-REST_SECONDS = 30.0
+#: Seconds for which a job stays in its final state before it starts again.
+FINAL_STATE_SECONDS = 30.0
 
 _OUT_OF_MEMORY = (
     "26/11/03 02:14:07 INFO TaskSetManager: Starting task 11.0 in stage 3.0 (TID 74)",
@@ -52,12 +52,13 @@ _OUT_OF_MEMORY = (
 
 
 @dataclass(frozen=True)
-class Part:
+class DemoJob:
     """
-    One job and what it goes through.
+    A job of the demo.
 
-    :param fields: Added to the replies that show more than the state.
-    :param request_id: Of the call that submitted it.
+    :param steps: Its steps, as in :meth:`FakeHuaweiCloud.job`.
+    :param fields: Fields of the replies that show more than the state.
+    :param request_id: Id of the CPH request that submitted it.
     """
 
     kind: JobKind
@@ -67,34 +68,37 @@ class Part:
     request_id: str | None = None
 
 
-PARTS = (
-    Part(DLI_BATCH, "0a324461-d9d9-45da-a52a-3b3c7a3d809e", ("starting", 503, "running", "success")),
-    Part(DLI_BATCH, "5c1d8f02-7e64-4b8f-9d0e-8a4f6f1b2c3d", ("starting", "running", "success")),
-    Part(DLI_BATCH, "b7e9a1c4-2f35-4d6a-8c70-1e5d9b3a4f68", ("starting", "running", "success")),
-    Part(
+JOBS = (
+    DemoJob(DLI_BATCH, "0a324461-d9d9-45da-a52a-3b3c7a3d809e", ("starting", 503, "running", "success")),
+    DemoJob(DLI_BATCH, "5c1d8f02-7e64-4b8f-9d0e-8a4f6f1b2c3d", ("starting", "running", "success")),
+    DemoJob(DLI_BATCH, "b7e9a1c4-2f35-4d6a-8c70-1e5d9b3a4f68", ("starting", "running", "success")),
+    DemoJob(
         DLI_SESSION_READY,
         "e47c2f90-6b1d-4c58-a3d2-90f7b6e4d215",
         ("not_started", "starting", "idle", "busy", 503, "shutting_down", "success"),
     ),
-    Part(CPH_JOB, "1564be3c272511ea962b0242ac110003", (1, 503, 1, 2)),
-    Part(CPH_JOB, "8f0c7d52272511ea962b0242ac110003", (1, 1, 2), {"execute_msg": "Done on 24 of 24 phones."}),
+    DemoJob(CPH_JOB, "1564be3c272511ea962b0242ac110003", (1, 503, 1, 2)),
+    DemoJob(CPH_JOB, "8f0c7d52272511ea962b0242ac110003", (1, 1, 2), {"execute_msg": "Done on 24 of 24 phones."}),
     *(
-        Part(DLI_BATCH, f"1b0c6a54-0f5e-4c0b-9a57-52f1c3d0e80{n}", ("starting", "running", "success"))
+        DemoJob(DLI_BATCH, f"1b0c6a54-0f5e-4c0b-9a57-52f1c3d0e80{n}", ("starting", "running", "success"))
         for n in (1, 2, 3)
     ),
-    *(Part(DLI_BATCH, f"c3a7e5f1-0d29-4b86-8e14-7f2b9d6a5c0{n}", ("starting", "running", "success")) for n in (1, 2)),
-    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110001", (1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
-    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110002", (1, 1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
-    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110011", (1, 2), request_id=WATCHED_REQUEST),
-    Part(CPH_JOB, "7c1e9a02272511ea962b0242ac110012", (1, 1, -1), request_id=WATCHED_REQUEST),
-    Part(
+    *(
+        DemoJob(DLI_BATCH, f"c3a7e5f1-0d29-4b86-8e14-7f2b9d6a5c0{n}", ("starting", "running", "success"))
+        for n in (1, 2)
+    ),
+    DemoJob(CPH_JOB, "7c1e9a02272511ea962b0242ac110001", (1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
+    DemoJob(CPH_JOB, "7c1e9a02272511ea962b0242ac110002", (1, 1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
+    DemoJob(CPH_JOB, "7c1e9a02272511ea962b0242ac110011", (1, 2), request_id=WATCHED_REQUEST),
+    DemoJob(CPH_JOB, "7c1e9a02272511ea962b0242ac110012", (1, 1, -1), request_id=WATCHED_REQUEST),
+    DemoJob(
         DLI_BATCH,
         "d2f6c8e1-94ab-4f07-b5c3-6a7e80d91f24",
         ("starting", "running", "dead"),
         {"name": "nightly_etl", "queue": "etl", "log": _OUT_OF_MEMORY},
     ),
-    Part(DLI_SESSION_READY, "97b3e5d0-1c48-4a9f-8e26-f05d7c3b6a81", ("not_started", "starting", "dead")),
-    Part(
+    DemoJob(DLI_SESSION_READY, "97b3e5d0-1c48-4a9f-8e26-f05d7c3b6a81", ("not_started", "starting", "dead")),
+    DemoJob(
         CPH_JOB,
         "3d9e5a10272511ea962b0242ac110003",
         (1, 1, -1),
@@ -104,50 +108,50 @@ PARTS = (
             "execute_msg": "phone 7 of 24: device offline",
         },
     ),
-    Part(DLI_BATCH, "46a8f0b7-3e5c-4d12-9f68-c7b1d2e09a35", ("starting", 503, "dead")),
+    DemoJob(DLI_BATCH, "46a8f0b7-3e5c-4d12-9f68-c7b1d2e09a35", ("starting", 503, "dead")),
 )
 
 
 def expected_state(dag_id: str, task_id: str) -> str:
-    """Return the state in which Airflow must leave a task."""
-    return BAD_ENDS.get((dag_id, task_id), "success")
+    """Return the state in which a task must end."""
+    return UNSUCCESSFUL_TASKS.get((dag_id, task_id), "success")
 
 
-def play_by_calls(cloud: FakeHuaweiCloud) -> None:
-    """Let every job take its next step whenever it is asked about."""
+def add_jobs_by_polls(cloud: FakeHuaweiCloud) -> None:
+    """Add the jobs. Each poll of a job takes its next step."""
     cloud.cph_job_list.takes_steps = True
-    for part in PARTS:
-        cloud.job(part.kind, part.job_id, *part.steps, request_id=part.request_id, **part.fields)
+    for job in JOBS:
+        cloud.job(job.kind, job.job_id, *job.steps, request_id=job.request_id, **job.fields)
 
 
-class Repeating:
+class RepeatingJobs:
     """
-    Lets every job take its steps as time goes by from the first call on, and again some time after its end.
+    Adds the jobs. Each advances with time from its first poll on, and starts again some time after its end.
 
-    So a DAG can be run again, and has something to wait for again. What only the list shows runs once.
+    So a DAG can run repeatedly. A job that is only listed, never polled by its id, runs once.
     """
 
     def __init__(self, cloud: FakeHuaweiCloud) -> None:
         cloud.cph_job_list.takes_steps = True
         self._cloud = cloud
-        self._parts = {part.job_id: part for part in PARTS}
+        self._jobs = {job.job_id: job for job in JOBS}
         self._ended: set[str] = set()
-        for part in PARTS:
-            self._start(part)
-        cloud.listeners.append(self._saw)
+        for job in JOBS:
+            self._start(job)
+        cloud.listeners.append(self._on_request)
 
-    def _start(self, part: Part) -> None:
-        self._ended.discard(part.job_id)
-        seconds = {index * STEP_SECONDS: step for index, step in enumerate(part.steps)}
+    def _start(self, job: DemoJob) -> None:
+        self._ended.discard(job.job_id)
+        seconds = {index * STEP_SECONDS: step for index, step in enumerate(job.steps)}
         self._cloud.job(
-            part.kind, part.job_id, seconds=seconds, since_first_call=True, request_id=part.request_id, **part.fields
+            job.kind, job.job_id, seconds=seconds, since_first_call=True, request_id=job.request_id, **job.fields
         )
 
-    def _saw(self, record: Record) -> None:
-        part = self._parts.get(record.job_id or "")
-        if part is None or record.state != str(part.steps[-1]) or part.job_id in self._ended:
+    def _on_request(self, record: Record) -> None:
+        job = self._jobs.get(record.job_id or "")
+        if job is None or record.state != str(job.steps[-1]) or job.job_id in self._ended:
             return
-        self._ended.add(part.job_id)
-        timer = Timer(REST_SECONDS, self._start, (part,))
+        self._ended.add(job.job_id)
+        timer = Timer(FINAL_STATE_SECONDS, self._start, (job,))
         timer.daemon = True
         timer.start()

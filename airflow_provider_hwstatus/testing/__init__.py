@@ -1,8 +1,8 @@
 """
-A fake Huawei Cloud for tests and demos: a local HTTP server that validates requests as strictly as the real services.
+A fake Huawei Cloud for tests and demos: an HTTP server on 127.0.0.1 that checks requests as strictly as the real one.
 
-Start with ``cloud.py``. Every pytest session loads the pytest plugin of this package, so the import must be cheap: the
-server and its HTTP library are imported at first use.
+Start reading in ``cloud.py``. pytest imports this package in every session, because of its plugin. The server and its
+HTTP library are therefore imported on first use.
 """
 
 from __future__ import annotations

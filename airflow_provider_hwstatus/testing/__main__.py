@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_hwstatus.testing``: a fake Huawei Cloud to point a real Airflow at."""
+"""``python -m airflow_provider_hwstatus.testing`` serves a fake Huawei Cloud for a real Airflow."""
 
 from __future__ import annotations
 
@@ -19,14 +19,20 @@ from airflow_provider_hwstatus.testing.script import check_step
 from airflow_provider_hwstatus.testing.wire import Fault, Record, Step
 
 _EPILOG = """
-STATES is one per call, such as starting,running,success, or by seconds since the first call, such as
-0=starting,30=success. A number from 200 on is an HTTP status, and reset, half, hang or drip a broken reply.
+STATES is one state per poll, such as starting,running,success, or states by seconds since the first poll, such as
+0=starting,30=success. A number of 200 or more is an HTTP status. reset, half, hang and drip are broken replies.
 """
 
 
 @dataclass(frozen=True)
-class WaitOptions:
-    """A job as the command line names it; either *steps* or *seconds*, which count from the first call."""
+class JobScript:
+    """
+    A job of the command line. Either *steps* or *seconds* is set.
+
+    :param steps: One step per poll. The last one stays.
+    :param seconds: Steps by seconds since the first poll.
+    :param fields: Further fields of the job's replies.
+    """
 
     kind: str
     job_id: str
@@ -35,22 +41,22 @@ class WaitOptions:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-READY_MADE = (
-    WaitOptions(
+DEFAULT_JOBS = (
+    JobScript(
         "dli_batch", "0a324461-d9d9-45da-a52a-3b3c7a3d809e", seconds={0: "starting", 5: "running", 20: "success"}
     ),
-    WaitOptions(
+    JobScript(
         "dli_batch",
         "46a8f0b7-3e5c-4d12-9f68-c7b1d2e09a35",
         seconds={0: "starting", 5: "running", 10: "dead"},
         fields={"log": ["stdout: ", "stderr: ", "java.lang.OutOfMemoryError: Java heap space"]},
     ),
-    WaitOptions("dli_session_ready", "session-good", seconds={0: "not_started", 5: "starting", 15: "idle"}),
-    WaitOptions("dli_session_ready", "session-bad", seconds={0: "not_started", 5: "starting", 10: "error"}),
-    WaitOptions("dli_session_stopped", "session-stops", seconds={0: "busy", 10: "shutting_down", 15: "success"}),
-    WaitOptions("dli_session_stopped", "session-dies", seconds={0: "busy", 10: "dead"}),
-    WaitOptions("cph_job", "cph-good", seconds={0: 1, 15: 2}, fields={"execute_msg": "done"}),
-    WaitOptions(
+    JobScript("dli_session_ready", "session-good", seconds={0: "not_started", 5: "starting", 15: "idle"}),
+    JobScript("dli_session_ready", "session-bad", seconds={0: "not_started", 5: "starting", 10: "error"}),
+    JobScript("dli_session_stopped", "session-stops", seconds={0: "busy", 10: "shutting_down", 15: "success"}),
+    JobScript("dli_session_stopped", "session-dies", seconds={0: "busy", 10: "dead"}),
+    JobScript("cph_job", "cph-good", seconds={0: 1, 15: 2}, fields={"execute_msg": "done"}),
+    JobScript(
         "cph_job",
         "cph-bad",
         seconds={0: 1, 10: -1},
@@ -59,11 +65,11 @@ READY_MADE = (
 )
 
 
-def parse_plan(text: str) -> WaitOptions:
+def parse_job(text: str) -> JobScript:
     """
-    Return the job of ``--job KIND:ID:STATES``.
+    Parse the value of ``--job``, ``KIND:ID:STATES``.
 
-    :raises argparse.ArgumentTypeError: *text* is none.
+    :raises argparse.ArgumentTypeError: *text* does not have this form.
     """
     kind, _, rest = text.partition(":")
     job_id, _, states = rest.partition(":")
@@ -73,15 +79,19 @@ def parse_plan(text: str) -> WaitOptions:
     try:
         check_id(KINDS[kind], job_id)
         if "=" not in states:
-            return WaitOptions(kind, job_id, steps=tuple(_step(part) for part in parts))
+            return JobScript(kind, job_id, steps=tuple(_step(part) for part in parts))
         pairs = [part.split("=", 1) for part in parts]
-        return WaitOptions(kind, job_id, seconds={float(second): _step(step) for second, step in pairs})
+        return JobScript(kind, job_id, seconds={float(second): _step(step) for second, step in pairs})
     except ValueError as exc:
         raise argparse.ArgumentTypeError(f"{text!r}: {exc}") from exc
 
 
 def _step(text: str) -> Step:
-    """:raises ValueError: *text* is no step."""
+    """
+    Parse a state, an HTTP status or a fault.
+
+    :raises ValueError: *text* is none of these.
+    """
     if text in list(Fault):
         return Fault(text)
     if not text:
@@ -92,15 +102,15 @@ def _step(text: str) -> Step:
 
 
 def show_connection(cloud: FakeHuaweiCloud) -> str:
-    """Return what to paste into a shell or into Airflow's connection form."""
+    """Return the connection as a shell command and as values of Airflow's connection form."""
     connection = cloud.connection()
     return "\n".join(
         (
-            f"A fake Huawei Cloud listens on {cloud.url}. Point Airflow at it with",
+            f"A fake Huawei Cloud listens on {cloud.url}. Connect Airflow to it with",
             "",
             f"export AIRFLOW_CONN_HWSTATUS_DEFAULT='{json.dumps(connection)}'",
             "",
-            "or fill in Airflow's connection form:",
+            "or with Airflow's connection form:",
             "  Connection Id    hwstatus_default",
             "  Connection Type  hwstatus",
             f"  Login            {connection['login']}",
@@ -110,21 +120,21 @@ def show_connection(cloud: FakeHuaweiCloud) -> str:
     )
 
 
-def show_plans(plans: Sequence[WaitOptions]) -> str:
+def show_jobs(jobs: Sequence[JobScript]) -> str:
     """Return one line for each job."""
-    lines = ["", "Jobs (seconds count from the first call):"]
-    for options in plans:
-        timeline = [f"{second:g}={step}" for second, step in (options.seconds or {}).items()]
-        states = ",".join(timeline or (str(step) for step in options.steps))
-        lines.append(f"  {options.kind:<20} {options.job_id:<36} {states}")
-    return "\n".join([*lines, "", "Ctrl-C stops it."])
+    lines = ["", "Jobs (seconds count from the first poll):"]
+    for job in jobs:
+        timeline = [f"{second:g}={step}" for second, step in (job.seconds or {}).items()]
+        states = ",".join(timeline or (str(step) for step in job.steps))
+        lines.append(f"  {job.kind:<20} {job.job_id:<36} {states}")
+    return "\n".join([*lines, "", "Press Ctrl-C to stop."])
 
 
 def show_record(record: Record) -> None:
-    """Print what was answered to one request."""
-    when = datetime.fromtimestamp(record.time, UTC).astimezone().strftime("%H:%M:%S")
+    """Print a request and its reply."""
+    time = datetime.fromtimestamp(record.time, UTC).astimezone().strftime("%H:%M:%S")
     status = record.status or "no reply"
-    print(when, record.method, record.path, "->", status, record.state or "", flush=True)
+    print(time, record.method, record.path, "->", status, record.state or "", flush=True)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -133,9 +143,16 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Serve a fake Huawei Cloud on this machine until Ctrl-C.",
         epilog=_EPILOG,
     )
-    parser.add_argument("--port", type=int, default=8123, help="where to listen; 0 takes a free port (%(default)s)")
     parser.add_argument(
-        "--job", action="append", default=[], type=parse_plan, metavar="KIND:ID:STATES", help="a further job"
+        "--port", type=int, default=8123, help="port to listen on; 0 takes a free port (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--job",
+        action="append",
+        default=[],
+        type=parse_job,
+        metavar="KIND:ID:STATES",
+        help="add a job; can be repeated",
     )
     return parser.parse_args(argv)
 
@@ -143,28 +160,21 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve until Ctrl-C or SIGTERM."""
     arguments = _arguments(argv)
-    plans = (*READY_MADE, *arguments.job)
-    done = Event()
+    jobs = (*DEFAULT_JOBS, *arguments.job)
+    stopped = Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        done.set()
+        stopped.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     cloud = FakeHuaweiCloud(arguments.port)
     cloud.listeners.append(show_record)
-    for options in plans:
-        cloud.job(
-            options.kind,
-            options.job_id,
-            *options.steps,
-            seconds=options.seconds,
-            since_first_call=True,
-            **options.fields,
-        )
+    for job in jobs:
+        cloud.job(job.kind, job.job_id, *job.steps, seconds=job.seconds, since_first_call=True, **job.fields)
     with cloud:
-        print(show_connection(cloud), show_plans(plans), sep="\n", flush=True)
-        done.wait()
+        print(show_connection(cloud), show_jobs(jobs), sep="\n", flush=True)
+        stopped.wait()
 
 
 if __name__ == "__main__":

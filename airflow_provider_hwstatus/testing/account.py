@@ -1,4 +1,4 @@
-"""The one account of the fake: who may log in, with what, and what they own."""
+"""The account of the fake cloud: its credentials, projects, tokens and temporary keys."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Login:
     """
     A token or a temporary key that was issued.
 
-    :param project_id: What a token is good for; None if for no project.
     :param expires_at: Seconds since 1970.
+    :param project_id: The project that a token is valid for. None for a token without a project.
     """
 
     expires_at: float
@@ -29,11 +29,11 @@ class Login:
 @dataclass
 class Account:
     """
-    The account. Its permanent credentials are the same in every run, so that a pasted connection stays good.
+    An account. Its permanent credentials are the same in every run, so that a copied connection stays valid.
 
-    :param projects: Ids by name.
-    :param lifetime: Seconds for which a token or temporary key is good.
-    :param token_length: Characters of a token.
+    :param projects: Project ids by name.
+    :param lifetime: Seconds for which a new token or temporary key is valid.
+    :param token_length: Characters of a new token.
     """
 
     region: str = REGION
@@ -46,18 +46,18 @@ class Account:
     user_id: str = "70a1f9e2c3b4458697a8b9c0d1e2f305"
     projects: dict[str, str] = field(default_factory=lambda: dict(PROJECTS))
     lifetime: float = 86400.0
-    token_length: int = 1500  # real ones have several KB
+    token_length: int = 1500  # real tokens have several KB
     tokens: dict[str, Login] = field(default_factory=dict, repr=False)
     temporary_keys: dict[str, Login] = field(default_factory=dict, repr=False)
 
     def issue_token(self, project_id: str | None, now: float) -> tuple[str, Login]:
-        """Return a new token and what it is good for; those issued before stay good."""
+        """Issue a token and return it. Earlier tokens stay valid."""
         token = f"MII{secrets.token_urlsafe(self.token_length)}"[: self.token_length]
         self.tokens[token] = Login(now + self.lifetime, project_id)
         return token, self.tokens[token]
 
     def issue_temporary_key(self, now: float) -> AccessKey:
-        """Return a new temporary key."""
+        """Issue a temporary key and return it."""
         access_key = f"HST{secrets.token_hex(9).upper()}"[:20]
         key = AccessKey(access_key, secrets.token_urlsafe(30), secrets.token_urlsafe(300))
         self.temporary_keys[key.access_key] = Login(
@@ -66,6 +66,6 @@ class Account:
         return key
 
     def expire(self, now: float) -> None:
-        """End the life of all tokens and temporary keys issued so far."""
+        """Expire all tokens and temporary keys issued so far."""
         for login in (*list(self.tokens.values()), *list(self.temporary_keys.values())):
             login.expires_at = min(login.expires_at, now)

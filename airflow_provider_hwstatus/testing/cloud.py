@@ -1,4 +1,4 @@
-"""The fake as tests and demos hold it."""
+"""The public interface of the fake cloud."""
 
 from __future__ import annotations
 
@@ -31,58 +31,62 @@ __all__ = ["FakeHuaweiCloud", "Fault", "Record", "Reply"]
 
 class FakeHuaweiCloud:
     """
-    A Huawei Cloud with IAM, DLI and CPH on this machine, for one account.
+    A fake Huawei Cloud with IAM, DLI and CPH for one account, on 127.0.0.1.
 
     .. code-block:: python
 
         with FakeHuaweiCloud() as cloud:
             batch_id = str(uuid.uuid4())
-            cloud.job("dli_batch", batch_id, "starting", 503, "success")  # one step per call; the last stays
+            cloud.job("dli_batch", batch_id, "starting", 503, "success")  # one step per poll; the last one stays
             cloud.job("cph_job", "j1", seconds={0: 1, 2.5: -1}, error_code="CPS.0005")
             os.environ["AIRFLOW_CONN_HWSTATUS_DEFAULT"] = json.dumps(cloud.connection())
 
-    Logins and signatures are checked as the real gateway does; nothing turns that off.
+    Logins and signatures are always checked, as the real gateway does.
 
-    :param port: 0 takes a free one, and keeps it from the first start on.
-    :param clock: Returns seconds since 1970. What tokens, signatures and ``seconds=`` go by.
+    :param port: Port to listen on. 0 takes a free one at the first start and keeps it.
+    :param clock: Returns seconds since 1970. Tokens, signatures and ``seconds=`` use it.
     """
 
     def __init__(self, port: int = 0, clock: Callable[[], float] = time.time) -> None:
-        self._account = Account()
-        self._clock = clock
+        #: The account: its credentials, and the tokens and temporary keys that were issued.
+        self.account = Account()
+        #: Returns seconds since 1970. Can be replaced while the fake runs.
+        self.clock = clock
         self._jobs = Jobs()
-        self._dispatcher = Dispatcher(self._account, self._jobs)
-        self._server = Server(self._dispatcher.answer, clock, port)
-        self.region = self._account.region
-        self.project_id = self._account.projects[self.region]
-        self.access_key = self._account.access_key
-        self.secret_key = self._account.secret_key
-        self.user = self._account.user
-        self.password = self._account.password
-        self.domain_name = self._account.domain_name
-        #: Ids of the account's projects by name; change it as you like.
-        self.projects = self._account.projects
-        #: The metadata service of a node with an agency; ``handshake`` and ``agency`` say what it offers.
+        self._dispatcher = Dispatcher(self.account, self._jobs)
+        self._server = Server(self._dispatcher.answer, lambda: self.clock(), port)  # noqa: PLW0108  # can be replaced
+        self.region = self.account.region
+        self.project_id = self.account.projects[self.region]
+        self.access_key = self.account.access_key
+        self.secret_key = self.account.secret_key
+        self.user = self.account.user
+        self.password = self.account.password
+        self.domain_name = self.account.domain_name
+        #: Ids of the account's projects by name. Can be changed.
+        self.projects = self.account.projects
+        #: The metadata service of a node with an agency. ``handshake`` and ``agency`` say what it offers.
         self.metadata = self._dispatcher.metadata
         #: How DLI lists batches, e.g. ``batch_list.stale = 30``.
         self.batch_list = self._dispatcher.batch_list
         #: How CPH lists jobs.
         self.cph_job_list = self._dispatcher.cph_job_list
-        #: Everything that was asked, oldest first.
+        #: A :class:`Record` of every request, oldest first.
         self.requests = self._dispatcher.records
-        #: Called with each :class:`Record`, in the server's thread and before the reply is sent.
+        #: Each is called with every :class:`Record`, in the server's thread, before the reply is sent.
         self.listeners = self._dispatcher.listeners
+        #: Each is called in the server's thread with every request and its reply, and returns the reply to send.
+        self.reply_filters = self._dispatcher.reply_filters
 
     def start(self) -> None:
         """
-        Start serving: for the first time, or again on the same port with the same jobs and logins.
+        Start serving. After :meth:`stop`, serve again on the same port with the same jobs and logins.
 
-        :raises OSError: The port is taken.
+        :raises OSError: The port is in use.
         """
         self._server.start()
 
     def stop(self) -> None:
-        """Stop serving, as in an outage: connections are closed, and new ones refused."""
+        """Stop serving, as in an outage: close all connections and refuse new ones."""
         self._server.stop()
 
     def __enter__(self) -> Self:
@@ -96,38 +100,40 @@ class FakeHuaweiCloud:
 
     @property
     def port(self) -> int:
-        """Where it listens; 0 before the first start, if none was given."""
+        """The port. 0 before the first start if no port was given."""
         return self._server.port
 
     @property
     def url(self) -> str:
-        """The endpoint of every service."""
+        """The URL of every service."""
         return f"http://{HOST}:{self.port}"
 
     def connection(self, auth: str = "aksk", key: AccessKey | None = None, **extra: object) -> dict[str, object]:
         """
-        Return the fields of an Airflow connection to this cloud; as JSON they are what Airflow reads from
-        ``AIRFLOW_CONN_HWSTATUS_DEFAULT``.
+        Return the fields of an Airflow connection to this cloud.
 
-        :param auth: ``aksk``, ``password``, ``token`` (issues one) or ``agency``. For ``env``, put the key of
-            :meth:`temporary_key` or the account's own where the vendor's SDK would find it.
-        :param key: Instead of the account's own, e.g. ``connection(key=cloud.temporary_key())``.
-        :param extra: Added to the connection's extra, or replacing what is there; None takes it away.
+        As JSON they are a value for ``AIRFLOW_CONN_HWSTATUS_DEFAULT``.
+
+        :param auth: ``aksk``, ``password``, ``token`` (issues a token), ``agency`` or ``env``. For ``env``, put a key
+            where the vendor's SDK finds it: the account's key or one of :meth:`temporary_key`.
+        :param key: Key to use instead of the account's, e.g. ``connection(key=cloud.temporary_key())``.
+        :param extra: Fields to set in the connection's extra. None removes a field.
+        :raises ValueError: *auth* is unknown.
         """
         key = key or AccessKey(self.access_key, self.secret_key)
         logins: dict[str, Callable[[], tuple[str | None, str | None]]] = {
             "aksk": lambda: (key.access_key, key.secret_key),
             "password": lambda: (self.user, self.password),
-            "token": lambda: (None, self._account.issue_token(self.project_id, self._clock())[0]),
+            "token": lambda: (None, self.account.issue_token(self.project_id, self.clock())[0]),
             "agency": lambda: (None, None),
             "env": lambda: (None, None),
         }
         if auth not in logins:
-            raise ValueError(f"auth must be one of {', '.join(logins)}; it is {auth!r}")
+            raise ValueError(f"auth must be one of {', '.join(logins)}, not {auth!r}")
         login, password = logins[auth]()
         fields: dict[str, object] = {"conn_type": "hwstatus", "login": login, "password": password}
-        everything = self._extra(auth, key) | extra
-        fields["extra"] = {name: value for name, value in everything.items() if value is not None}
+        merged = self._extra(auth, key) | extra
+        fields["extra"] = {name: value for name, value in merged.items() if value is not None}
         return {name: value for name, value in fields.items() if value is not None}
 
     def _extra(self, auth: str, key: AccessKey) -> dict[str, object]:
@@ -153,24 +159,24 @@ class FakeHuaweiCloud:
         **fields: object,
     ) -> None:
         """
-        Add a job, or replace the one of this id. The kinds of DLI sessions share their jobs.
+        Add a job, or replace the job with this id. The kinds of DLI sessions share their jobs.
 
-        A step is a state (``"running"``, or CPH's numbers), an HTTP status from 200 on, a :class:`Reply` or a
-        :class:`Fault`. Only the job's status endpoint takes one, and a list if it is told to; details, logs and
-        lists show where the job stands.
+        A step is a state (``"running"``, or one of CPH's numbers), an HTTP status of 200 or more, a :class:`Reply` or
+        a :class:`Fault`. A request to the job's status endpoint takes one step. A list takes steps only if its
+        ``takes_steps`` is set. Details, logs and lists show the current state.
 
-        :param kind: Or its name.
-        :param job_id: A batch's is a UUID, as DLI refuses others.
-        :param steps: One per call; the last stays.
-        :param seconds: Instead of *steps*: what the job does from which second on.
-        :param since_first_call: Whether the seconds count from the first call, not from now.
-        :param request_id: Of the call that submitted it, by which CPH lists jobs; see also :meth:`submission`.
-        :param listed_after: Seconds from now until lists have it; ``math.inf`` for never.
-        :param fields: Added to the replies that show more than the state, e.g. ``error_code``, ``queue`` or
-            ``log`` (lines). CPH shows ``error_code``, ``error_msg`` and ``execute_msg`` once the job is over.
-        :raises ValueError: No steps, both sorts of them, something that is no step, or an id that is none.
+        :param kind: The kind or its name.
+        :param job_id: The job's id. A batch id must be a UUID, as in DLI.
+        :param steps: One step per poll. The last one stays.
+        :param seconds: Instead of *steps*: steps by the second at which they begin.
+        :param since_first_call: Whether the seconds count from the first poll instead of from now.
+        :param request_id: Id of the request that submitted the job. CPH lists jobs by it; see :meth:`submission`.
+        :param listed_after: Seconds from now until lists show the job. ``math.inf`` means never.
+        :param fields: Fields of the replies that show more than the state, e.g. ``error_code``, ``queue`` or ``log``
+            (lines). CPH shows ``error_code``, ``error_msg`` and ``execute_msg`` when the job has ended.
+        :raises ValueError: There are no steps, or both *steps* and *seconds*, or a step or the id is invalid.
         """
-        now = self._clock()
+        now = self.clock()
         script = new_script(steps, seconds, None if since_first_call else now, now)
         kind = KINDS[kind] if isinstance(kind, str) else kind
         check_id(kind, job_id)
@@ -188,18 +194,18 @@ class FakeHuaweiCloud:
         **fields: object,
     ) -> list[str]:
         """
-        Add jobs of other people, which stay in one state. Return their ids.
+        Add jobs of other users that stay in one state. Return their ids.
 
-        :param kind: Or its name.
-        :param age: Seconds that have passed since they were submitted, by which DLI sorts them.
-        :param request_id: Of the call that submitted all of them; by default each has its own.
-        :param fields: As for :meth:`job`; batches have another *owner* unless it is given.
-        :raises ValueError: *state* is none.
+        :param kind: The kind or its name.
+        :param age: Seconds since the jobs were submitted. DLI sorts by it.
+        :param request_id: Id of the request that submitted all of them. By default each job has its own.
+        :param fields: As for :meth:`job`. The default *owner* of batches is another user.
+        :raises ValueError: *state* is not a state.
         """
         check_step(state)
         if not is_state(state):
-            raise ValueError(f"{state!r} is no state")
-        now = self._clock()
+            raise ValueError(f"{state!r} is not a state")
+        now = self.clock()
         kind = KINDS[kind] if isinstance(kind, str) else kind
         fields = fields if kind is CPH_JOB else {"owner": "somebody-else"} | fields
         job_ids = [uuid4().hex if kind is CPH_JOB else str(uuid4()) for _ in range(count)]
@@ -212,11 +218,12 @@ class FakeHuaweiCloud:
         self, request_id: str, job_ids: Iterable[str] = (), rejected: Iterable[str] = ()
     ) -> dict[str, object]:
         """
-        Say that one call to CPH submitted some jobs. Return what it answered, as the API reference has it.
+        Assign jobs to one CPH request. Return the response to that request, as in the API reference.
 
-        :param job_ids: Of jobs that are added by :meth:`job`, before or after this. What is never added is in the
-            answer and nowhere else.
-        :param rejected: Ids of phones for which no job was made: they are in the answer and in no list.
+        :param request_id: Id of the request.
+        :param job_ids: Jobs that :meth:`job` adds, before or after this call. A job that is never added is only in the
+            response.
+        :param rejected: Ids of phones that CPH rejects. They have no job: they are in the response and in no list.
         """
         items: list[dict[str, object]] = []
         for job_id in job_ids:
@@ -231,65 +238,67 @@ class FakeHuaweiCloud:
         self, step: int | Reply | Fault, calls: int = 1, path_contains: str = "", path_ends: str = ""
     ) -> None:
         """
-        Answer the next requests with *step*, whatever they ask and whoever does.
+        Answer the next requests with *step*, without checking their credentials.
 
         :param step: An HTTP status, a :class:`Reply` or a :class:`Fault`.
-        :param calls: How many requests.
-        :param path_contains: Only those whose path has this in it.
-        :param path_ends: Only those whose path ends so: ``/batches`` or ``/jobs`` is a list.
+        :param calls: Number of requests.
+        :param path_contains: Only requests whose path contains this text.
+        :param path_ends: Only requests whose path ends with this text. ``/batches`` and ``/jobs`` are lists.
+        :raises ValueError: *step* is invalid or a job's state.
         """
         check_step(step)
         if is_state(step):
-            raise ValueError(f"{step!r} is a state, which only a job can have")
+            raise ValueError(f"{step!r} is the state of a job, not a reply")
         self._dispatcher.breakages.append(Breakage(step, calls, path_contains, path_ends))
 
     def unpublish(self, collection: str) -> None:
         """
-        Answer ``APIGW.0101`` on the paths of *collection*, as a region does that does not have it.
+        Answer ``APIGW.0101`` on the paths of *collection*, as in a region without this API.
 
         :param collection: ``batches``, ``sessions``, ``jobs``, ``projects``, or ``log`` for the logs alone.
+        :raises ValueError: *collection* is unknown.
         """
         if collection not in COLLECTIONS:
             known = ", ".join(sorted(COLLECTIONS))
-            raise ValueError(f"collection must be one of {known}; it is {collection!r}")
+            raise ValueError(f"collection must be one of {known}, not {collection!r}")
         self._dispatcher.unpublished.add(collection)
 
     @property
     def token_lifetime(self) -> float:
-        """Seconds for which tokens and temporary keys are good that are issued from now on."""
-        return self._account.lifetime
+        """Seconds for which new tokens and temporary keys are valid."""
+        return self.account.lifetime
 
     @token_lifetime.setter
     def token_lifetime(self, seconds: float) -> None:
-        self._account.lifetime = seconds
+        self.account.lifetime = seconds
 
     @property
     def token_length(self) -> int:
-        """Characters of tokens that are issued from now on; those of a user with many roles have many thousand."""
-        return self._account.token_length
+        """Characters of new tokens. A user with many roles has tokens of several KB."""
+        return self.account.token_length
 
     @token_length.setter
     def token_length(self, characters: int) -> None:
-        self._account.token_length = characters
+        self.account.token_length = characters
 
     def expire_tokens(self) -> None:
-        """End the life of all tokens and temporary keys issued so far."""
-        self._account.expire(self._clock())
+        """Expire all tokens and temporary keys issued so far."""
+        self.account.expire(self.clock())
 
     def temporary_key(self) -> AccessKey:
-        """Return a new AK/SK whose signatures are only accepted together with its security token."""
-        return self._account.issue_temporary_key(self._clock())
+        """Issue a temporary key. Its signatures are accepted only together with its security token."""
+        return self.account.issue_temporary_key(self.clock())
 
     def polls(self, job_id: str) -> int:
-        """Return how often the job's status endpoint was called, whatever it answered."""
+        """Return the number of requests to the job's status endpoint, failed ones included."""
         return self._dispatcher.polls[job_id]
 
     @property
     def logins(self) -> int:
-        """How many tokens were issued over HTTP."""
+        """Number of tokens issued over HTTP."""
         return self._dispatcher.iam.logins
 
     @property
     def connections(self) -> int:
-        """How many TCP connections were accepted."""
+        """Number of TCP connections accepted."""
         return self._server.connections

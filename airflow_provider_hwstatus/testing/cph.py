@@ -1,5 +1,5 @@
 """
-CPH: jobs on cloud phones.
+The CPH API: jobs on cloud phones.
 
 Source: CPH API reference, https://support.huaweicloud.com/intl/en-us/api-cph/cph_api_0521.html.
 """
@@ -10,20 +10,20 @@ from datetime import UTC, datetime
 
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.testing.lists import CphJobList, Row
-from airflow_provider_hwstatus.testing.replies import Refused, cph_error
+from airflow_provider_hwstatus.testing.replies import RefusedError, cph_error
 from airflow_provider_hwstatus.testing.script import Job, Jobs, State
 from airflow_provider_hwstatus.testing.wire import Answer, Incoming, Reply
 
 MAX_REQUEST_IDS = 20
 MAX_PAGE = 100
 
-#: What a job has only when it is over.
+#: Fields that are null until the job ends.
 _RESULTS = ("error_code", "error_msg", "execute_msg")
 
 
 class Cph:
     """
-    The views.
+    The API's endpoints.
 
     :param listing: How jobs are listed.
     """
@@ -33,36 +33,36 @@ class Cph:
         self._listing = listing
 
     def show_job(self, request: Incoming, job_id: str) -> Answer:
-        """``GET /v1/{project_id}/cloud-phone/jobs/{job_id}``: takes the job's next step."""
+        """``GET /v1/{project_id}/cloud-phone/jobs/{job_id}``. Takes the job's next step."""
         job = self._jobs.find(CPH_JOB, job_id)
         if job is None:
-            raise Refused(cph_error(request, 400, "CPS.0011", "Job not found."))
+            raise RefusedError(cph_error(request, 400, "CPS.0011", "Job not found."))
         ids = {"request_id": job.request_id}
         return job.poll(request, lambda state, since: ids | _fields(job, state, since))
 
     def list_jobs(self, request: Incoming) -> Answer:
-        """``GET /v1/{project_id}/cloud-phone/jobs``, by the requests that submitted the jobs."""
-        wanted = _request_ids(request)
+        """``GET /v1/{project_id}/cloud-phone/jobs``. Lists the jobs of one or more requests."""
+        request_ids = _request_ids(request)
         offset, limit = _number(request, "offset", 0), _number(request, "limit", MAX_PAGE)
         if not 1 <= limit <= MAX_PAGE:
             raise _bad_page(request)
-        found = [job for job in self._jobs.of(CPH_JOB) if job.request_id in wanted]
+        found = [job for job in self._jobs.of(CPH_JOB) if job.request_id in request_ids]
         found = self._listing.known(found, request.time)
         if not found and self._listing.empty_is_error:
-            raise Refused(cph_error(request, 400, "CPS.0050", "No job found for the request_id."))
+            raise RefusedError(cph_error(request, 400, "CPS.0050", "No job found for the request_id."))
         page = self._listing.rows(found, offset, limit, request.time, _fields)
         return Answer(Reply(body={"request_id": request.request_id, "jobs": page}))
 
 
 def _request_ids(request: Incoming) -> list[str]:
-    listed = request.parameters.get("request_ids") or request.parameters.get("request_id")
-    if not listed:
-        raise Refused(cph_error(request, 400, "CPS.0049", "The request_id is empty."))
-    ids = listed.split(",") if request.parameters.get("request_ids") else [listed]
+    value = request.parameters.get("request_ids") or request.parameters.get("request_id")
+    if not value:
+        raise RefusedError(cph_error(request, 400, "CPS.0049", "The request_id is empty."))
+    ids = value.split(",") if request.parameters.get("request_ids") else [value]
     if not all(ids):
-        raise Refused(cph_error(request, 400, "CPS.0049", "A request_id is empty."))
+        raise RefusedError(cph_error(request, 400, "CPS.0049", "A request_id is empty."))
     if len(ids) > MAX_REQUEST_IDS:
-        raise Refused(cph_error(request, 400, "CPS.0161", "Too many request ids."))
+        raise RefusedError(cph_error(request, 400, "CPS.0161", "Too many request ids."))
     return ids
 
 
@@ -73,24 +73,24 @@ def _number(request: Incoming, name: str, default: int) -> int:
     return int(text)
 
 
-def _bad_page(request: Incoming) -> Refused:
-    return Refused(cph_error(request, 400, "CPS.0002", "The offset or limit is invalid."))
+def _bad_page(request: Incoming) -> RefusedError:
+    return RefusedError(cph_error(request, 400, "CPS.0002", "The offset or limit is invalid."))
 
 
 def _fields(job: Job, state: State, since: float) -> Row:
-    over = str(state) not in CPH_JOB.in_progress
+    ended = str(state) not in CPH_JOB.in_progress
     fields: Row = {
         "job_id": job.job_id,
         "begin_time": _time(job.created),
-        "end_time": _time(since) if over else None,
+        "end_time": _time(since) if ended else None,
         "status": _status(state),
     }
     results = dict.fromkeys(_RESULTS) | dict(job.fields)
-    return fields | {name: value if over or name not in _RESULTS else None for name, value in results.items()}
+    return fields | {name: value if ended or name not in _RESULTS else None for name, value in results.items()}
 
 
 def _status(state: State) -> State:
-    """Return the state as it goes onto the wire: a number, unless it is a word that CPH does not have."""
+    """Return the state as CPH sends it: a number. A word, which CPH never sends, stays a word."""
     try:
         return int(state)
     except ValueError:

@@ -1,8 +1,8 @@
 """
-DLI: Spark batches and sessions.
+The DLI API: Spark batches and sessions.
 
-Source: DLI API reference, https://support.huaweicloud.com/intl/en-us/api-dli/dli_02_0124.html; for sessions
-its edition of 2020-08-04.
+Source: DLI API reference, https://support.huaweicloud.com/intl/en-us/api-dli/dli_02_0124.html. For sessions, its
+edition of 2020-08-04.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.testing.lists import BatchList, Row
-from airflow_provider_hwstatus.testing.replies import Refused, dli_error
+from airflow_provider_hwstatus.testing.replies import RefusedError, dli_error
 from airflow_provider_hwstatus.testing.script import Job, Jobs, State
 from airflow_provider_hwstatus.testing.wire import Answer, Incoming, Reply
 
 DEFAULT_LOG_LINES = 100
 DETAIL_LOG_LINES = 10
-DEFAULT_PAGE = 100  # no greatest size is documented
+DEFAULT_PAGE = 100  # no maximum is documented
 
-#: What the list of batches can be asked for: the parameter and the field that it must equal.
+#: Query parameters that filter the list of batches, and the fields that they compare.
 _FILTERS = {
     "job_name": "name",
     "job-id": "id",
@@ -38,23 +38,27 @@ _ORDERS = {
     "DURATION_ASC": ("duration", False),
 }
 
-#: The id of a batch, and of one that is looked for, as the API reference and the vendor's SDK have them.
+#: The id of a batch, and the value of the "job-id" parameter. Source: API reference and the vendor's SDK.
 BATCH_ID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-ONE_ID = re.compile(r"[A-Fa-f0-9_-]*")
+JOB_ID_PARAMETER = re.compile(r"[A-Fa-f0-9_-]*")
 
 
 def check_id(kind: JobKind, job_id: str) -> None:
-    """:raises ValueError: *kind* has no such ids: a batch's is a UUID."""
+    """
+    Check that a job of *kind* can have this id.
+
+    :raises ValueError: The job is a batch and the id is not a UUID.
+    """
     if kind.path == DLI_BATCH.path and not BATCH_ID.fullmatch(job_id):
-        raise ValueError(f"the id of a DLI batch is a UUID, such as str(uuid.uuid4()); {job_id!r} is none")
+        raise ValueError(f"the id of a DLI batch is a UUID, such as str(uuid.uuid4()), not {job_id!r}")
 
 
 class Dli:
     """
-    The views of one collection.
+    The endpoints of one collection.
 
-    :param kind: Whose jobs.
-    :param missing: HTTP status, code and text for an unknown id.
+    :param kind: The kind of its jobs.
+    :param missing: HTTP status, error code and text for an unknown id.
     """
 
     def __init__(self, jobs: Jobs, kind: JobKind, missing: tuple[int, str, str]) -> None:
@@ -66,11 +70,11 @@ class Dli:
         job = self._jobs.find(self._kind, job_id)
         if job is None:
             status, code, text = self._missing
-            raise Refused(dli_error(status, code, text.format(job_id)))
+            raise RefusedError(dli_error(status, code, text.format(job_id)))
         return job
 
     def show_state(self, request: Incoming, job_id: str) -> Answer:
-        """``GET …/{id}/state``: takes the job's next step."""
+        """``GET …/{id}/state``. Takes the job's next step."""
         return self._job(job_id).poll(request, lambda state, since: {"id": job_id, "state": str(state)})
 
     def show(self, request: Incoming, job_id: str) -> Answer:
@@ -79,11 +83,11 @@ class Dli:
         return Answer(Reply(body=_detail(job, *job.script.state(request.time))))
 
     def show_log(self, request: Incoming, job_id: str) -> Answer:
-        """``GET …/{id}/log``: without *from* and *size* the last lines."""
+        """``GET …/{id}/log``. Returns the last lines if *from* and *size* are missing."""
         lines = _log(self._job(job_id))
         if request.parameters.get("type", "driver") != "driver":
-            raise Refused(dli_error(400, "DLI.0001", "type must be driver"))
-        # "index" chooses the log of a repeated attempt; there is only the first.
+            raise RefusedError(dli_error(400, "DLI.0001", "type must be driver"))
+        # "index" selects the log of a repeated attempt. The fake has only the first attempt.
         if _number(request.parameters, "index", 0) > 0:
             lines = []
         first = _number(request.parameters, "from", max(len(lines) - DEFAULT_LOG_LINES, 0))
@@ -94,9 +98,9 @@ class Dli:
 
 class DliBatches(Dli):
     """
-    The views of batches, which can be listed, too.
+    The endpoints of batches, which can also be listed.
 
-    :param listing: How.
+    :param listing: How batches are listed.
     """
 
     def __init__(self, jobs: Jobs, kind: JobKind, missing: tuple[int, str, str], listing: BatchList) -> None:
@@ -105,20 +109,20 @@ class DliBatches(Dli):
 
     def _job(self, job_id: str) -> Job:
         if not BATCH_ID.fullmatch(job_id):
-            raise Refused(dli_error(400, "DLI.0001", "batch_id must be a UUID"))
+            raise RefusedError(dli_error(400, "DLI.0001", "batch_id must be a UUID"))
         return super()._job(job_id)
 
     def list_batches(self, request: Incoming) -> Answer:
-        """``GET /batches``. What it does not know, such as *job_id*, it overlooks."""
+        """``GET /batches``. It ignores unknown parameters, such as *job_id*."""
         snapshot = request.time - self._listing.stale
 
         def show(job: Job, state: State, since: float) -> Row:
             return _item(job, state, since, snapshot)
 
-        asked = {name: value for name, value in request.parameters.items() if name not in self._listing.ignores}
+        query = {name: value for name, value in request.parameters.items() if name not in self._listing.ignores}
         known = self._listing.known(self._jobs.of(self._kind), request.time)
-        found = _select(asked, known, lambda job: show(job, *self._listing.state(job, request.time)))
-        first, size = _number(asked, "from", 0), _number(asked, "size", DEFAULT_PAGE)
+        found = _select(query, known, lambda job: show(job, *self._listing.state(job, request.time)))
+        first, size = _number(query, "from", 0), _number(query, "size", DEFAULT_PAGE)
         total = len(found) + self._listing.moved(first, size) if self._listing.total is None else self._listing.total
         page = [self._without(row) for row in self._listing.rows(found, first, size, request.time, show)]
         body = {"from": first, "total": total, "sessions": page, "create_time": _milliseconds(request.time)}
@@ -128,23 +132,23 @@ class DliBatches(Dli):
         return {name: value for name, value in fields.items() if name not in self._listing.omits}
 
 
-def _select(asked: Mapping[str, str], jobs: Sequence[Job], show: Callable[[Job], Row]) -> list[Job]:
-    """Return those of *jobs*, oldest first, that the query *asked* wants, in the order that it wants."""
-    if not ONE_ID.fullmatch(asked.get("job-id", "")):
-        raise Refused(dli_error(400, "DLI.0001", "job-id must be one id"))
-    order = asked.get("order", "CREATE_TIME_DESC")
+def _select(query: Mapping[str, str], jobs: Sequence[Job], show: Callable[[Job], Row]) -> list[Job]:
+    """Return the *jobs* (oldest first) that match *query*, in the order that it asks for."""
+    if not JOB_ID_PARAMETER.fullmatch(query.get("job-id", "")):
+        raise RefusedError(dli_error(400, "DLI.0001", "job-id must be one id"))
+    order = query.get("order", "CREATE_TIME_DESC")
     if order not in _ORDERS:
-        raise Refused(dli_error(400, "DLI.0001", f"order must be one of {', '.join(_ORDERS)}"))
+        raise RefusedError(dli_error(400, "DLI.0001", f"order must be one of {', '.join(_ORDERS)}"))
     by, descending = _ORDERS[order]
-    begin, end = _number(asked, "start", 0), _number(asked, "end", sys.maxsize)
+    begin, end = _number(query, "start", 0), _number(query, "end", sys.maxsize)
     found = [job for job in jobs if begin <= _created(job) <= end]
-    wanted = {name: value for parameter, name in _FILTERS.items() if (value := asked.get(parameter))}
-    if wanted:
+    filters = {name: value for parameter, name in _FILTERS.items() if (value := query.get(parameter))}
+    if filters:
         rows = [(job, show(job)) for job in found]
-        found = [job for job, row in rows if all(row.get(name) == value for name, value in wanted.items())]
+        found = [job for job, row in rows if all(row.get(name) == value for name, value in filters.items())]
     if descending:
-        found.reverse()  # of two with the same time, the later one is the newer one
-    # Rows are made only where they are needed: there can be very many.
+        found.reverse()  # of two jobs with the same time, the one added later comes first
+    # Rows are built only if the order needs them: there can be thousands of jobs.
     found.sort(key=_created if by == "create_time" else lambda job: int(str(show(job)[by])), reverse=descending)
     return found
 
@@ -164,7 +168,7 @@ def _detail(job: Job, state: State, since: float) -> Row:
         "proxyUser": "",
         "kind": "spark",
         "queue": queue,
-        "cluster_name": queue,  # the same queue under its older name
+        "cluster_name": queue,  # the older name of the same field
         "sc_type": "A",
         "create_time": _milliseconds(job.created),
         "update_time": _milliseconds(since),
@@ -183,10 +187,10 @@ def _log(job: Job) -> list[str]:
     return [str(line) for line in lines] if isinstance(lines, list | tuple) else [str(lines)]
 
 
-def _number(asked: Mapping[str, str], name: str, default: int) -> int:
-    text = asked.get(name, str(default))
+def _number(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
     if not (text.isascii() and text.isdigit()):
-        raise Refused(dli_error(400, "DLI.0001", f"{name} must be a number from 0 on"))
+        raise RefusedError(dli_error(400, "DLI.0001", f"{name} must be a number of 0 or more"))
     return int(text)
 
 

@@ -1,8 +1,8 @@
 """
-The gateway in front of the services: who may ask. There is no way to turn it off.
+The API gateway in front of the services: it checks tokens and signatures. The check cannot be turned off.
 
-Source: API Request Signing Guide (SDK-HMAC-SHA256) and the error codes of API Gateway. Signatures are
-computed anew from the request as it arrived on the wire.
+Sources: API Request Signing Guide (SDK-HMAC-SHA256) and the error codes of API Gateway. The expected signature is
+computed from the request as it arrived.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from airflow_provider_hwstatus.core.connection.signing import (
 )
 from airflow_provider_hwstatus.core.protocol.effects import Request
 from airflow_provider_hwstatus.testing.account import Account
-from airflow_provider_hwstatus.testing.replies import Refused, gateway_error
+from airflow_provider_hwstatus.testing.replies import RefusedError, gateway_error
 from airflow_provider_hwstatus.testing.wire import Incoming
 
 MAX_SKEW_SECONDS = 15 * 60
@@ -33,17 +33,17 @@ MAX_FAILURES = 5
 _AUTHORIZATION = re.compile(rf"{ALGORITHM} Access=([^,\s]+), SignedHeaders=([^,\s]+), Signature=([0-9a-f]{{64}})")
 
 
-def _unauthorized(request: Incoming, text: str, code: str = "APIGW.0301") -> Refused:
+def _unauthorized(request: Incoming, text: str, code: str = "APIGW.0301") -> RefusedError:
     if code == "APIGW.0301":
         text = f"Incorrect IAM authentication information: {text}"
-    return Refused(gateway_error(request, 401, code, text))
+    return RefusedError(gateway_error(request, 401, code, text))
 
 
 class Gateway:
     """
-    Lets requests in or refuses them.
+    Accepts or refuses requests.
 
-    :param account: Whose requests are let in.
+    :param account: The account whose credentials are accepted.
     """
 
     def __init__(self, account: Account) -> None:
@@ -53,10 +53,10 @@ class Gateway:
 
     def check(self, request: Incoming, project_id: str | None) -> None:
         """
-        Return if *request* may pass.
+        Check the credentials of a request.
 
-        :param project_id: Of the path; None if the path names none.
-        :raises Refused: It may not.
+        :param project_id: The project in the path, if there is one.
+        :raises RefusedError: The request is refused.
         """
         if "x-auth-token" in request.headers:
             allowed = self._check_token(request, project_id)
@@ -66,10 +66,10 @@ class Gateway:
         else:
             raise _unauthorized(request, "x-auth-token not found")
         if not allowed:
-            raise Refused(gateway_error(request, 403, "APIGW.0310", "The project is unavailable"))
+            raise RefusedError(gateway_error(request, 403, "APIGW.0310", "The project is unavailable"))
 
     def _check_token(self, request: Incoming, project_id: str | None) -> bool:
-        """Return whether the token is good for *project_id*."""
+        """Return whether the token is valid for *project_id*."""
         login = self._account.tokens.get(request.headers["x-auth-token"])
         if login is None:
             raise _unauthorized(request, "decrypt token fail")
@@ -81,36 +81,41 @@ class Gateway:
         match = _AUTHORIZATION.fullmatch(request.headers["authorization"])
         if match is None:
             raise _unauthorized(request, "the Authorization header is malformed")
-        access_key, names, proof = match.groups()
+        access_key, names, sent_signature = match.groups()
         if self._locked_until.get(access_key, 0.0) > request.time:
             raise _unauthorized(request, "AK access failed to reach the limit,forbidden")
         try:
-            self._check_signature(request, access_key, names.split(";"), proof)
-        except Refused:
+            self._check_signature(request, access_key, names.split(";"), sent_signature)
+        except RefusedError:
             self._count_failure(request, access_key)
             raise
         del self._failures[access_key]
 
     def _count_failure(self, request: Incoming, access_key: str) -> None:
-        """:raises Refused: This failure was one too many."""
+        """
+        Count a failure of an access key.
+
+        :raises RefusedError: The access key is now locked.
+        """
         self._failures[access_key] += 1
         if self._failures[access_key] > MAX_FAILURES:
             del self._failures[access_key]
             self._locked_until[access_key] = request.time + LOCK_SECONDS
             raise _unauthorized(request, "AK access failed to reach the limit,forbidden")
 
-    def _check_signature(self, request: Incoming, access_key: str, names: list[str], proof: str) -> None:
+    def _check_signature(self, request: Incoming, access_key: str, names: list[str], sent_signature: str) -> None:
         date = request.headers.get("x-sdk-date", "")
         if "x-sdk-date" not in names or not _is_recent(date, request.time):
             raise _unauthorized(request, "calc ak sk signature fail:signature expired")
         key = self._key(request, access_key)
         canonical = _canonical(request, names)
-        if not hmac.compare_digest(signature(key.secret_key, string_to_sign(canonical, date)), proof):
+        expected = signature(key.secret_key, string_to_sign(canonical, date))
+        if not hmac.compare_digest(expected, sent_signature):
             echo = canonical.replace("\n", "|")
             raise _unauthorized(request, f"verify aksk signature fail, canonicalRequest:{echo}")
 
     def _key(self, request: Incoming, access_key: str) -> AccessKey:
-        """Return the key of this id; a temporary one only if its security token comes along."""
+        """Return the key with this id. A temporary key needs its security token in the request."""
         sent = request.headers.get("x-security-token")
         login = self._account.temporary_keys.get(access_key)
         if access_key == self._account.access_key and sent is None:
@@ -134,9 +139,9 @@ def _is_recent(date: str, now: float) -> bool:
 
 def _canonical(request: Incoming, names: list[str]) -> str:
     """
-    Return what should have been signed: headers sorted, in lower case, without those the gateway drops.
+    Return the canonical request: sorted lower-case headers, without those that the gateway drops.
 
-    The host is one of them, whatever *names* says.
+    The host is always included, even if *names* lacks it.
     """
     kept = sorted({"host", *(name.lower() for name in names if "_" not in name)})
     signed = {name: request.headers.get(name, "") for name in kept}

@@ -1,8 +1,8 @@
 """
-IAM: tokens, projects and the account.
+The IAM API: tokens, projects and the account.
 
-Sources: IAM API reference, https://support.huaweicloud.com/intl/en-us/api-iam/iam_30_0001.html; for the lock, the FAQ
-"Why Is My Account Locked?" and the user guide's "Login Authentication Policy", whose defaults these are.
+Sources: IAM API reference, https://support.huaweicloud.com/intl/en-us/api-iam/iam_30_0001.html. For the lock, the FAQ
+"Why Is My Account Locked?" and the defaults in the user guide's "Login Authentication Policy".
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from airflow_provider_hwstatus.testing.account import Account, Login
-from airflow_provider_hwstatus.testing.replies import Refused, iam_error
+from airflow_provider_hwstatus.testing.replies import RefusedError, iam_error
 from airflow_provider_hwstatus.testing.wire import Answer, Incoming, Reply
 
 MAX_FAILURES = 5
@@ -20,19 +20,19 @@ FAILURE_SECONDS = 15 * 60
 LOCK_SECONDS = 15 * 60
 
 
-def _bad(text: str) -> Refused:
-    return Refused(iam_error(400, text))
+def _bad_request(text: str) -> RefusedError:
+    return RefusedError(iam_error(400, text))
 
 
-def _wrong_login() -> Refused:
-    return Refused(iam_error(401, "The username or password is wrong."))
+def _wrong_login() -> RefusedError:
+    return RefusedError(iam_error(401, "The username or password is wrong."))
 
 
 class Iam:
     """
-    The views.
+    The API's endpoints.
 
-    :param account: Who may log in.
+    :param account: The account whose user can log in.
     """
 
     def __init__(self, account: Account) -> None:
@@ -55,7 +55,7 @@ class Iam:
     def _check_user(self, identity: object, now: float) -> None:
         identity = _object(identity, "identity", {"methods", "password"}, set())
         if identity["methods"] != ["password"]:
-            raise _bad("methods must be ['password']")
+            raise _bad_request("methods must be ['password']")
         password = _object(identity["password"], "password", {"user"}, set())
         user = _object(password["user"], "user", {"domain", "name", "password"}, set())
         domain = _object(user["domain"], "domain", {"name"}, set())
@@ -65,7 +65,7 @@ class Iam:
 
     def _check_password(self, password: object, now: float) -> None:
         if now < self._locked_until:
-            raise Refused(iam_error(401, "The account is locked."))
+            raise RefusedError(iam_error(401, "The account is locked."))
         if password == self._account.password:
             self._failures.clear()
             return
@@ -76,17 +76,17 @@ class Iam:
         raise _wrong_login()
 
     def _project(self, scope: object) -> tuple[str, str] | None:
-        """Return name and id of the project that a token is wanted for; None if for the whole account."""
+        """Return the name and id of the project in *scope*, or None for the whole account."""
         scope = _object(scope, "scope", set(), {"project", "domain"})
         if "project" not in scope:
             return None
-        wanted = _object(scope["project"], "project", set(), {"id", "name"})
-        if len(wanted) != 1:
-            raise _bad("project needs an id or a name")
+        scope_project = _object(scope["project"], "project", set(), {"id", "name"})
+        if len(scope_project) != 1:
+            raise _bad_request("project needs an id or a name")
         for name, project_id in self._account.projects.items():
-            if wanted in ({"id": project_id}, {"name": name}):
+            if scope_project in ({"id": project_id}, {"name": name}):
                 return name, project_id
-        raise _bad(f"Could not find project: {next(iter(wanted.values()))}.")
+        raise _bad_request(f"Could not find project: {next(iter(scope_project.values()))}.")
 
     def _describe(self, login: Login, project: tuple[str, str] | None, request: Incoming) -> dict[str, object]:
         domain = {"id": self._account.domain_id, "name": self._account.domain_name}
@@ -104,21 +104,21 @@ class Iam:
         return token | {"project": {"id": project[1], "name": project[0], "domain": domain}}
 
     def list_projects(self, request: Incoming) -> Answer:
-        """``GET /v3/projects``, of one name or all. Each of them is enabled."""
-        wanted, enabled = request.parameters.get("name"), request.parameters.get("enabled", "true")
+        """``GET /v3/projects``. Lists all projects, or the one with a name. All projects are enabled."""
+        name_filter, enabled = request.parameters.get("name"), request.parameters.get("enabled", "true")
         if enabled not in ("true", "false"):
-            raise _bad("enabled must be true or false")
+            raise _bad_request("enabled must be true or false")
         projects = [
             {"id": project_id, "name": name, "domain_id": self._account.domain_id, "enabled": True}
             | {"parent_id": self._account.domain_id, "is_domain": False, "description": ""}
             for name, project_id in list(self._account.projects.items())
-            if wanted in (None, name) and enabled == "true"
+            if name_filter in (None, name) and enabled == "true"
         ]
         links = {"self": request.path, "next": None, "previous": None}
         return Answer(Reply(body={"projects": projects, "links": links}))
 
     def list_domains(self, request: Incoming) -> Answer:
-        """``GET /v3/auth/domains``: the account."""
+        """``GET /v3/auth/domains``. Lists the account."""
         domain = {"id": self._account.domain_id, "name": self._account.domain_name, "enabled": True}
         links = {"self": f"/v3/domains/{self._account.domain_id}"}
         body = {"domains": [domain | {"description": "", "links": links}], "links": {"self": request.path}}
@@ -127,23 +127,23 @@ class Iam:
 
 def _json(request: Incoming) -> object:
     if not request.headers.get("content-type", "").startswith("application/json"):
-        raise _bad("Content-Type must be application/json;charset=utf8")
+        raise _bad_request("Content-Type must be application/json;charset=utf8")
     try:
         return json.loads(request.body)
     except ValueError as exc:
-        raise _bad("The request body is no JSON.") from exc
+        raise _bad_request("The request body is not JSON.") from exc
 
 
 def _object(value: object, name: str, required: set[str], optional: set[str]) -> Mapping[str, object]:
     """
     Return *value* as an object.
 
-    :raises Refused: It is none, or has other fields than it may.
+    :raises RefusedError: It is not an object, or it has missing or unknown fields.
     """
     if not isinstance(value, Mapping):
-        raise _bad(f"{name} is no object")
+        raise _bad_request(f"{name} is not an object")
     if wrong := (required - set(value)) | (set(value) - required - optional):
-        raise _bad(f"{name} lacks or must not have: {', '.join(sorted(wrong))}")
+        raise _bad_request(f"{name} lacks or must not have: {', '.join(sorted(wrong))}")
     return value
 
 

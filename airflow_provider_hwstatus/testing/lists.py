@@ -1,4 +1,4 @@
-"""How the lists of jobs behave: as documented, until a test says otherwise."""
+"""How the lists of jobs behave: as documented, unless a test changes it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Row = dict[str, object]
 @dataclass
 class JobList:
     """
-    How one API lists jobs. Change it as you like, also while the fake runs.
+    How one API lists jobs. Every field can be changed while the fake runs.
 
-    :param answer: An HTTP status, a :class:`Reply` or a :class:`Fault` for everybody who is logged in, instead of a
-        page; None for pages.
-    :param stale: Seconds by which it lags behind: what is shown is a snapshot that old.
-    :param hidden: Ids of jobs that it neither shows nor counts.
-    :param lies: States that it tells instead of the true ones, by job id.
-    :param backwards: Whether everything is in the opposite order.
-    :param shuffled: Whether everything is in a new order in each call, so that pages do not fit together.
-    :param max_rows: Rows of a page at most, whatever was asked for.
-    :param overlap: Rows by which it moves on from page to page, as if new jobs had come in front meanwhile: each page
-        begins with the last rows of the page before. With as many as a page has, there is always another page.
-    :param takes_steps: Whether a job that is shown takes its next step, as if its status endpoint had been called.
-        HTTP statuses, replies and faults among the steps are not to be seen in a list.
-    :param edit: Called in the server's thread with the rows of each page; returns what is sent instead.
-    :param calls: How often it was asked, whatever it answered.
+    :param answer: An HTTP status, a :class:`Reply` or a :class:`Fault` to send instead of a page, after the check of
+        the credentials. None sends pages.
+    :param stale: Age of the list in seconds. The list shows a snapshot this old.
+    :param hidden: Ids of jobs that the list neither shows nor counts.
+    :param lies: Wrong states to show, by job id.
+    :param backwards: Whether the order is reversed.
+    :param shuffled: Whether each request gets a new random order, so that pages do not fit together.
+    :param max_rows: Maximum number of rows in a page, even if the request asks for more.
+    :param overlap: Number of rows by which the list shifts between two pages, as if new jobs had been added in front.
+        Each page begins with the last rows of the previous one. If it equals the page size, paging never ends.
+    :param takes_steps: Whether a listed job takes its next step, as if its status endpoint had been called. Steps that
+        are HTTP statuses, replies or faults do not appear in a list.
+    :param edit: Called in the server's thread with the rows of each page. Returns the rows to send.
+    :param calls: Number of requests for the list, failed ones included.
     """
 
     answer: int | Reply | Fault | None = None
@@ -44,33 +44,35 @@ class JobList:
     takes_steps: bool = False
     edit: Callable[[list[Row]], list[Row]] | None = None
     calls: int = 0
-    _random: Random = field(default_factory=lambda: Random(0), repr=False)  # noqa: S311 - the same in every run
+    _random: Random = field(default_factory=lambda: Random(0), repr=False)  # noqa: S311 - a fixed seed makes runs repeatable
 
     def known(self, jobs: Iterable[Job], now: float) -> list[Job]:
-        """Return those of *jobs* that the list has."""
-        return [job for job in jobs if job.job_id not in self.hidden and self._knows(job, now)]
+        """Return the *jobs* that the list contains."""
+        return [job for job in jobs if job.job_id not in self.hidden and self._lists(job, now)]
 
-    def _knows(self, job: Job, now: float) -> bool:
+    def _lists(self, job: Job, now: float) -> bool:
         ago = self.stale + job.listed_after
-        return not ago or job.created + ago <= now  # no delay at all, even if the clock is put back
+        return (
+            not ago or job.created + ago <= now
+        )  # without a delay a job is always listed, even if the clock moves back
 
     def state(self, job: Job, now: float) -> tuple[State, float]:
-        """Return the state that the list tells, and since when it is the job's."""
+        """Return the state that the list shows, and when it began, in seconds since 1970."""
         state, since = job.script.state(now, self.stale)
         return self.lies.get(job.job_id, state), since
 
     def moved(self, first: int, size: int) -> int:
-        """Return by how many rows it has moved on when the page at *first* is asked for."""
+        """Return the number of rows by which the list has shifted at the page that begins at *first*."""
         return self.overlap * (first // size) if size else 0
 
     def rows(
         self, jobs: Sequence[Job], first: int, size: int, now: float, render: Callable[[Job, State, float], Row]
     ) -> list[Row]:
         """
-        Return a page.
+        Return the rows of a page.
 
-        :param jobs: In the order that is documented.
-        :param render: Returns a job's row from its state and the seconds since 1970 when that began.
+        :param jobs: The jobs, in the documented order.
+        :param render: Returns a job's row. Takes the job, its state, and when the state began, in seconds since 1970.
         """
         ordered = list(reversed(jobs)) if self.backwards else list(jobs)
         if self.shuffled:
@@ -89,12 +91,12 @@ class BatchList(JobList):
     """
     DLI's list of batches.
 
-    With ``ignores={"start", "end", "order"}`` it plays a cloud that does not document these parameters, and with
-    ``backwards=True``, too, one that lists the oldest job first.
+    ``ignores={"start", "end", "order"}`` imitates a cloud without these parameters. ``backwards=True`` in addition
+    imitates a cloud that lists the oldest job first.
 
-    :param total: How many jobs it says there are; None for the truth.
-    :param ignores: Parameters of the query that it does not know.
-    :param omits: Fields of the reply (``total``) and of its rows (``create_time``) that it leaves out.
+    :param total: The total to report. None reports the real number.
+    :param ignores: Query parameters to ignore.
+    :param omits: Fields to leave out of the reply (``total``) and of its rows (``create_time``).
     """
 
     total: int | None = None
@@ -107,7 +109,8 @@ class CphJobList(JobList):
     """
     CPH's list of jobs.
 
-    :param empty_is_error: Whether no job at all is ``CPS.0050``, as documented, and not an empty list.
+    :param empty_is_error: Whether to answer ``CPS.0050`` if there are no jobs, as documented. Otherwise the list is
+        empty.
     """
 
     empty_is_error: bool = True

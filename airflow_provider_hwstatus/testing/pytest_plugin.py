@@ -1,7 +1,7 @@
 """
-The fixture ``huaweicloud``.
+The pytest fixture ``huaweicloud``.
 
-Loaded in every pytest session of whoever has this package, so it imports nothing heavy until it is used.
+Where this package is installed, pytest loads this file in every session. So it imports the fake only on use.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def huaweicloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHuaweiCloud]:
-    """A fake Huawei Cloud that the connection ``hwstatus_default`` points at."""
+    """Run a fake Huawei Cloud. The connection ``hwstatus_default`` points to it."""
     from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 
-    # A proxy that this machine uses cannot reach the machine's own loopback.
+    # A proxy cannot reach 127.0.0.1 of this machine.
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, ",".join(filter(None, (os.environ.get(name), "127.0.0.1"))))
     with FakeHuaweiCloud() as cloud:

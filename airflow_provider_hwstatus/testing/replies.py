@@ -1,8 +1,8 @@
 """
-Replies that report an error, in the shape of whoever sends them.
+Error replies, in the format of the service that sends them.
 
-Source: the error tables of the API references of API Gateway, DLI, CPH and IAM. Their advice is to rely on
-codes, as texts change; where no text is documented, ours only says what happened.
+Source: the error tables of the API references of API Gateway, DLI, CPH and IAM. They advise to rely on codes, because
+texts change. Where no text is documented, the fake's text describes the error.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from http import HTTPStatus
 from airflow_provider_hwstatus.testing.wire import Incoming, Reply
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure of ours
+class RefusedError(Exception):
     """
-    The request is answered with an error.
+    A service refuses a request.
 
-    :param reply: That answer.
+    :param reply: The error reply.
     """
 
     def __init__(self, reply: Reply) -> None:
@@ -26,12 +26,12 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure of ours
 
 
 def gateway_error(request: Incoming, status: int, code: str, text: str) -> Reply:
-    """Return an error of the API gateway, which stands in front of every service."""
+    """Return an error of the API gateway, which is in front of every service."""
     return Reply(status, {"error_msg": text, "error_code": code, "request_id": request.request_id})
 
 
 def dli_error(status: int, code: str, text: str) -> Reply:
-    """Return an error of DLI, whose bodies have no request id."""
+    """Return an error of DLI. Its bodies have no request id."""
     return Reply(status, {"error_code": code, "error_msg": text})
 
 
@@ -41,7 +41,7 @@ def cph_error(request: Incoming, status: int, code: str, text: str) -> Reply:
 
 
 def iam_error(status: int, text: str) -> Reply:
-    """Return an error of IAM in Keystone's style, whose code is the HTTP status as a number."""
+    """Return an error of IAM, in Keystone's format. The code is the HTTP status as a number."""
     return Reply(status, {"error": {"code": status, "message": text, "title": HTTPStatus(status).phrase}})
 
 
@@ -68,9 +68,9 @@ _CPH_ERRORS = {400: ("CPS.0046", "The project_id is invalid."), 500: ("CPS.0003"
 
 def error(request: Incoming, status: int) -> Reply:
     """
-    Return the error that fits an HTTP status and the service that *request* went to.
+    Return an error with an HTTP status, in the format of the service that *request* addresses.
 
-    A 429 is for a second: a client that does as it is bidden must not cost a test a minute.
+    A 429 asks the client to wait for only one second, so that tests stay fast.
     """
     reply = _error(request, status)
     return replace(reply, headers={"Retry-After": "1"}) if status == 429 else reply
@@ -92,5 +92,5 @@ def _error(request: Incoming, status: int) -> Reply:
 
 
 def not_published(request: Incoming) -> Reply:
-    """Return the gateway's answer to a path or method that it does not know in this region."""
+    """Return the gateway's reply for a path or method that the region does not have."""
     return gateway_error(request, 404, *_GATEWAY_ERRORS[404])

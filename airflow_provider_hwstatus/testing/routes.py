@@ -1,10 +1,10 @@
-"""Which path is answered by whom, and what happens to a request on its way there."""
+"""The routes of the fake's APIs, and the dispatcher that answers and records requests."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
@@ -15,35 +15,35 @@ from airflow_provider_hwstatus.testing.gateway import Gateway
 from airflow_provider_hwstatus.testing.iam import Iam
 from airflow_provider_hwstatus.testing.lists import BatchList, CphJobList, JobList
 from airflow_provider_hwstatus.testing.metadata import Metadata
-from airflow_provider_hwstatus.testing.replies import Refused, error, not_published
+from airflow_provider_hwstatus.testing.replies import RefusedError, error, not_published
 from airflow_provider_hwstatus.testing.script import Jobs
 from airflow_provider_hwstatus.testing.wire import Answer, Fault, Incoming, Record, Reply
 
-#: What can be taken offline, as a region does that does not have it.
+#: Collections that can be unpublished, as in a region without this API.
 COLLECTIONS = frozenset({"batches", "sessions", "jobs", "projects", "log"})
 
 
 @dataclass(frozen=True)
 class Route:
     """
-    One call of an API.
+    One endpoint of an API.
 
-    :param path: With ``{project_id}`` and ``{job_id}``, both optional.
-    :param view: Takes the request and, where the path has one, the job's id.
-    :param counts: Whether a call is a poll.
-    :param open: Whether it needs no login.
-    :param listing: How it behaves, if it lists jobs.
+    :param path: Path template. It can contain ``{project_id}`` and ``{job_id}``.
+    :param view: Takes the request and, if the path has one, the job's id.
+    :param is_poll: Whether a request counts as a poll.
+    :param open: Whether the endpoint needs no login.
+    :param listing: How the list behaves, if the endpoint is one.
     """
 
     method: str
     path: str
     view: Callable[..., Answer]
-    counts: bool = False
+    is_poll: bool = False
     open: bool = False
     listing: JobList | None = None
 
     def match(self, request: Incoming) -> dict[str, str] | None:
-        """Return what *request* has in place of the braces; None if it wants something else."""
+        """Return the values of the path's parameters, or None if *request* is for another endpoint."""
         parts = self.path.split("/")[1:]
         if request.method != self.method or len(parts) != len(request.segments):
             return None
@@ -55,7 +55,7 @@ class Route:
 
 @dataclass
 class Breakage:
-    """A step that the next *calls* requests get whose path contains a text and ends with another."""
+    """A forced reply to the next *calls* requests with a matching path."""
 
     step: int | Reply | Fault
     calls: int
@@ -63,7 +63,7 @@ class Breakage:
     path_ends: str
 
     def take(self, request: Incoming) -> bool:
-        """Whether *request* is one of them."""
+        """Return whether *request* gets the forced reply. If so, count it."""
         path = request.path
         if self.calls <= 0 or self.path_contains not in path or not path.endswith(self.path_ends):
             return False
@@ -83,22 +83,22 @@ def _routes(
     sessions = Dli(jobs, DLI_SESSION_READY, (404, "DLI.0023", "The session {} is not found."))
     for kind, dli in ((DLI_BATCH, batches), (DLI_SESSION_READY, sessions)):
         detail = kind.path.removesuffix("/state")
-        yield Route("GET", kind.path, dli.show_state, counts=True)
+        yield Route("GET", kind.path, dli.show_state, is_poll=True)
         yield Route("GET", detail, dli.show)
         yield Route("GET", f"{detail}/log", dli.show_log)
     path = DLI_BATCH.path.removesuffix("/{job_id}/state")
     yield Route("GET", path, batches.list_batches, listing=batch_list)
     cph = Cph(jobs, cph_job_list)
-    yield Route("GET", CPH_JOB.path, cph.show_job, counts=True)
+    yield Route("GET", CPH_JOB.path, cph.show_job, is_poll=True)
     yield Route("GET", CPH_JOB.path.removesuffix("/{job_id}"), cph.list_jobs, listing=cph_job_list)
 
 
 class Dispatcher:
     """
-    Answers requests and keeps a record of them. Runs in the server's thread; others only read, or append.
+    Answers requests and records them. Runs in the server's thread. Other threads only read its lists or append to them.
 
-    :param account: Whose cloud this is.
-    :param jobs: What it knows about.
+    :param account: The account of the cloud.
+    :param jobs: The jobs of the cloud.
     """
 
     def __init__(self, account: Account, jobs: Jobs) -> None:
@@ -108,6 +108,7 @@ class Dispatcher:
         self.cph_job_list = CphJobList()
         self.records: list[Record] = []
         self.listeners: list[Callable[[Record], None]] = []
+        self.reply_filters: list[Callable[[Incoming, Reply | Fault], Reply | Fault]] = []
         self.breakages: list[Breakage] = []
         self.unpublished: set[str] = set()
         self.polls: Counter[str] = Counter()
@@ -115,15 +116,17 @@ class Dispatcher:
         self._routes = list(_routes(self.iam, self.metadata, jobs, self.batch_list, self.cph_job_list))
 
     def answer(self, request: Incoming) -> Reply | Fault:
-        """Return the answer to *request*, recorded already: whoever has the reply finds its record."""
+        """Record a request and return the reply. A client that has a reply always finds its record."""
         route, names = self._find(request)
         job_id = names.get("job_id")
-        if route and route.counts and job_id:
+        if route and route.is_poll and job_id:
             self.polls[job_id] += 1
         if route and route.listing:
             route.listing.calls += 1
-        answer = self._broken(request) or self._ask(request, route, names)
-        self._keep(request, answer, job_id)
+        answer = self._forced_answer(request) or self._view_answer(request, route, names)
+        for edit in self.reply_filters:
+            answer = replace(answer, reply=edit(request, answer.reply))
+        self._record(request, answer, job_id)
         return answer.reply
 
     def _find(self, request: Incoming) -> tuple[Route | None, dict[str, str]]:
@@ -133,7 +136,7 @@ class Dispatcher:
                 return route, names
         return None, {}
 
-    def _ask(self, request: Incoming, route: Route | None, names: dict[str, str]) -> Answer:
+    def _view_answer(self, request: Incoming, route: Route | None, names: dict[str, str]) -> Answer:
         if route is None or self.unpublished.intersection(route.path.split("/")):
             return Answer(not_published(request))
         try:
@@ -142,16 +145,16 @@ class Dispatcher:
             if route.listing and route.listing.answer is not None:
                 return _forced(request, route.listing.answer)
             return route.view(request, names["job_id"]) if "job_id" in names else route.view(request)
-        except Refused as refused:
+        except RefusedError as refused:
             return Answer(refused.reply)
 
-    def _broken(self, request: Incoming) -> Answer | None:
+    def _forced_answer(self, request: Incoming) -> Answer | None:
         for breakage in self.breakages:
             if breakage.take(request):
                 return _forced(request, breakage.step)
         return None
 
-    def _keep(self, request: Incoming, answer: Answer, job_id: str | None) -> None:
+    def _record(self, request: Incoming, answer: Answer, job_id: str | None) -> None:
         record = Record(
             request.time,
             request.method,
@@ -173,7 +176,7 @@ def _forced(request: Incoming, step: int | Reply | Fault) -> Answer:
 
 
 def _status(reply: Reply | Fault) -> int | None:
-    """Return the HTTP status that the client sees; None if it sees none."""
+    """Return the HTTP status that the client receives, or None if it receives none."""
     if isinstance(reply, Reply):
         return reply.status
     return 200 if reply in (Fault.HALF, Fault.DRIP) else None

@@ -1,4 +1,4 @@
-"""What a job goes through: one step per call, or one after the other as time passes."""
+"""The scripted steps of a job: one per poll, or one per period of time."""
 
 from __future__ import annotations
 
@@ -17,35 +17,39 @@ State = str | int
 
 
 def is_state(step: Step) -> TypeGuard[State]:
-    """Whether *step* is a state, and not an HTTP status or another reply."""
+    """Return whether *step* is a state, not an HTTP status or another reply."""
     if isinstance(step, Fault):
         return False
     return isinstance(step, str) or (isinstance(step, int) and step < 100)
 
 
 def check_step(step: object) -> None:
-    """:raises ValueError: *step* is none, or an HTTP status that no reply can end with."""
+    """
+    Check that *step* is valid.
+
+    :raises ValueError: It is not a step, or it is an HTTP status outside 200 to 599.
+    """
     known = isinstance(step, str | int | Reply | Fault) and not isinstance(step, bool)
     if not known or (isinstance(step, int) and not (step < 100 or 200 <= step < 600)):
-        raise ValueError(f"{step!r} is no state, no HTTP status from 200 to 599, no Reply and no Fault")
+        raise ValueError(f"steps are states, HTTP statuses from 200 to 599, Reply or Fault objects, not {step!r}")
 
 
 class Script(Protocol):
-    """Which step is taken when. Times are seconds since 1970."""
+    """The steps of a job. Times are seconds since 1970."""
 
     def take(self, now: float) -> Step:
-        """Return the step with which a call is answered."""
+        """Take the next step and return it."""
 
     def state(self, now: float, ago: float = 0.0) -> tuple[State, float]:
         """
-        Return the job's state and since when; takes no step.
+        Return the job's state and when it began, without taking a step.
 
-        :param ago: Seconds before *now*.
+        :param ago: Return the state of this many seconds before *now*.
         """
 
 
 class ByCalls:
-    """One step per call; the last stays."""
+    """One step per poll. The last one stays."""
 
     def __init__(self, steps: Sequence[Step], created: float) -> None:
         self._steps = steps
@@ -59,17 +63,17 @@ class ByCalls:
         return step
 
     def state(self, now: float, ago: float = 0.0) -> tuple[State, float]:
-        # Without looking back, a step counts whose request arrived after the one that asks.
+        # For the current state, a step also counts if its request arrived after *now*.
         taken = [time for time in self._times if time <= now - ago] if ago else self._times
         return _state_at(self._steps, max(len(taken), 1) - 1), taken[-1] if taken else self._created
 
 
 class BySeconds:
     """
-    Each step begins at its second; the last stays.
+    Each step begins at its second. The last one stays.
 
-    :param timeline: By seconds since *start*; a state begins with the first of them, however late it is.
-    :param start: None if the clock starts at the first call.
+    :param timeline: Steps by seconds since *start*. The first step also applies before its second.
+    :param start: Seconds since 1970. None if the seconds count from the first poll.
     """
 
     def __init__(self, timeline: Mapping[float, Step], start: float | None) -> None:
@@ -93,7 +97,7 @@ class BySeconds:
 
 
 def _state_at(steps: Sequence[Step], index: int) -> State:
-    """Return the state at *index*, or the one before it, or the first; "" if there is none."""
+    """Return the state at *index*, else the last one before it, else the first one, else an empty text."""
     nearest = [*reversed(steps[: index + 1]), *steps]
     return next((step for step in nearest if is_state(step)), "")
 
@@ -101,12 +105,12 @@ def _state_at(steps: Sequence[Step], index: int) -> State:
 @dataclass(frozen=True)
 class Job:
     """
-    A job that the fake knows.
+    A job of the fake.
 
-    :param request_id: Of the call that submitted it.
+    :param request_id: Id of the request that submitted it.
     :param created: Seconds since 1970.
-    :param fields: Added to its replies.
-    :param listed_after: Seconds from then on until lists have it.
+    :param fields: Further fields of its replies.
+    :param listed_after: Seconds after *created* until lists show it.
     """
 
     kind: JobKind
@@ -119,9 +123,9 @@ class Job:
 
     def poll(self, request: Incoming, render: Callable[[State, float], Mapping[str, object]]) -> Answer:
         """
-        Take the next step.
+        Take the next step and return the answer.
 
-        :param render: Returns the reply's body from the state and the seconds since 1970 when it began.
+        :param render: Returns the reply's body. Takes the state and when it began, in seconds since 1970.
         """
         step = self.script.take(request.time)
         if isinstance(step, Reply | Fault):
@@ -134,17 +138,17 @@ class Job:
 
 @dataclass
 class Jobs:
-    """Every job, by its API and id: the kinds that ask the same API share their jobs."""
+    """All jobs, by path and id. Kinds with the same path share their jobs."""
 
     _jobs: dict[tuple[str, str], Job] = field(default_factory=dict)
     _submitted: dict[str, str] = field(default_factory=dict)
 
     def add(self, job: Job) -> None:
-        """Add a job, or replace the one of this id."""
+        """Add a job, or replace the job with this id."""
         self._jobs[job.kind.path, job.job_id] = job
 
     def submit(self, job_id: str, request_id: str) -> Job | None:
-        """Let the CPH job of this id belong to a request, now or when it is added; return the job, if there is one."""
+        """Assign a CPH job to a request, also if it is added later. Return the job, if it exists."""
         self._submitted[job_id] = request_id
         job = self.find(CPH_JOB, job_id)
         if job is not None:
@@ -152,11 +156,11 @@ class Jobs:
         return job
 
     def request_of(self, job_id: str) -> str | None:
-        """Return the request that submitted a CPH job, if that was said."""
+        """Return the id of the request that a CPH job is assigned to, if any."""
         return self._submitted.get(job_id)
 
     def find(self, kind: JobKind, job_id: str) -> Job | None:
-        """Return the job of this id."""
+        """Return the job with this id, if it exists."""
         return self._jobs.get((kind.path, job_id))
 
     def of(self, kind: JobKind) -> Iterator[Job]:
@@ -166,22 +170,22 @@ class Jobs:
 
 def new_script(steps: Sequence[Step], seconds: Mapping[float, Step] | None, start: float | None, now: float) -> Script:
     """
-    Return a script.
+    Return the script of a job.
 
-    :param start: From when on the seconds count; None if from the first call.
-    :raises ValueError: No steps, both sorts of them, a step before the start, or something that is no step.
+    :param start: Time from which *seconds* count, in seconds since 1970. None if they count from the first poll.
+    :raises ValueError: There are no steps, or both *steps* and *seconds*, or a step is invalid or before the start.
     """
     for step in (*steps, *(seconds or {}).values()):
         check_step(step)
     if bool(steps) == bool(seconds):
-        raise ValueError("a job needs steps by calls or steps by seconds, and not both")
+        raise ValueError("a job needs either steps by poll or steps by seconds")
     if not seconds:
         return ByCalls(steps, now)
     if min(seconds) < 0:
-        raise ValueError(f"a step {min(seconds)} seconds after the start is before it")
+        raise ValueError(f"a step at {min(seconds)} seconds is before the start")
     return BySeconds(seconds, start)
 
 
 def new_request_id() -> str:
-    """Return an id as the gateway gives them."""
+    """Return a new request id in the gateway's format."""
     return secrets.token_hex(16)

@@ -1,4 +1,4 @@
-"""The HTTP server: a thread with an event loop of its own. The only file that knows the HTTP library."""
+"""The HTTP server. It runs an event loop in a thread. Only this file imports the HTTP library."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from airflow_provider_hwstatus.testing.wire import Fault, Incoming, Reply
 HOST = "127.0.0.1"
 DRIP_SECONDS = 0.2
 
-#: Turns of an event loop in which an accepted connection is set up: three, in CPython 3.11 to 3.13, and some to spare.
-_TURNS = 5
+#: Iterations of the event loop until an accepted connection is set up. CPython 3.11 to 3.13 need three.
+_SETUP_ITERATIONS = 5
 
-#: Bytes of a request line or a header: as many as API Gateway allows for all headers of a request together.
+#: Maximum bytes of a request line or a header. API Gateway allows this much for all headers of a request together.
 MAX_LINE = 128 * 1024
 
-#: Ports that servers of this process have had, the last of them: a client remembers what was said at an address.
-_had: deque[int] = deque(maxlen=1000)
+#: The last ports of this process's servers. They are not reused, because clients keep state by address.
+_recent_ports: deque[int] = deque(maxlen=1000)
 
 
 class Server:
     """
-    Serves HTTP on this machine.
+    An HTTP server on 127.0.0.1.
 
-    :param answer: Called in the server's thread, one request at a time.
+    :param answer: Returns the reply to a request. Called in the server's thread, one request at a time.
     :param clock: Returns seconds since 1970.
-    :param port: 0 takes a free one at the first start, which no server of this process had lately, and keeps it.
+    :param port: Port to listen on. 0 takes a free port at the first start and keeps it.
     """
 
     def __init__(self, answer: Callable[[Incoming], Reply | Fault], clock: Callable[[], float], port: int) -> None:
@@ -47,9 +47,9 @@ class Server:
 
     def start(self) -> None:
         """
-        Start serving; returns when connections are accepted.
+        Start serving. Returns when the server accepts connections.
 
-        :raises OSError: The port is taken.
+        :raises OSError: The port is in use.
         """
         if self._thread is not None:
             return
@@ -65,7 +65,7 @@ class Server:
         self._thread = thread
 
     def stop(self) -> None:
-        """Stop serving and close every connection; returns when the port is free."""
+        """Stop serving and close every connection. Returns when the port is free."""
         if self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
@@ -75,7 +75,7 @@ class Server:
     async def _serve(self, started: Future[int]) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        # Cancelled when the client leaves: a fault that never ends must not outlive its connection.
+        # A handler is cancelled when its client disconnects, so that HANG and DRIP end with the connection.
         self._http = web.Server(
             self._handle,
             handler_cancellation=True,
@@ -91,27 +91,27 @@ class Server:
         started.set_result(_port_of(listener))
         await self._stopping.wait()
         listener.close()
-        for _ in range(_TURNS):  # a connection that was just accepted is known to the server some turns later
+        for _ in range(_SETUP_ITERATIONS):  # so that connections accepted just now are closed, too
             await asyncio.sleep(0)
-        self._http.pre_shutdown()  # without it, shutdown waits for connections that are kept alive
+        self._http.pre_shutdown()  # otherwise shutdown waits for idle keep-alive connections
         transports = [connection.transport for connection in self._http.connections]
         await self._http.shutdown(timeout=1)
         for transport in transports:
-            if transport is not None:  # one whose client does not read would never close
+            if transport is not None:  # it never closes by itself if its client does not read
                 transport.abort()
-        await asyncio.sleep(0)  # they close in the loop's next turn
+        await asyncio.sleep(0)  # transports close in the next iteration
 
     async def _listen(self) -> asyncio.Server:
-        passed_over = list[asyncio.Server]()
+        recently_used = list[asyncio.Server]()
         try:
             while True:
                 listener = await self._loop.create_server(self._accept, HOST, self.port)
-                if self.port or _port_of(listener) not in _had:
-                    _had.append(_port_of(listener))
+                if self.port or _port_of(listener) not in _recent_ports:
+                    _recent_ports.append(_port_of(listener))
                     return listener
-                passed_over.append(listener)  # and still open, or it might be the next again
+                recently_used.append(listener)  # stays open for now, so that the next attempt gets another port
         finally:
-            for other in passed_over:
+            for other in recently_used:
                 other.close()
 
     def _accept(self) -> asyncio.Protocol:
@@ -135,17 +135,17 @@ class Server:
         await self._pause(reply.delay)
         headers["Content-Type"] = reply.content_type
         response = web.Response(status=reply.status, body=reply.content, headers=headers)
-        response.headers.update(reply.headers)  # whatever their letter case
+        response.headers.update(reply.headers)  # case-insensitive
         return response
 
     async def _pause(self, seconds: float | None) -> None:
-        """Wait, but not beyond the server's end; None waits for that."""
+        """Wait until the time has passed or the server stops. None waits for the stop."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
     async def _fail(self, request: web.BaseRequest, fault: Fault, headers: dict[str, str]) -> web.StreamResponse:
-        """Do to the client what *fault* says. What is returned no longer reaches it."""
+        """Apply *fault* to the connection. The returned response does not reach the client."""
         response = web.StreamResponse(headers=headers)
         if fault is Fault.HANG:
             await self._pause(None)
@@ -166,7 +166,7 @@ def _port_of(listener: asyncio.Server) -> int:
 
 
 async def _begin(request: web.BaseRequest, response: web.StreamResponse, start: bytes) -> None:
-    """Send the beginning of a body that promises to become much longer."""
+    """Send the beginning of a body with a much larger Content-Length."""
     response.content_type = "application/json"
     response.content_length = 1_000_000
     await response.prepare(request)
@@ -174,19 +174,19 @@ async def _begin(request: web.BaseRequest, response: web.StreamResponse, start: 
 
 
 def _cut(request: web.BaseRequest, reset: bool) -> None:
-    """Close the connection: with a reset, or after what has been written."""
+    """Close the connection: at once with a reset, or after the written data has been sent."""
     transport = request.transport
     if transport is None:
         return
     if reset:
-        # Lingering for no time makes the kernel send RST instead of FIN.
-        no_time = struct.pack("ii", 1, 0)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_time)
+        # With a linger time of zero the kernel sends RST instead of FIN.
+        zero_linger = struct.pack("ii", 1, 0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, zero_linger)
         transport.abort()
     else:
         transport.close()
 
 
 def _text(text: str) -> str:
-    """Return *text* without the surrogates that stand for bytes which are no UTF-8: they cannot be signed."""
+    """Replace surrogates, which stand for invalid UTF-8: text that contains them cannot be signed."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

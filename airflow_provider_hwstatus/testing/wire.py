@@ -1,4 +1,4 @@
-"""What goes over the wire, and what the fake remembers of it. Knows no HTTP library."""
+"""Requests, replies and their records, independent of the HTTP library."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from urllib.parse import parse_qsl, unquote
 
 
 class Fault(StrEnum):
-    """A way in which no proper reply arrives."""
+    """A broken reply."""
 
     RESET = "reset"
-    """The TCP connection is reset before a reply."""
+    """The TCP connection is reset before the reply."""
     HALF = "half"
-    """A reply stops in the middle of its body."""
+    """The reply ends in the middle of its body."""
     HANG = "hang"
-    """No reply, until the client leaves or the server stops."""
+    """No reply until the client disconnects or the server stops."""
     DRIP = "drip"
-    """A reply whose body arrives a byte at a time and never ends."""
+    """The body arrives one byte at a time and never ends."""
 
 
 @dataclass(frozen=True)
 class Reply:
     """
-    One HTTP reply.
+    An HTTP reply.
 
-    :param body: An object becomes JSON, a text is sent as it stands: by default as ``text/html``.
-    :param headers: Added to ``X-Request-Id`` and ``Content-Type``, or replacing them.
-    :param delay: Seconds before it is sent.
+    :param body: An object is sent as JSON. Text is sent unchanged, by default as ``text/html``.
+    :param headers: Further headers. They can replace ``X-Request-Id`` and ``Content-Type``.
+    :param delay: Seconds until the reply is sent.
     """
 
     status: int = 200
@@ -47,11 +47,11 @@ class Reply:
 
     @property
     def content_type(self) -> str:
-        """The value of ``Content-Type``, unless *headers* has one."""
+        """The ``Content-Type``, unless *headers* contains one."""
         return "text/html" if isinstance(self.body, str) else "application/json;charset=utf8"
 
 
-#: A state in the service's own words, an HTTP status from 200 on, or anything else that can be answered.
+#: A step of a job: a state as the service reports it, an HTTP status of 200 or more, a reply or a fault.
 Step = str | int | Reply | Fault
 
 
@@ -60,11 +60,11 @@ class Incoming:
     """
     A request as it arrived.
 
-    :param time: Seconds since 1970, by the clock of the fake.
-    :param path: Not decoded.
-    :param query: Likewise.
-    :param headers: By lower-case name; the values of a repeated one are joined by commas.
-    :param request_id: Given by the gateway.
+    :param time: Seconds since 1970, by the fake's clock.
+    :param path: The path, still percent-encoded.
+    :param query: The query, still percent-encoded.
+    :param headers: Headers by lower-case name. Values of a repeated header are joined by commas.
+    :param request_id: Id that the gateway assigns.
     """
 
     time: float
@@ -77,21 +77,21 @@ class Incoming:
 
     @cached_property
     def segments(self) -> tuple[str, ...]:
-        """The decoded parts of the path."""
+        """The decoded segments of the path."""
         return tuple(unquote(segment) for segment in self.path.split("/")[1:])
 
     @cached_property
     def parameters(self) -> dict[str, str]:
-        """The decoded query; of a repeated name the last value."""
+        """The decoded query. The last value of a repeated name counts."""
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
 
 @dataclass(frozen=True)
 class Answer:
     """
-    What the fake decided to do about a request.
+    The fake's answer to a request.
 
-    :param state: The job's state, if that was asked and told.
+    :param state: The job's state, if the reply reports it.
     """
 
     reply: Reply | Fault
@@ -101,14 +101,16 @@ class Answer:
 @dataclass(frozen=True)
 class Record:
     """
-    A request and what was answered, as tests and demos look at it.
+    A request and its reply, for tests and demos.
 
-    :param time: Seconds since 1970, by the clock of the fake.
-    :param path: As it arrived, not decoded; likewise *query*.
-    :param headers: By lower-case name.
-    :param status: HTTP status of the reply; None if there was none.
-    :param job_id: The job that the path names.
-    :param state: The state that was told, as text.
+    :param time: Seconds since 1970, by the fake's clock.
+    :param path: The path, still percent-encoded.
+    :param query: The query, still percent-encoded.
+    :param status: HTTP status of the reply. None if there was no reply.
+    :param job_id: The job in the path.
+    :param state: The reported state, as text.
+    :param request_id: Id that the gateway assigned.
+    :param headers: The request's headers by lower-case name.
     """
 
     time: float

@@ -1,4 +1,4 @@
-"""Run a sensor to its end in any mode, as Airflow would, without its processes and without waiting for the clock."""
+"""Run sensors in each mode as Airflow does, but in one process and with simulated time."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 MODES = ("poke", "reschedule", "deferrable")
 
-#: Modules that ask for the time: this package's, except for the fake cloud's, and those of Airflow's sensors, 2 and 3.
-CLOCKED = ("airflow_provider_hwstatus.", "airflow.sensors.base", "airflow.sdk.bases.sensor")
+#: Modules that use the simulated time: this package, except the fake cloud, and the sensors of Airflow 2 and 3.
+SIMULATED = ("airflow_provider_hwstatus.", "airflow.sensors.base", "airflow.sdk.bases.sensor")
 FAKE = "airflow_provider_hwstatus.testing"
 
 
 class Clock:
-    """The time, as it passes, and all that was slept: whoever sleeps moves it at once instead. Stands for ``time``."""
+    """Replaces the module ``time``. Sleeping advances the clock at once instead of waiting."""
 
     def __init__(self) -> None:
         self.slept = 0.0
@@ -48,39 +48,39 @@ class Clock:
         return datetime.fromtimestamp(self.time(), UTC)
 
 
-#: One for all tests: a client may outlive the test that it was made in, with its clock.
+#: One clock for all tests, because a client with its clock may outlive its test.
 CLOCK = Clock()
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop by that clock: it does not wait for a time while no request and no thread is under way."""
+    """An event loop that uses the clock. It advances the clock instead of waiting, unless a request or thread runs."""
 
-    under_way = 0
+    running = 0
 
     def __init__(self) -> None:
         super().__init__()
-        selector: Any = self._selector  # type: ignore[attr-defined]  # of CPython's own
+        selector: Any = self._selector  # type: ignore[attr-defined]  # an attribute of CPython
         select = selector.select
 
-        def pass_time(timeout: float | None = None) -> Any:
+        def advance(timeout: float | None = None) -> Any:
             events = select(0)
-            if events or self.under_way or timeout is None:
+            if events or self.running or timeout is None:
                 return events or select(timeout)
             CLOCK.sleep(max(timeout, 0.0))
             return events
 
-        selector.select = pass_time
+        selector.select = advance
 
     def time(self) -> float:
         return CLOCK.monotonic()
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        self.under_way += 1
+        self.running += 1
         try:
             yield
         finally:
-            self.under_way -= 1
+            self.running -= 1
 
     def run_in_executor(self, *args: Any) -> Any:
         stack = ExitStack()
@@ -96,8 +96,8 @@ class Loop(asyncio.SelectorEventLoop):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Clock:
-    """Let nobody in this test wait for the time to pass, and return the clock that all go by, the fake cloud, too."""
-    # They are imported late.
+    """Replace the time in this test, including the fake cloud's, with a simulated clock. Return the clock."""
+    # The package imports these modules on first use.
     from airflow_provider_hwstatus.transports import aiohttp_transport, requests_transport, runners  # noqa: F401
 
     send, new_loop = aiohttp_transport.AsyncTransport.send, asyncio.events.new_event_loop
@@ -116,28 +116,27 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
     monkeypatch.setattr(runners.SyncHandlers.__init__, "__defaults__", (CLOCK.sleep, CLOCK.monotonic))
     monkeypatch.setattr(runners.AsyncHandlers.__init__, "__defaults__", (asyncio.sleep, CLOCK.monotonic))
     for name, module in list(sys.modules.items()):
-        if name.startswith(CLOCKED) and not name.startswith(FAKE) and getattr(module, "time", None) is time:
+        if name.startswith(SIMULATED) and not name.startswith(FAKE) and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", CLOCK)
-    for holder in (huaweicloud, huaweicloud._server):
-        monkeypatch.setattr(holder, "_clock", CLOCK.time)
+    monkeypatch.setattr(huaweicloud, "clock", CLOCK.time)
     return CLOCK
 
 
 @dataclass
 class End:
-    """How a task ended: its return value or what it raised."""
+    """The end of a task: its return value or its exception."""
 
     value: Any = None
     error: BaseException | None = None
 
     @property
     def verdict(self) -> str:
-        """The name of what was raised, or "success"."""
+        """The name of the exception, or "success"."""
         return "success" if self.error is None else type(self.error).__name__
 
 
 class TaskInstance(SimpleNamespace):
-    """What a sensor asks a task instance for: when its first poke was."""
+    """The part of a task instance that sensors use."""
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.__dict__.setdefault("xcoms", {})[key] = value
@@ -147,7 +146,7 @@ class TaskInstance(SimpleNamespace):
 
 
 def first_event(trigger: Any) -> dict[str, Any]:
-    """Rebuild *trigger* from its row, run it in a loop of its own and return its only event."""
+    """Serialise and rebuild *trigger*, run it in a new event loop, and return its only event."""
 
     async def run() -> list[dict[str, Any]]:
         path, kwargs = trigger.serialize()
@@ -160,12 +159,12 @@ def first_event(trigger: Any) -> dict[str, Any]:
 
 def _reschedule(make: Callable[[], Any], context: dict[str, Any]) -> Any:
     while True:
-        began = CLOCK.now()
+        started_at = CLOCK.now()
         try:
             return make().execute(context)
-        except AirflowRescheduleException as again:
-            context["ti"].first_poke = context["ti"].first_poke or began
-            CLOCK.sleep(max((again.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
+        except AirflowRescheduleException as reschedule:
+            context["ti"].first_poke = context["ti"].first_poke or started_at
+            CLOCK.sleep(max((reschedule.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
 
 
 def _deferred(make: Callable[[], Any], context: dict[str, Any]) -> Any:
@@ -178,27 +177,27 @@ def _deferred(make: Callable[[], Any], context: dict[str, Any]) -> Any:
 
 @pytest.fixture
 def run_sensor(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Callable[..., End]:
-    """Return a function that runs a sensor class to its end in a mode; each step has a sensor built anew."""
+    """Return a function that runs a sensor class to its end in a mode. Each step uses a new sensor object."""
 
     def run(cls: type, mode: str, **arguments: Any) -> End:
         context = {"ti": TaskInstance(first_poke=None, max_tries=0, dag_id="d", task_id="t", run_id="r", map_index=-1)}
         try:
             import airflow.sensors.base as airflow2
 
-            if hasattr(airflow2, "_orig_start_date"):  # Airflow 2 asks its database
+            if hasattr(airflow2, "_orig_start_date"):  # Airflow 2 reads it from its database
                 monkeypatch.setattr(airflow2, "_orig_start_date", lambda **ids: context["ti"].first_poke)
         except ImportError:
             pass
 
         def make() -> Any:
-            how = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
-            return cls(task_id="t", **how, **arguments)
+            mode_arguments = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
+            return cls(task_id="t", **mode_arguments, **arguments)
 
         try:
             runs = {"poke": lambda: make().execute(context)}
             runs |= {"reschedule": lambda: _reschedule(make, context), "deferrable": lambda: _deferred(make, context)}
             return End(value=runs[mode]())
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is how the task ended
+        except Exception as error:  # noqa: BLE001  # any exception ends the task
             return End(error=error)
 
     return run
@@ -206,5 +205,5 @@ def run_sensor(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Callable[..., E
 
 @pytest.fixture(params=MODES)
 def mode(request: pytest.FixtureRequest) -> str:
-    """One mode of waiting."""
+    """Each mode of a sensor."""
     return str(request.param)

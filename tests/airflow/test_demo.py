@@ -1,4 +1,4 @@
-"""The command ``hwstatus-demo``, as a newcomer runs it: with a home that is empty."""
+"""The command ``hwstatus-demo``, run in an empty home directory."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_hwstatus.testing import scenario
+from airflow_provider_hwstatus.demo import scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-DEMO = (sys.executable, "-m", "airflow_provider_hwstatus.demo.__main__")
+DEMO = (sys.executable, "-m", "airflow_provider_hwstatus.demo")
 
-#: Runs one DAG with a key that the cloud does not know.
-SABOTAGED = """
+#: Runs one DAG with an unknown access key.
+WITH_WRONG_KEY = """
 import sys
-from airflow_provider_hwstatus.testing import FakeHuaweiCloud, demo
+from airflow_provider_hwstatus.demo import __main__ as demo
+from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 
 right = FakeHuaweiCloud.connection
 FakeHuaweiCloud.connection = lambda cloud: right(cloud) | {"password": "wrong-secret-key"}
@@ -34,7 +35,7 @@ sys.exit(demo.main([]))
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Return an environment with an empty home, an empty directory for temporary files, and nothing of Airflow's."""
+    """Return an environment with an empty home, an empty temporary directory, and no Airflow settings."""
     for name in ("home", "tmp"):
         (tmp_path / name).mkdir()
     own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
@@ -43,7 +44,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def demo(environment: dict[str, str], request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
-    """Start the demo with the arguments that the test is parametrised with."""
+    """Start the demo with the test's arguments."""
     with subprocess.Popen(
         [*DEMO, *request.param], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -52,7 +53,7 @@ def demo(environment: dict[str, str], request: pytest.FixtureRequest) -> Iterato
 
 
 def left_behind(tmp_path: Path) -> list[str]:
-    """Return what there is in the home and among the temporary files, and the processes that run from there."""
+    """Return the files in the home and temporary directories, and the processes that use them."""
     files = [str(path) for name in ("home", "tmp") for path in (tmp_path / name).iterdir()]
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False).stdout
     return files + [line for line in processes.splitlines() if str(tmp_path) in line]
@@ -61,18 +62,18 @@ def left_behind(tmp_path: Path) -> list[str]:
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_demo_shows_states_and_messages(
-    environment: dict[str, str], tmp_path: Path, complaints: Callable[[str], str]
+    environment: dict[str, str], tmp_path: Path, without_slow_warnings: Callable[[str], str]
 ) -> None:
-    """All example DAGs end as they should, with states and messages as users read them, and nothing is left behind."""
+    """All example DAGs end as expected, the output shows states and messages, and nothing is left behind."""
     done = subprocess.run(DEMO, env=environment, capture_output=True, text=True, check=False)
 
     assert 0 == done.returncode, done.stdout + done.stderr
-    assert "" == complaints(done.stderr)
+    assert "" == without_slow_warnings(done.stderr)
     live, table = done.stdout.split("\ndag ")
-    seen = [line.split("…  ")[1] for line in live.splitlines() if "0a324461…" in line]
-    assert ["starting", "HTTP 503", "running", "success"] == seen
+    states_shown = [line.split("…  ")[1] for line in live.splitlines() if "0a324461…" in line]
+    assert ["starting", "HTTP 503", "running", "success"] == states_shown
     text = " ".join(table.split())
-    for told in (
+    for expected in (
         "example_dli_batch report reschedule success",
         "example_failures optional_batch deferrable skipped, as it should",
         "DLI batch d2f6c8e1-94ab-4f07-b5c3-6a7e80d91f24 failed: its state is 'dead'",
@@ -80,7 +81,7 @@ def test_demo_shows_states_and_messages(
         "phone 7 of 24: device offline",
         "JobNotFoundError:",
     ):
-        assert told in text
+        assert expected in text
     assert "\x1b" not in done.stdout
     assert [] == left_behind(tmp_path)
 
@@ -88,16 +89,16 @@ def test_demo_shows_states_and_messages(
     states = {(dag, task): state.removesuffix(", as it should") for dag, task, _, state in rows}
     assert set(scenario.DAGS) == {dag for dag, _ in states}
     assert {task: scenario.expected_state(*task) for task in states} == states
-    followed_by_a_message = re.findall(r"^(example_\w+) +(\w+) .*\n    \S", table, re.MULTILINE)
-    assert [task for task, state in states.items() if state != "success"] == followed_by_a_message
+    with_message = re.findall(r"^(example_\w+) +(\w+) .*\n    \S", table, re.MULTILINE)
+    assert [task for task, state in states.items() if state != "success"] == with_message
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_demo_says_when_something_goes_wrong(environment: dict[str, str], tmp_path: Path) -> None:
-    """Tasks that should end well and do not make it exit with 1, and keep Airflow's output."""
+def test_demo_reports_a_failure(environment: dict[str, str], tmp_path: Path) -> None:
+    """If a task fails unexpectedly, the demo exits with 1 and keeps Airflow's output."""
     done = subprocess.run(
-        [sys.executable, "-c", SABOTAGED], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", WITH_WRONG_KEY], env=environment, capture_output=True, text=True, check=False
     )
 
     assert 1 == done.returncode
@@ -111,9 +112,9 @@ def test_demo_says_when_something_goes_wrong(environment: dict[str, str], tmp_pa
 @pytest.mark.parametrize("demo", [()], indirect=True)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_can_be_stopped(demo: subprocess.Popen[str], number: signal.Signals, tmp_path: Path) -> None:
-    """Ctrl-C and SIGTERM end it in good order, and it leaves nothing."""
+    """Ctrl-C and SIGTERM stop the demo cleanly and leave nothing behind."""
     assert demo.stdout is not None
-    next(line for line in demo.stdout if "making a database" in line)
+    next(line for line in demo.stdout if "creating a database" in line)
     demo.send_signal(number)
 
     rest, _ = demo.communicate()
@@ -123,11 +124,11 @@ def test_demo_can_be_stopped(demo: subprocess.Popen[str], number: signal.Signals
 
 
 @pytest.mark.long
-@pytest.mark.slow  # scheduler, triggerer, DAG processor and web server: as much work as a fifth of all other tests
+@pytest.mark.slow  # starts scheduler, triggerer, DAG processor and web server
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("demo", [("--ui",)], indirect=True)
-def test_ui_comes_up_and_goes_away(demo: subprocess.Popen[str], tmp_path: Path) -> None:
-    """All of Airflow starts, says where it is and how to log in, and leaves nothing after Ctrl-C."""
+def test_ui_starts_and_stops(demo: subprocess.Popen[str], tmp_path: Path) -> None:
+    """Airflow starts, the output shows its URL and login, and Ctrl-C leaves nothing behind."""
     assert demo.stdout is not None
     shown = ""
     for line in demo.stdout:

@@ -11,7 +11,7 @@ from airflow_provider_hwstatus.__main__ import parser
 from airflow_provider_hwstatus.cli.arguments import COMMANDS as CLI
 from airflow_provider_hwstatus.cli.commands import Exit
 from airflow_provider_hwstatus.core.connection.login import LOGINS
-from airflow_provider_hwstatus.demo.home import AIRFLOW_3
+from airflow_provider_hwstatus.demo.airflow_home import AIRFLOW_3
 from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor

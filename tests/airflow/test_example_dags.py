@@ -1,4 +1,4 @@
-"""The example DAGs, as Airflow loads them; ``test_demo.py`` runs them."""
+"""Airflow loads the example DAGs. ``test_demo.py`` runs them."""
 
 from __future__ import annotations
 
@@ -8,61 +8,61 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_hwstatus.demo.home import AIRFLOW_3, Home
-from airflow_provider_hwstatus.testing import scenario
+from airflow_provider_hwstatus.demo import scenario
+from airflow_provider_hwstatus.demo.airflow_home import AIRFLOW_3, AirflowHome
 
-#: The only id of which the fake cloud must know nothing.
+#: The only id without a job in the fake cloud.
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture(scope="module")
 def bag() -> Iterator[Any]:
-    """Return Airflow's bag of the example DAGs."""
+    """Load the example DAGs."""
     try:
         from airflow.dag_processing.dagbag import DagBag
-    except ImportError:  # before Airflow 3.2
+    except ImportError:  # Airflow before 3.2
         from airflow.models.dagbag import DagBag
-    with Home(poke_interval=30) as home:
+    with AirflowHome(poke_interval=30) as home:
         yield DagBag(home.dags)
 
 
 def test_dag_files_are_imported_without_a_warning(bag: Any) -> None:
-    """Airflow imports every file, and none of them makes it warn."""
+    """Airflow imports every file without an error or a warning."""
     assert {} == bag.import_errors
     assert {} == dict(bag.captured_warnings)
-    there = scenario.DAGS + (scenario.WATCHING_DAGS if AIRFLOW_3 else ())
-    assert sorted(there) == sorted(bag.dag_ids)
+    expected = scenario.DAGS + (scenario.WATCHING_DAGS if AIRFLOW_3 else ())
+    assert sorted(expected) == sorted(bag.dag_ids)
 
 
 def test_demo_has_a_job_for_every_id(bag: Any) -> None:
-    """What a wait asks about by default is what the demo plays, and nothing else."""
-    given = [value for dag in bag.dags.values() for value in dag.params.dump().values()]
-    target = {one for value in given for one in (value if isinstance(value, list) else [value])}
-    parts = [part for part in scenario.PARTS if part.request_id != scenario.WATCHED_REQUEST]
-    requests = {part.request_id for part in parts if part.request_id}
+    """The default ids in the DAGs are exactly the ids of the demo's jobs."""
+    defaults = [value for dag in bag.dags.values() for value in dag.params.dump().values()]
+    ids = {item for value in defaults for item in (value if isinstance(value, list) else [value])}
+    jobs = [job for job in scenario.JOBS if job.request_id != scenario.WATCHED_REQUEST]
+    requests = {job.request_id for job in jobs if job.request_id}
 
-    assert target - {UNKNOWN} == {part.job_id for part in parts} | requests
+    assert ids - {UNKNOWN} == {job.job_id for job in jobs} | requests
 
 
 @pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 has no asset watchers")
 def test_demo_has_jobs_for_the_watchers(bag: Any) -> None:
-    """What the watching DAGs watch is played, too."""
-    watched = Path(bag.dags["example_request_ended"].fileloc).read_text()
+    """The demo has the jobs that the watcher DAGs wait for."""
+    source = Path(bag.dags["example_request_ended"].fileloc).read_text()
 
-    assert scenario.WATCHED_REQUEST in watched
-    assert 2 == sum(part.request_id == scenario.WATCHED_REQUEST for part in scenario.PARTS)
-    assert any(str(part.fields.get("name")).startswith("nightly_") for part in scenario.PARTS)
+    assert scenario.WATCHED_REQUEST in source
+    assert 2 == sum(job.request_id == scenario.WATCHED_REQUEST for job in scenario.JOBS)
+    assert any(str(job.fields.get("name")).startswith("nightly_") for job in scenario.JOBS)
 
 
-def test_bad_ends_are_those_of_tasks_that_exist(bag: Any) -> None:
-    """No task is expected to fail that is not there."""
+def test_unsuccessful_tasks_exist(bag: Any) -> None:
+    """Every task with an expected failure exists."""
     tasks = {(dag.dag_id, task.task_id) for dag in bag.dags.values() for task in dag.tasks}
 
-    assert set(scenario.BAD_ENDS) <= tasks
+    assert set(scenario.UNSUCCESSFUL_TASKS) <= tasks
 
 
-def test_every_mode_is_shown(bag: Any) -> None:
-    """There is an example of each way to wait."""
+def test_examples_cover_every_mode(bag: Any) -> None:
+    """There is an example of each mode."""
     sensors = [task for task in bag.dags["example_dli_batch"].tasks if hasattr(task, "poke_interval")]
 
     assert {"deferrable", "poke", "reschedule"} == {

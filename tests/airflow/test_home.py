@@ -1,4 +1,4 @@
-"""Tests of the Airflow that the other tests here run on."""
+"""The Airflow installation directory of the tests."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_settings_are_thrown_away(airflow_home: Path) -> None:
-    """Airflow looks for DAGs and for its database nowhere but in the directory that the tests throw away."""
+def test_settings_point_to_the_temporary_home(airflow_home: Path) -> None:
+    """Airflow's DAGs folder and database are in the temporary directory of the tests."""
     from airflow.configuration import conf
 
     assert str(airflow_home / "dags") == conf.get("core", "dags_folder")
@@ -19,8 +19,8 @@ def test_settings_are_thrown_away(airflow_home: Path) -> None:
 
 
 @pytest.mark.usefixtures("airflow_db")
-def test_database_is_there() -> None:
-    """A test that takes ``airflow_db`` can use the database."""
+def test_database_exists() -> None:
+    """A test that uses ``airflow_db`` can query the database."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_hwstatus.demo.home import AIRFLOW_3
+from airflow_provider_hwstatus.demo.airflow_home import AIRFLOW_3
 from airflow_provider_hwstatus.errors import ConfigurationError
 
 pytestmark = pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 has no asset watchers")

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
-from airflow_provider_hwstatus.demo.home import AIRFLOW_3
+from airflow_provider_hwstatus.demo.airflow_home import AIRFLOW_3
 from airflow_provider_hwstatus.errors import ConfigurationError
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor

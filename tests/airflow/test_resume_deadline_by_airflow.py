@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_hwstatus.demo.home import Home
+from airflow_provider_hwstatus.demo.airflow_home import AirflowHome
 from airflow_provider_hwstatus.sensors.start_from_trigger import AIRFLOW_3_3
 from airflow_provider_hwstatus.testing import Reply
 
@@ -50,7 +50,7 @@ def test_retry_continues_the_wait_of_the_first_try(huaweicloud: FakeHuaweiCloud)
     for task in TASKS:
         huaweicloud.job("dli_batch", task, "running", Reply(status=500), "running")
     settings = {"AIRFLOW_CONN_HWSTATUS_DEFAULT": json.dumps(huaweicloud.connection())}
-    with Home(poke_interval=2) as home:
+    with AirflowHome(poke_interval=2) as home:
         for example in home.dags.iterdir():
             example.unlink()
         (home.dags / "resumes.py").write_text(DAG)

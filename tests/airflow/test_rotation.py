@@ -43,7 +43,7 @@ class Rotation:
                 self.rotate()
 
     def rotate(self):
-        account = self.cloud._account
+        account = self.cloud.account
         if self.auth == "aksk":
             account.secret_key = "another-secret-key-0123456789abcdefghijk"
             self.cloud.secret_key = account.secret_key

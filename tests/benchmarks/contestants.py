@@ -1,4 +1,4 @@
-"""What waits: ours, the least that could, and triggers of Airflow's own providers. All wait for the same jobs."""
+"""The contestants: this package, minimal implementations, and other providers' triggers. All wait for the same jobs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
     from serving import JobServer
 
-#: The server wants to see a signature, and this costs nothing.
+#: The server checks only that there is a signature, so this one costs no time.
 _SIGNATURE = {"Authorization": "SDK-HMAC-SHA256 none"}
 
 
 class Contestant:
     """
-    Something that waits.
+    An implementation of waiting.
 
-    :param server: Where the jobs are.
+    :param server: Server of the jobs.
     :param interval: Seconds between two polls.
-    :raises ImportError: What it belongs to is not installed.
+    :raises ImportError: Its package is not installed.
     """
 
     def __init__(self, server: JobServer, interval: float) -> None:
@@ -35,23 +35,23 @@ class Contestant:
         self.prepare()
 
     def prepare(self) -> None:
-        """Do what is done once in a process: the server is known."""
+        """Initialise what exists once per process."""
 
     async def open(self) -> None:
-        """Do what is done once in an event loop."""
+        """Initialise what exists once per event loop."""
 
     async def close(self) -> None:
-        """Undo it."""
+        """Close what :meth:`open` opened."""
 
     def connect(self, name: str, **fields: object) -> None:
-        """Define an Airflow connection, by default to the server."""
+        """Define an Airflow connection. *fields* replace the server's address."""
         scheme = "https" if self.server.tls else "http"
         address = {"conn_type": name, "host": "127.0.0.1", "port": self.server.port, "schema": scheme}
         os.environ[f"AIRFLOW_CONN_{name.upper()}_BENCHMARK"] = json.dumps(address | fields)
 
 
 class Bare(Contestant):
-    """The least: a loop for each job, all of which share one session of aiohttp."""
+    """The minimal implementation: one loop per job and a shared aiohttp session."""
 
     async def open(self) -> None:
         self.session = aiohttp.ClientSession(headers=_SIGNATURE)
@@ -60,7 +60,7 @@ class Bare(Contestant):
         await self.session.close()
 
     async def wait(self, job_id: str) -> str:
-        """Wait for a job, and return its last state."""
+        """Wait for a job and return its last state."""
         url = f"{self.server.url}/v2.0/p0/batches/{job_id}/state"
         while True:
             async with self.session.get(url) as reply:
@@ -72,21 +72,21 @@ class Bare(Contestant):
 
 
 class Triggers(Contestant, ABC):
-    """Triggers of one class."""
+    """A trigger class."""
 
     _trigger: Callable[..., BaseTrigger]
 
     @abstractmethod
     def trigger(self, job_id: str) -> BaseTrigger:
-        """Return the trigger that waits for a job."""
+        """Return a trigger that waits for a job."""
 
     @abstractmethod
     def is_success(self, payload: Any) -> bool:
-        """Return whether a trigger's event says that the job succeeded."""
+        """Return whether a trigger's event reports success."""
 
 
 class BareTrigger(Triggers, Bare):
-    """The least that runs in Airflow: the same loop as a trigger."""
+    """The minimal implementation as an Airflow trigger."""
 
     def prepare(self) -> None:
         from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -112,8 +112,8 @@ class BareTrigger(Triggers, Bare):
         return bool(payload == "success")
 
 
-class Ours(Triggers):
-    """The trigger that a deferred ``DliBatchSensor`` hands over, with an access key."""
+class HwStatus(Triggers):
+    """The trigger of a deferred ``DliBatchSensor``, with an access key."""
 
     def prepare(self) -> None:
         from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
@@ -137,7 +137,7 @@ class Ours(Triggers):
 
 
 class Livy(Triggers):
-    """``LivyTrigger``: Spark batches, as ours."""
+    """``LivyTrigger``, which also waits for Spark batches."""
 
     def prepare(self) -> None:
         from airflow.providers.apache.livy.triggers.livy import LivyTrigger
@@ -155,7 +155,7 @@ class Livy(Triggers):
 
 
 class Http(Triggers):
-    """``HttpSensorTrigger``: waits while the answer is 404."""
+    """``HttpSensorTrigger``, which waits until the response is not 404."""
 
     def prepare(self) -> None:
         from airflow.providers.http.triggers.http import HttpSensorTrigger
@@ -177,7 +177,7 @@ class Databricks(Triggers):
         from airflow.providers.databricks.hooks.databricks_base import BaseDatabricksHook
         from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
 
-        # It would load all providers to find out.
+        # Otherwise the hook loads all providers to compute it.
         BaseDatabricksHook.user_agent_value = "benchmark"  # type: ignore[assignment,method-assign]
         self._trigger = DatabricksExecutionTrigger
         self.connect("databricks", password="token")
@@ -191,11 +191,11 @@ class Databricks(Triggers):
         return bool(json.loads(payload["run_state"])["result_state"] == "SUCCESS")
 
 
-#: By the name that they have in tables. What is not PEERS must be there.
+#: Contestants by their name in tables. Only PEERS may be missing.
 CONTESTANTS: dict[str, type[Contestant]] = {
     "bare": Bare,
     "bare_trigger": BareTrigger,
-    "ours": Ours,
+    "ours": HwStatus,
     "Livy": Livy,
     "HTTP": Http,
     "Databricks": Databricks,

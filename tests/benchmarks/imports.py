@@ -1,4 +1,4 @@
-"""Import a module over what every DAG file imports, and print figures as one line of JSON."""
+"""Import a module after what every DAG file imports. Print figures as one line of JSON."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import json
 import sys
 import time
 
-#: What must not be imported where a DAG file is parsed.
+#: Modules that parsing a DAG file must not import.
 HEAVY = ("aiohttp", "requests")
 
 
 def main() -> None:
-    """Import the module that the argument names; a peer's need not be there."""
+    """Import the module in the argument. A peer's module may be missing."""
     work = json.loads(sys.argv[1])
     import airflow  # noqa: F401
     from airflow.sdk import BaseSensorOperator  # noqa: F401
 
-    before, began = set(sys.modules), time.perf_counter()
+    before, started_at = set(sys.modules), time.perf_counter()
     try:
         importlib.import_module(work["module"])
     except ImportError as error:
@@ -25,7 +25,7 @@ def main() -> None:
             raise
         print(json.dumps({"skipped": repr(error)}))
         return
-    took, added = time.perf_counter() - began, set(sys.modules) - before
+    took, added = time.perf_counter() - started_at, set(sys.modules) - before
     print(json.dumps({"ms": took * 1000, "modules": len(added), "heavy": [name for name in HEAVY if name in added]}))
 
 

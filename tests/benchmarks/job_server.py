@@ -1,18 +1,18 @@
 """
-A fake cloud that answers fast, and counts what it is asked. It runs in a process of its own; see ``serving.py``.
+A fast fake cloud that counts requests. It runs in its own process; see ``serving.py``.
 
-The package's own fake checks all that it is sent, signatures above all, and so would be slower than what is measured.
-This one only looks whether there is a signature. It speaks as much of four APIs as one wait needs:
+The package's fake cloud checks every signature, so it would be slower than the measured programs. This one only checks
+that there is a signature. It implements what a wait needs of four APIs:
 
 ======================================  ================================================
 ``/v2.0/{project}/batches/{id}/state``  DLI
 ``/batches/{id}/state``, ``…/log``      Livy
 ``/api/2.x/jobs/runs/get?run_id={id}``  Databricks
-``/ready/{id}``                         none: 404 until the job is over, for ``HttpSensor``
+``/ready/{id}``                         none: 404 until the job has ended, for ``HttpSensor``
 ======================================  ================================================
 
-An id says when its job ends, so there is no table of jobs. Orders come as lines of JSON on standard input; each is
-answered on standard output, and the end of the input ends the server.
+A job's id contains the time of its end, so the server stores no jobs. Commands are lines of JSON on standard input.
+The server answers each on standard output. It stops at the end of the input.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)")
 
 def job_id(number: int, ends: float) -> str:
     """
-    Return the id of a job, which all of the APIs take.
+    Return the id of a job that is valid in every API.
 
-    :param ends: Seconds after the epoch that the server is told.
+    :param ends: Seconds from the server's epoch to the job's end.
     """
     return f"1{number:06d}{round(ends * 1000):08d}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conduct:
+class ServerOptions:
     """
-    How the server answers.
+    The server's behaviour.
 
-    :param certificate: Path of a certificate with its key; None for no TLS.
-    :param latency: Seconds that every answer takes.
-    :param errors: Share of requests that are answered with 503.
+    :param certificate: Path of a certificate with its key. None disables TLS.
+    :param latency: Seconds until each response.
+    :param errors: Share of requests that get a 503.
     :param resets: Share of requests whose connection is reset.
-    :param outage: From when to when, in seconds after the epoch, all connections are reset.
-    :param limit: Requests in a second above which the answer is 429.
-    :param idle: Seconds after which a connection is closed that nothing comes on.
+    :param outage: Start and end of an outage that resets all connections, in seconds since the epoch.
+    :param limit: Requests per second above which the response is 429.
+    :param idle: Seconds after which an idle connection is closed.
     """
 
     certificate: str | None = None
@@ -72,10 +72,10 @@ class Conduct:
 @dataclass
 class Counts:
     """
-    What was asked since the epoch.
+    Counts since the epoch.
 
-    :param polls: Requests about jobs that had not been reported as over.
-    :param seconds: Requests in each second after the epoch.
+    :param polls: Requests about jobs whose end had not been reported.
+    :param seconds: Requests in each second since the epoch.
     """
 
     polls: int = 0
@@ -87,31 +87,31 @@ class Counts:
 class Cloud:
     """The server's state."""
 
-    def __init__(self, conduct: Conduct) -> None:
-        self.conduct = conduct
+    def __init__(self, server_options: ServerOptions) -> None:
+        self.server_options = server_options
         self.begin(time.monotonic())
 
     def begin(self, epoch: float) -> None:
-        """Count from nothing. *epoch* is the time from which jobs count theirs, on the machine's monotonic clock."""
+        """Reset the counts and set the epoch, on the machine's monotonic clock."""
         self.epoch = epoch
         self.counts = Counts()
         self.reported: set[bytes] = set()
-        self.random = random.Random(1)  # noqa: S311  # the same faults in each run
+        self.random = random.Random(1)  # noqa: S311  # a fixed seed gives the same faults in each run
 
     def fault(self, now: float) -> int:
-        """Return the status of the fault that a request meets: 0 for a reset, 200 for none."""
-        conduct = self.conduct
-        if conduct.outage[0] <= now < conduct.outage[1]:
+        """Return the status of a request's fault: 0 is a reset, 200 is no fault."""
+        server_options = self.server_options
+        if server_options.outage[0] <= now < server_options.outage[1]:
             return 0
-        if conduct.limit is not None and self.counts.seconds[int(now)] > conduct.limit:
+        if server_options.limit is not None and self.counts.seconds[int(now)] > server_options.limit:
             return 429
-        dice = self.random.random()
-        if dice < conduct.resets:
+        sample = self.random.random()
+        if sample < server_options.resets:
             return 0
-        return 503 if dice < conduct.resets + conduct.errors else 200
+        return 503 if sample < server_options.resets + server_options.errors else 200
 
     def answer(self, head: bytes, body: bytes) -> tuple[int, bytes]:
-        """Return the status and body for a request: status 0 for a reset."""
+        """Return the status and body of a response. Status 0 is a reset."""
         now = time.monotonic() - self.epoch
         self.counts.seconds[int(now)] += 1
         status, payload = self.fault(now), b"{}"
@@ -121,7 +121,7 @@ class Cloud:
         return status, payload
 
     def report(self, head: bytes, body: bytes, now: float) -> tuple[int, bytes]:
-        """Return the status and body about the job that a request names."""
+        """Return the status and body of a response about a job."""
         path = head.split(b" ", 2)[1]
         found = _JOB_ID.search(path) or _JOB_ID.search(body)
         if not found:
@@ -146,7 +146,7 @@ def _reply(path: bytes, job: bytes, over: bool) -> tuple[int, bytes]:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, with HTTP/1.1 on it."""
+    """An HTTP/1.1 connection."""
 
     transport: asyncio.Transport
 
@@ -173,10 +173,10 @@ class Connection(asyncio.Protocol):
                 return
             body, self.buffer = self.buffer[end + 4 : stop], self.buffer[stop:]
             status, payload = self.cloud.answer(head, body)
-            asyncio.get_running_loop().call_later(self.cloud.conduct.latency, self.send, status, payload)
+            asyncio.get_running_loop().call_later(self.cloud.server_options.latency, self.send, status, payload)
 
     def send(self, status: int, payload: bytes) -> None:
-        """Send an answer, or reset the connection if *status* is 0."""
+        """Send a response, or reset the connection if *status* is 0."""
         if self.transport.is_closing():
             return
         if not status:
@@ -191,39 +191,39 @@ class Connection(asyncio.Protocol):
         )
         if self.closing:
             self.closing.cancel()
-        self.closing = asyncio.get_running_loop().call_later(self.cloud.conduct.idle, self.transport.close)
+        self.closing = asyncio.get_running_loop().call_later(self.cloud.server_options.idle, self.transport.close)
 
 
-async def serve(conduct: Conduct) -> None:
-    """Serve on a free port, which is the first answer, until the input ends."""
-    cloud, loop = Cloud(conduct), asyncio.get_running_loop()
+async def serve(server_options: ServerOptions) -> None:
+    """Serve on a free port until the input ends. The first answer is the port."""
+    cloud, loop = Cloud(server_options), asyncio.get_running_loop()
     context = None
-    if conduct.certificate:
+    if server_options.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(conduct.certificate)
+        context.load_cert_chain(server_options.certificate)
     server = await loop.create_server(lambda: Connection(cloud), "127.0.0.1", 0, backlog=8192, ssl=context)
-    orders = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    _say({"port": server.sockets[0].getsockname()[1]})
-    while order := await orders.readline():
-        if epoch := json.loads(order).get("epoch"):
+    commands = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    _answer({"port": server.sockets[0].getsockname()[1]})
+    while command := await commands.readline():
+        if epoch := json.loads(command).get("epoch"):
             cloud.begin(epoch)
-        _say(vars(cloud.counts))
+        _answer(vars(cloud.counts))
 
 
-def _say(answer: dict[str, object]) -> None:
+def _answer(answer: dict[str, object]) -> None:
     print(json.dumps(answer), flush=True)
 
 
 def main() -> None:
-    """Run the server that the argument describes."""
+    """Run a server with the options in the argument."""
     fields = json.loads(sys.argv[1])
-    conduct = Conduct(**fields | {"outage": tuple(fields["outage"])})
+    server_options = ServerOptions(**fields | {"outage": tuple(fields["outage"])})
     with contextlib.suppress(ImportError):
         import uvloop
 
-        return uvloop.run(serve(conduct))
-    return asyncio.run(serve(conduct))
+        return uvloop.run(serve(server_options))
+    return asyncio.run(serve(server_options))
 
 
 if __name__ == "__main__":

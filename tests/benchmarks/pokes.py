@@ -1,7 +1,7 @@
 """
-Poke many times in one wait, as a sensor in ``poke`` mode does, and print figures as one line of JSON.
+Poke many times in one wait, like a sensor in ``poke`` mode. Print figures as one line of JSON.
 
-The bare one is a request over a kept ``requests.Session``, unsigned.
+The minimal implementation sends an unsigned request over a reused ``requests.Session``.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from job_server import Conduct, job_id
+from job_server import ServerOptions, job_id
 from serving import JobServer, serving
 
 _NEVER = 9_999.0
 
-#: Asks for a job that is not over.
+#: Polls a job that has not ended.
 Poke = Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """
-    What to do.
+    The work of one program.
 
-    :param ours: Whether it is ours, or the bare one.
-    :param count: How many pokes are measured in each round.
-    :param rounds: How many rounds.
-    :param pause: Seconds between two.
-    :param conduct: The server's.
+    :param ours: Whether to use this package or the minimal implementation.
+    :param count: Number of pokes per round.
+    :param rounds: Number of rounds.
+    :param pause: Seconds between two pokes.
+    :param server_options: The server's options.
     """
 
     ours: bool
     count: int
     rounds: int
     pause: float
-    conduct: dict[str, Any]
+    server_options: dict[str, Any]
 
 
 def bare(server: JobServer) -> Poke:
-    """Return the least that a poke can be."""
-    from airflow.sdk import BaseSensorOperator  # noqa: F401  # ours has it loaded, and the garbage collector looks at all
+    """Return the poke of the minimal implementation."""
+    from airflow.sdk import BaseSensorOperator  # noqa: F401  # the garbage collector then has as much work as with our sensor
 
     session, url = requests.Session(), f"{server.url}/v2.0/p0/batches/{job_id(1, _NEVER)}/state"
     session.headers["Authorization"] = "SDK-HMAC-SHA256 none"
@@ -62,7 +62,7 @@ def bare(server: JobServer) -> Poke:
 
 
 def ours(server: JobServer) -> Poke:
-    """Return a sensor's poke."""
+    """Return the poke of this package's sensor."""
     from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 
     logging.disable(logging.INFO)
@@ -78,27 +78,27 @@ def ours(server: JobServer) -> Poke:
 
 
 class Contexts:
-    """Counts the TLS settings that are made, by anybody."""
+    """Counts all TLS contexts that are created."""
 
     def __init__(self) -> None:
-        self.made = 0
-        make = ssl.SSLContext.__new__
+        self.created = 0
+        create = ssl.SSLContext.__new__
 
         def counted(*args: Any, **kwargs: Any) -> Any:
-            self.made += 1
-            return make(*args, **kwargs)
+            self.created += 1
+            return create(*args, **kwargs)
 
         ssl.SSLContext.__new__ = counted  # type: ignore[method-assign]
 
 
 def measure(work: Work, poke: Poke, server: JobServer) -> dict[str, float]:
-    """Poke, and return the figures."""
+    """Poke and return the figures."""
     contexts = Contexts()
     server.begin(time.monotonic())
-    for _ in range(2):  # after which all that is imported and made once is there
+    for _ in range(2):  # warms up imports and caches
         poke()
         time.sleep(work.pause)
-    made, rounds = contexts.made, []
+    created_before, rounds = contexts.created, []
     for _ in range(work.rounds):
         cpu = time.process_time()
         for _ in range(work.count):
@@ -109,14 +109,14 @@ def measure(work: Work, poke: Poke, server: JobServer) -> dict[str, float]:
     return {
         "cpu_ms": statistics.median(rounds),
         "connections": server.counts().connections,
-        "contexts": contexts.made - made,
+        "contexts": contexts.created - created_before,
     }
 
 
 def main() -> None:
-    """Do the work that the argument describes."""
+    """Do the work in the argument."""
     work = Work(**json.loads(sys.argv[1]))
-    with serving(Conduct(**work.conduct)) as server:
+    with serving(ServerOptions(**work.server_options)) as server:
         print(json.dumps(measure(work, (ours if work.ours else bare)(server), server)))
 
 

@@ -1,4 +1,4 @@
-"""What is measured: each scenario yields its tables, with the goals that ours is held to."""
+"""The scenarios. Each yields tables with figures and the goals of this package."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from contestants import CONTESTANTS, PEERS
-from job_server import Conduct
+from job_server import ServerOptions
 from tables import Figures, Goal, Row, Table
 
 from airflow_provider_hwstatus.get_provider_info import get_provider_info
 
-#: Seconds that an answer takes: an API that is near.
+#: Latency of the server in seconds, as of an API nearby.
 LATENCY = 0.02
 
 NONE = Goal(0)
@@ -21,16 +21,19 @@ NONE = Goal(0)
 @dataclass(frozen=True, kw_only=True)
 class Size:
     """
-    How much is measured.
+    The size of the scenarios.
 
-    :param steady: Waits in the first scenario, each time with TLS or without.
-    :param few: Waits in others; *many* and *most* are more.
-    :param interval: Seconds between two polls; *long* are more.
-    :param ends: Between when and when jobs end, in intervals.
-    :param patience: Seconds after the last end of a job when a wait is given up for lost.
-    :param pokes: In one round.
-    :param repeats: Rounds of pokes, and imports.
-    :param alone: Whether a program is measured alone; otherwise several are at once, which spoils the figures.
+    :param steady: Number of waits, and whether to use TLS, in each run of the first scenario.
+    :param few: Number of waits in a small scenario.
+    :param many: Number of waits in a larger scenario.
+    :param most: Number of waits in the largest scenario.
+    :param interval: Seconds between two polls.
+    :param long: Seconds between two polls in the largest scenario.
+    :param ends: When the first and the last job end, in intervals.
+    :param patience: Seconds after the last job's end after which a wait counts as lost.
+    :param pokes: Number of pokes per round.
+    :param repeats: Number of rounds of pokes, and of imports.
+    :param alone: Whether programs run one at a time. Otherwise several run at once and the figures are wrong.
     """
 
     steady: tuple[tuple[int, bool], ...]
@@ -77,36 +80,36 @@ QUICK = Size(
 @dataclass(frozen=True)
 class Lab:
     """
-    Where scenarios measure.
+    Runs measurements for scenarios.
 
-    :param run: Runs programs with what each has to do, and returns the figures of each.
-    :param certificate: Path of the server's.
+    :param run: Runs a program for each item of work and returns the figures of each.
+    :param certificate: Path of the server's certificate.
     """
 
     size: Size
     run: Callable[[str, Mapping[str, Figures]], dict[str, Figures]]
     certificate: str
 
-    def conduct(self, tls: bool = True, **faults: object) -> Figures:
-        """Return how the server is to answer."""
-        return asdict(Conduct(certificate=self.certificate if tls else None, **faults))  # type: ignore[arg-type]
+    def server_options(self, tls: bool = True, **faults: object) -> Figures:
+        """Return the server's options."""
+        return asdict(ServerOptions(certificate=self.certificate if tls else None, **faults))  # type: ignore[arg-type]
 
     def waits(self, names: Iterable[str], count: int, tls: bool = True, **work: object) -> dict[str, Figures]:
-        """Let contestants wait, each for as many jobs, and return their figures."""
+        """Let each contestant wait for *count* jobs. Return the figures."""
         interval = self.size.interval
-        usual = {
+        defaults = {
             "count": count,
             "interval": interval,
             "ramp": interval,
             "ends": [share * interval for share in self.size.ends],
             "patience": self.size.patience,
-            "conduct": self.conduct(tls, latency=LATENCY),
+            "server_options": self.server_options(tls, latency=LATENCY),
         }
-        return _compared(self.run("waits.py", {name: usual | work | {"contestant": name} for name in names}))
+        return _compared(self.run("waits.py", {name: defaults | work | {"contestant": name} for name in names}))
 
 
 def _compared(columns: dict[str, Figures]) -> dict[str, Figures]:
-    """Add the figures that take two columns."""
+    """Add figures that compare two columns."""
     bare, trigger = (columns.get(name, {}) for name in ("bare", "bare_trigger"))
     for figures in columns.values():
         if "cpu_s_per_1k" in figures and "cpu_s_per_1k" in bare:
@@ -131,7 +134,7 @@ _OTHERS = Row("share of the processor that others took, %", "others_percent", 0)
 
 
 def steady(lab: Lab) -> Iterator[Table]:
-    """Many waits that begin one after the other, and ask every 5 seconds."""
+    """Many waits that start one after the other and poll every 5 seconds."""
     for count, tls in lab.size.steady:
         columns = lab.waits(CONTESTANTS, count, tls)
         rows = [
@@ -157,7 +160,7 @@ def steady(lab: Lab) -> Iterator[Table]:
 
 
 def minute(lab: Lab) -> Iterator[Table]:
-    """Ten times as many waits as a triggerer takes by default, which ask once a minute."""
+    """Ten times the default capacity of a triggerer, with one poll per minute."""
     interval, count = lab.size.long, lab.size.most
     columns = lab.waits(
         ["bare_trigger", "ours"], count, interval=interval, ramp=interval, ends=[interval, interval * 4 / 3]
@@ -182,7 +185,7 @@ def minute(lab: Lab) -> Iterator[Table]:
 
 
 def herd(lab: Lab) -> Iterator[Table]:
-    """Many waits that begin at once, as when a triggerer takes over those of another."""
+    """Many waits that start at once, as when a triggerer takes over the triggers of another."""
     interval, count = lab.size.interval, lab.size.many
     columns = lab.waits(["bare_trigger", "ours"], count, ramp=0.0, ends=[interval * 2, interval * 3])
     longest = columns["bare_trigger"].get("lag_max_ms", 0.0)
@@ -199,7 +202,7 @@ def herd(lab: Lab) -> Iterator[Table]:
 
 
 def faults(lab: Lab) -> Iterator[Table]:
-    """What goes wrong in a cloud."""
+    """Faults of the cloud."""
     interval, count = lab.size.interval, lab.size.few
     limit = max(int(count / interval / 10), 1)
     cases: dict[str, Figures] = {
@@ -207,7 +210,7 @@ def faults(lab: Lab) -> Iterator[Table]:
         f"{2 * interval:g} s outage": {"outage": (2 * interval, 4 * interval)},
         f"429 above {limit} requests/s": {"limit": limit},
     }
-    usual = {
+    defaults = {
         "contestant": "ours",
         "count": count,
         "interval": interval,
@@ -215,7 +218,9 @@ def faults(lab: Lab) -> Iterator[Table]:
         "ends": [2 * interval, 5 * interval],
         "patience": lab.size.patience,
     }
-    works = {name: usual | {"conduct": lab.conduct(latency=LATENCY, **case)} for name, case in cases.items()}
+    works = {
+        name: defaults | {"server_options": lab.server_options(latency=LATENCY, **case)} for name, case in cases.items()
+    }
     columns = lab.run("waits.py", works)
     for figures in columns.values():
         statuses = {"reset" if status == "0" else status: n for status, n in figures.get("statuses", {}).items()}
@@ -234,11 +239,11 @@ def faults(lab: Lab) -> Iterator[Table]:
 
 
 def pokes(lab: Lab) -> Iterator[Table]:
-    """One wait in ``poke`` mode."""
+    """A wait in ``poke`` mode."""
     cases = {
-        "plain": (0.0, lab.conduct(tls=False)),
-        "TLS": (0.0, lab.conduct()),
-        "TLS, closed when idle": (0.02, lab.conduct(idle=0.0)),
+        "plain": (0.0, lab.server_options(tls=False)),
+        "TLS": (0.0, lab.server_options()),
+        "TLS, closed when idle": (0.02, lab.server_options(idle=0.0)),
     }
     works = {
         f"{name}: {who}": {
@@ -246,9 +251,9 @@ def pokes(lab: Lab) -> Iterator[Table]:
             "count": lab.size.pokes // (5 if pause else 1),
             "rounds": lab.size.repeats,
             "pause": pause,
-            "conduct": conduct,
+            "server_options": server_options,
         }
-        for name, (pause, conduct) in cases.items()
+        for name, (pause, server_options) in cases.items()
         for who in ("bare", "ours")
     }
     columns = lab.run("pokes.py", works)
@@ -275,7 +280,7 @@ def pokes(lab: Lab) -> Iterator[Table]:
 
 
 def imports(lab: Lab) -> Iterator[Table]:
-    """What a DAG file pays for a sensor."""
+    """The cost of importing a sensor in a DAG file."""
     ours = [module for sensor in get_provider_info()["sensors"] for module in sensor["python-modules"]]
     peers = ["airflow.providers.apache.livy.sensors.livy", "airflow.providers.http.sensors.http"]
     columns = {}
@@ -301,5 +306,5 @@ def _median_import(found: list[Figures]) -> Figures:
 
 SCENARIOS = {scenario.__name__: scenario for scenario in (steady, minute, herd, faults, pokes, imports)}
 
-#: Whose waits must all end well: a peer's that do not are no failure of ours.
-ANSWERABLE = tuple(name for name in CONTESTANTS if name not in PEERS)
+#: Contestants whose waits must all succeed. A peer's failures are only shown.
+MUST_SUCCEED = tuple(name for name in CONTESTANTS if name not in PEERS)

@@ -1,4 +1,4 @@
-"""The job server, as whoever is measured starts and asks it."""
+"""Start the job server and communicate with it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from job_server import Conduct, Counts
+from job_server import Counts, ServerOptions
 
 PROGRAM = Path(__file__).with_name("job_server.py")
 
-#: Those of whoever started this. What is measured has the first for itself, and the server the last.
+#: The parent process's processors. The measured program has the first one, the server the last one.
 PROCESSORS = sorted(os.sched_getaffinity(os.getppid()))
 
 
 class JobServer:
     """
-    A job server in a process of its own.
+    A job server in its own process.
 
-    :param process: Which takes orders, and has said which port it serves.
+    :param process: The server's process. Its first line of output is its port.
+    :param tls: Whether it uses TLS.
     """
 
     def __init__(self, process: subprocess.Popen[str], tls: bool) -> None:
@@ -35,23 +36,23 @@ class JobServer:
 
     @property
     def url(self) -> str:
-        """The server's URL, without a slash at its end."""
+        """The server's URL, without a trailing slash."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def begin(self, epoch: float) -> None:
-        """Count from nothing, and let jobs count from *epoch* on the monotonic clock."""
-        self._order({"epoch": epoch})
+        """Reset the counts and set the epoch of the jobs, on the monotonic clock."""
+        self._command({"epoch": epoch})
 
     def counts(self) -> Counts:
-        """Return what was asked since :meth:`begin`."""
-        answer = self._order({})
+        """Return the counts since :meth:`begin`."""
+        answer = self._command({})
         for name in ("statuses", "seconds"):
             answer[name] = Counter({int(key): count for key, count in answer[name].items()})
         return Counts(**answer)
 
-    def _order(self, order: dict[str, float]) -> dict[str, Any]:
+    def _command(self, command: dict[str, float]) -> dict[str, Any]:
         assert self._process.stdin
-        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         return self._answer()
 
@@ -62,17 +63,17 @@ class JobServer:
 
 
 @contextmanager
-def serving(conduct: Conduct) -> Iterator[JobServer]:
-    """Give a server on the last processor."""
+def serving(server_options: ServerOptions) -> Iterator[JobServer]:
+    """Run a server on the last processor until the end of the block."""
     with subprocess.Popen(
-        [sys.executable, PROGRAM, json.dumps(asdict(conduct))],
+        [sys.executable, PROGRAM, json.dumps(asdict(server_options))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         os.sched_setaffinity(process.pid, {PROCESSORS[-1]})
         try:
-            yield JobServer(process, conduct.certificate is not None)
+            yield JobServer(process, server_options.certificate is not None)
         finally:
             assert process.stdin
             process.stdin.close()

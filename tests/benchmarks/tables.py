@@ -1,4 +1,4 @@
-"""Figures as a Markdown table, with the goal beside each."""
+"""Markdown tables of figures and goals."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: What one measured program printed.
+#: The figures that a measured program prints.
 Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Goal:
     """
-    What a figure is not to be above.
+    The maximum of a figure.
 
-    :param below: Whether it is not to reach it, either.
-    :param name: What to show instead of the limit.
+    :param limit: The maximum.
+    :param below: Whether the figure must be below the limit.
+    :param name: Text to show instead of the limit.
     """
 
     limit: float
@@ -25,7 +26,7 @@ class Goal:
     name: str = ""
 
     def met(self, figure: float | list[str]) -> bool:
-        """Return whether a figure is good enough; of words, the fewer the better."""
+        """Return whether a figure meets the goal. For a list, its length counts."""
         figure = len(figure) if isinstance(figure, list) else figure
         return figure < self.limit if self.below else figure <= self.limit
 
@@ -38,9 +39,9 @@ class Goal:
 @dataclass(frozen=True)
 class Row:
     """
-    One figure, of all columns.
+    A row of a table.
 
-    :param key: Its name in :data:`Figures`.
+    :param key: Name of the figure in :data:`Figures`.
     """
 
     title: str
@@ -52,10 +53,10 @@ class Row:
 @dataclass
 class Table:
     """
-    The answer to one question.
+    A table of figures.
 
-    :param judged: The columns whose figures are held to the goals.
-    :param notes: Lines to show below it.
+    :param judged: Columns that must meet the goals.
+    :param notes: Lines below the table.
     """
 
     title: str

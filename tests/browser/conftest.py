@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from airflow_provider_hwstatus.demo import standalone
-from airflow_provider_hwstatus.demo.home import Home
+from airflow_provider_hwstatus.demo.airflow_home import HOST, AirflowHome, free_port, server_settings
+from airflow_provider_hwstatus.demo.web_ui import START_TIMEOUT
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
@@ -94,27 +94,27 @@ class AirflowUi:
 @pytest.fixture(scope="session")
 def airflow_ui(_everything_is_here: None) -> Iterator[AirflowUi]:
     """Start Airflow's api-server, all that the connection form needs; whoever comes is an administrator."""
-    port = standalone._free_port()
-    settings = standalone._settings(port) | {
+    port = free_port()
+    settings = server_settings(port) | {
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
     }
-    with Home(poke_interval=1.0) as home:
-        standalone._run(home, "db", "migrate", settings=settings)
-        ui = AirflowUi(f"http://{standalone.HOST}:{port}", home.log_path)
+    with AirflowHome(poke_interval=1.0) as home:
+        home.run("db", "migrate", settings=settings)
+        ui = AirflowUi(f"http://{HOST}:{port}", home.log_path)
         _wait_until_up(ui, home.start("airflow", "api-server", settings=settings))
         yield ui
 
 
 def _wait_until_up(ui: AirflowUi, server: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + standalone.START_TIMEOUT
+    deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         assert server.poll() is None, ui.log_path.read_text()[-5000:]
         with suppress(OSError):
             ui.request("version")
             return
         time.sleep(0.3)
-    pytest.fail(f"no answer after {standalone.START_TIMEOUT:g} s: {ui.log_path.read_text()[-5000:]}")
+    pytest.fail(f"no answer after {START_TIMEOUT:g} s: {ui.log_path.read_text()[-5000:]}")
 
 
 @pytest.fixture(scope="session")

@@ -1,26 +1,26 @@
 """
-What Airflow itself does after a kill, and what is therefore no failure. Whatever no rule here names is one.
+Effects of kills that Airflow itself causes. The checks tolerate them, and nothing else.
 
-``UNRECORDED``
-    A worker records a task's end in the database and calls back with it, one after the other. Killed in between, it
-    leaves one of the two undone: an end that is recorded is never called back with, and one that was called back with
-    is reached again by the next worker, which calls back again. No task can do anything about that.
-``UNMARKED``
-    A watcher stores what it has reported once Airflow says that the events are stored, and Airflow says so with a
-    delay. A triggerer that ends in between leaves it to the next one to report the same end again.
-``unasked``
-    A worker on a busy machine gives up on an API server that does not answer yet, before it has a task to run. Airflow
-    retries the task, which has asked for nothing so far.
-``of_killed``
-    A task whose process is killed is retried, and who calls back with that differs by release, or nobody does.
-``UNREACHED``
-    A worker that does not reach the API server, because it was killed, gives up its try some seconds later, or calls
-    back with an end that it cannot record.
-``begun_again``
-    A worker that is killed in the middle of a try takes the deadline with it: the next try begins a wait of its own.
+``CALLBACK_SECONDS``
+    A worker stores a task's end in the database and runs its callback, in either order. If it is killed in between,
+    one of the two is missing: a stored end never gets its callback, or the next worker reaches the end again and runs
+    the callback twice. A task cannot prevent that.
+``ACKNOWLEDGE_SECONDS``
+    A watcher saves its checkpoint when Airflow confirms that the events are stored. Airflow confirms with a delay. If
+    the triggerer ends in between, the next one reports the same end again.
+``ended_before_first_poll``
+    On a busy machine a worker gives up if the API server does not answer, before it runs the task. Airflow retries the
+    task, which has not polled its job yet.
+``is_killed_try``
+    Airflow retries a task whose process was killed. Whether a callback runs, and where, depends on the release.
+``RECONNECT_SECONDS``
+    A worker that cannot reach the killed API server gives up its try some seconds later, or runs a callback for an end
+    that it cannot store.
+``max_deadlines``
+    A killed worker loses its deadline: the next try starts a new wait.
 ``KNOWN_FAULTS``
-    A scheduler with this in its log runs no loop any more, and is killed and started again: it is a fault of that
-    release.
+    A scheduler whose log contains this text has stopped its loop, because of a bug of this Airflow release. It is
+    killed and started again.
 """
 
 from __future__ import annotations
@@ -31,86 +31,97 @@ if TYPE_CHECKING:
     from checks import Outcome
     from evidence import Task
 
-#: Seconds that a worker takes at most between a task's end in the database and Airflow's callback, whichever is first.
-UNRECORDED = 5.0
+#: Maximum seconds in a worker between storing a task's end and running its callback, in either order.
+CALLBACK_SECONDS = 5.0
 
-#: Seconds before a triggerer's end in which it may not come to know any more that an event is stored.
-UNMARKED = 20.0
+#: Seconds before the end of a triggerer in which it may miss the confirmation that an event is stored.
+ACKNOWLEDGE_SECONDS = 20.0
 
-#: Seconds after an API server is there again in which a worker may still give up.
-UNREACHED = 30.0
+#: Seconds after the restart of an API server in which a worker may still give up.
+RECONNECT_SECONDS = 30.0
 
-#: By Airflow's line, what is in the log of a scheduler that has ended its loop through no fault of a wait.
+#: Text in the log of a scheduler that has stopped its loop, by Airflow release.
 KNOWN_FAULTS = {
-    # 3.4.0b2: it makes a second current row for a task that has one, after a worker could not reach the API server.
+    # 3.4.0b2 adds a second current row for a task after a worker could not reach the API server.
     (3, 4): "task_instance_current_key",
 }
 
-#: How often that may be.
-MOST_DEATHS = 3
+#: Maximum number of scheduler restarts because of a known fault.
+MAX_SCHEDULER_RESTARTS = 3
 
 End = dict[str, Any]
 
 
 def has_known_fault(airflow: tuple[int, ...], log: str) -> bool:
-    """Return whether a scheduler that says so has a known fault."""
-    words = KNOWN_FAULTS.get(airflow)
-    return words is not None and words in log
+    """Return whether a scheduler's log shows a known fault of the Airflow release."""
+    text = KNOWN_FAULTS.get(airflow)
+    return text is not None and text in log
 
 
-def unasked(outcome: Outcome) -> list[End]:
-    """Return the tries that ended before their job was asked about for the first time, and were repeated."""
-    jobs = {wait.task_id: wait.job_id for wait in outcome.waits}
+def ended_before_first_poll(outcome: Outcome) -> list[End]:
+    """Return the retried tries that ended before the first poll of their job."""
+    job_ids = {wait.task_id: wait.job_id for wait in outcome.waits}
     ends = (end for ends in outcome.evidence.ends().values() for end in ends)
-    first = outcome.asked_at
-    return [end for end in ends if end["state"] == "retry" and end["time"] < first.get(jobs[end["task_id"]], 0.0)]
+    first_polls = outcome.first_polls
+    return [
+        end for end in ends if end["state"] == "retry" and end["time"] < first_polls.get(job_ids[end["task_id"]], 0.0)
+    ]
 
 
-def of_killed(outcome: Outcome, end: End) -> bool:
-    """Return whether it is the end of a try whose process was killed."""
+def is_killed_try(outcome: Outcome, end: End) -> bool:
+    """Return whether *end* belongs to a try whose process was killed."""
     return end["state"] == "retry" and any(
         kill == f"worker of {end['task_id']}" and time <= end["time"] for kill, time in outcome.stack.kills
     )
 
 
-def of_unreached(outcome: Outcome, end: End) -> bool:
-    """Return whether it is the end of a try that may not have reached the API server."""
-    return any(gone - UNRECORDED <= end["time"] < back + UNREACHED for gone, back in outcome.stack.api_away)
+def is_disconnected_try(outcome: Outcome, end: End) -> bool:
+    """Return whether *end* belongs to a try that possibly could not reach the API server."""
+    return any(
+        killed_at - CALLBACK_SECONDS <= end["time"] < restarted_at + RECONNECT_SECONDS
+        for killed_at, restarted_at in outcome.stack.api_outages
+    )
 
 
 def worker_killed_after(outcome: Outcome, time: float) -> bool:
-    """Return whether a worker was killed that may have been about to record an end or to call back with it."""
-    kills = [kill for name, kill in outcome.stack.kills if name == "scheduler"]  # its workers die with it
-    return any(0 <= kill - time < UNRECORDED for kill in kills)
+    """Return whether a worker was killed while it possibly stored an end or ran a callback."""
+    kills = [kill for name, kill in outcome.stack.kills if name == "scheduler"]  # its workers are killed with it
+    return any(0 <= kill - time < CALLBACK_SECONDS for kill in kills)
 
 
-def counted(outcome: Outcome) -> dict[str, list[str]]:
-    """Return the states that Airflow called back with, without those that a kill explains; the last one counts."""
-    ends, never = outcome.evidence.ends(), unasked(outcome)
+def callback_states(outcome: Outcome) -> dict[str, list[str]]:
+    """Return the states in callbacks by task, except those that a kill explains. The last one always counts."""
+    ends, early_ends = outcome.evidence.ends(), ended_before_first_poll(outcome)
 
-    def explained(end: End) -> bool:
-        rules = (of_killed(outcome, end), of_unreached(outcome, end), worker_killed_after(outcome, end["time"]))
-        return end in never or any(rules)
+    def is_explained(end: End) -> bool:
+        rules = (
+            is_killed_try(outcome, end),
+            is_disconnected_try(outcome, end),
+            worker_killed_after(outcome, end["time"]),
+        )
+        return end in early_ends or any(rules)
 
-    return {task: [end["state"] for end in ends[task] if end is ends[task][-1] or not explained(end)] for task in ends}
+    return {
+        task: [end["state"] for end in ends[task] if end is ends[task][-1] or not is_explained(end)] for task in ends
+    }
 
 
-def not_called_back(outcome: Outcome) -> list[str]:
-    """Return the tasks whose end a killed worker recorded, but could not call back with any more."""
-    called = outcome.evidence.ends()
+def missing_callbacks(outcome: Outcome) -> list[str]:
+    """Return the tasks whose end a worker stored before it was killed, without running the callback."""
+    ends = outcome.evidence.ends()
     return [
         wait.task_id
         for wait in outcome.waits
-        if not (wait.alone or called.get(wait.task_id))
-        and worker_killed_after(outcome, outcome.tasks[wait.task_id].ended or 0.0)
+        if not (wait.without_worker or ends.get(wait.task_id))
+        and worker_killed_after(outcome, outcome.tasks[wait.task_id].ended_at or 0.0)
     ]
 
 
 def may_report_again(outcome: Outcome, time: float) -> bool:
-    """Return whether an end that a watcher reported may be reported again."""
-    return any(0 <= end - time < UNMARKED for end in outcome.triggerers_ended)
+    """Return whether a watcher may report an end twice that it first reported at *time*."""
+    return any(0 <= end - time < ACKNOWLEDGE_SECONDS for end in outcome.triggerer_ends)
 
 
-def begun_again(task: Task) -> int:
-    """Return how many deadlines a task may have had: one for each try."""
+def max_deadlines(task: Task) -> int:
+    """Return the maximum number of deadlines of a task: one per try."""
     return task.try_number

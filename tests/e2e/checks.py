@@ -1,4 +1,4 @@
-"""What must be true at the end. Each check yields a line for whatever is not."""
+"""Checks of the outcome. Each yields one line per violation."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import allowances
-from evidence import Evidence, Task, Told
+from evidence import Evidence, ReportedEnd, Task
 from stack import Stack
 from waits import MODES, Wait
 
-#: Seconds between the worker that first asked, which sets the deadline, and the fake that saw it asking.
-FIRST_POLL_SLACK = 20.0
+#: Maximum seconds between the start of the first poll on a worker, which sets the deadline, and its arrival.
+FIRST_POLL_SECONDS = 20.0
 
-#: Seconds between Airflow, which gives a task to a triggerer, and the fake that saw it asking.
-FIRST_TRIGGER_SLACK = 120.0
+#: Maximum seconds between the creation of a trigger without a worker, which sets the deadline, and its first poll.
+FIRST_TRIGGER_POLL_SECONDS = 120.0
 
-#: Characters of a secret that are looked for: it may have been cut.
-BEGIN = 24
+#: Number of characters of a secret to search for. The rest may be cut off.
+SECRET_PREFIX = 24
 
-#: What is looked through for secrets besides the logs.
+#: Places to search for secrets, besides the logs.
 OTHER_PLACES = ("the database", "the triggers' arguments")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """
-    What was found.
+    The outcome of a run.
 
-    :param epoch: Seconds since 1970 at which the jobs began to take their steps.
-    :param tasks: At the end.
+    :param epoch: Time at which the jobs began to advance, in seconds since 1970.
+    :param tasks: Tasks at the end of the run, by name.
     :param watched: Whether there are watchers.
-    :param stack: What ran, was killed and left.
+    :param stack: Airflow and the fake cloud, with all kills and stops.
     """
 
     waits: list[Wait]
@@ -44,174 +44,190 @@ class Outcome:
     stack: Stack
 
     @property
-    def triggerers_ended(self) -> list[float]:
-        """When a triggerer was killed or left."""
-        return [time for name, time in [*self.stack.kills, *self.stack.left] if name.startswith("triggerer")]
+    def triggerer_ends(self) -> list[float]:
+        """Times at which a triggerer was killed or stopped."""
+        return [time for name, time in [*self.stack.kills, *self.stack.stops] if name.startswith("triggerer")]
 
-    def due(self, wait: Wait) -> float:
-        """Return when a wait must end at the earliest: with its job, or at the deadline that it began with."""
+    def due_at(self, wait: Wait) -> float:
+        """Return the earliest time at which a wait may end: the end of its job, or its deadline."""
         if wait.ends_at is not None:
             return self.epoch + wait.ends_at
-        if wait.mode == "started":  # it has a deadline before there is a triggerer that asks
+        if wait.mode == "start_from_trigger":  # the deadline is set before the first poll
             return min(self.evidence.deadlines[wait.task_id])
-        return self.asked_at[wait.job_id] + wait.timeout
+        return self.first_polls[wait.job_id] + wait.timeout
 
     @cached_property
-    def asked_at(self) -> dict[str, float]:
-        """When each job was first asked about."""
+    def first_polls(self) -> dict[str, float]:
+        """Time of the first poll of each job."""
         return {job_id: polls[0][0] for job_id, polls in self.evidence.polls().items()}
 
     @cached_property
     def delays(self) -> dict[str, float]:
-        """How many seconds after that each task ended."""
-        return {wait.task_id: (self.tasks[wait.task_id].ended or 0.0) - self.due(wait) for wait in self.waits}
+        """Seconds between the earliest possible end and the end of each task."""
+        return {wait.task_id: (self.tasks[wait.task_id].ended_at or 0.0) - self.due_at(wait) for wait in self.waits}
 
     @cached_property
-    def unseen(self) -> dict[str, float]:
-        """How many seconds after a job's end the fake was first asked about it, by task."""
-        ends = {wait.job_id: (wait, self.due(wait)) for wait in self.waits if wait.ends_at is not None}
+    def poll_delays(self) -> dict[str, float]:
+        """Seconds between the end of a job and the next poll of it, by task."""
+        ends = {wait.job_id: (wait, self.due_at(wait)) for wait in self.waits if wait.ends_at is not None}
         polls = self.evidence.polls()
-        seen = {
+        next_polls = {
             job_id: next((poll[0] for poll in polls[job_id] if poll[0] >= end), None)
             for job_id, (_, end) in ends.items()
         }
-        return {ends[job_id][0].task_id: time - ends[job_id][1] for job_id, time in seen.items() if time is not None}
+        return {
+            ends[job_id][0].task_id: time - ends[job_id][1] for job_id, time in next_polls.items() if time is not None
+        }
 
-    def answered_late(self, wait: Wait) -> bool:
-        """Return whether the cloud told a job's state after the deadline: it may be away then."""
-        deadline = min(self.evidence.deadlines.get(wait.task_id) or {self.due(wait)})
+    def answered_after_deadline(self, wait: Wait) -> bool:
+        """Return whether a poll after the deadline got a state. The cloud may be down then."""
+        deadline = min(self.evidence.deadlines.get(wait.task_id) or {self.due_at(wait)})
         return any(time >= deadline and status == 200 for time, status, _ in self.evidence.polls()[wait.job_id])
 
 
-def verdicts(outcome: Outcome) -> Iterator[str]:
-    """Every wait ends with its job's verdict."""
+def task_states(outcome: Outcome) -> Iterator[str]:
+    """Every task ends in the state that its job requires."""
     for wait in outcome.waits:
         task = outcome.tasks.get(wait.task_id)
         if task is None or task.state != wait.state:
             yield f"{wait.task_id} is {task.state if task else 'lost'}, not {wait.state}"
 
 
-def once(outcome: Outcome) -> Iterator[str]:
-    """Every wait has one end, and no retry; Airflow calls back with it on a worker, where one has to do with it."""
-    ends, not_called_back = allowances.counted(outcome), allowances.not_called_back(outcome)
+def callbacks(outcome: Outcome) -> Iterator[str]:
+    """Every wait has one callback and no retry. A wait that ends without a worker has no callback."""
+    states, missing = allowances.callback_states(outcome), allowances.missing_callbacks(outcome)
     for wait in outcome.waits:
-        untold = wait.alone or wait.task_id in not_called_back
-        found, wanted = ends.get(wait.task_id, []), [] if untold else [wait.state]
-        if found != wanted:
-            yield f"{wait.task_id} was called back with {found}, not {wanted}"
+        has_none = wait.without_worker or wait.task_id in missing
+        actual, expected = states.get(wait.task_id, []), [] if has_none else [wait.state]
+        if actual != expected:
+            yield f"{wait.task_id} has callbacks for {actual}, not {expected}"
 
 
-def returned(outcome: Outcome) -> Iterator[str]:
-    """A wait that succeeds returns its job's last status, and no other returns anything."""
-    values = outcome.evidence.returned()
+def return_values(outcome: Outcome) -> Iterator[str]:
+    """A successful wait returns the last status of its job. No other wait returns a value."""
+    values = outcome.evidence.return_values()
     for wait in outcome.waits:
         value = values.get(wait.task_id)
-        found = value and (value["kind"], value["job_id"], value["state"], value["outcome"])
-        wanted = (wait.kind, wait.job_id, wait.job_state, "success") if wait.verdict == "well" else None
-        if found != wanted:
+        actual = value and (value["kind"], value["job_id"], value["state"], value["outcome"])
+        expected = (wait.kind, wait.job_id, wait.job_state, "success") if wait.verdict == "success" else None
+        if actual != expected:
             yield f"{wait.task_id} returned {value}"
 
 
 def messages(outcome: Outcome) -> Iterator[str]:
-    """The log of a wait that does not succeed names the job, and says how it ended."""
+    """The log of an unsuccessful wait contains the job's id and how the wait ended."""
     for wait in outcome.waits:
-        if wait.verdict == "well":
+        if wait.verdict == "success":
             continue
-        words = [wait.job_id, "" if wait.verdict == "late" else wait.job_state]
-        if wait.verdict == "refused":
-            words.append("***")  # the cloud's echo of the login
+        words = [wait.job_id, "" if wait.verdict == "timeout" else wait.job_state]
+        if wait.verdict == "never_fail":
+            words.append("***")  # replaces the credentials that the cloud echoes
         log = outcome.evidence.log(wait.task_id)
         timed_out, unanswered = f"timed out after {wait.timeout:g} s", "the deadline passed without an answer"
-        if wait.verdict == "late" and (outcome.answered_late(wait) or unanswered not in log):
+        if wait.verdict == "timeout" and (outcome.answered_after_deadline(wait) or unanswered not in log):
             words.append(timed_out)
         if missing := [word for word in words if word not in log]:
             yield f"the log of {wait.task_id} lacks {missing}"
 
 
-def punctual(outcome: Outcome) -> Iterator[str]:
-    """No wait ends before its job does, or before the deadline that it began with."""
+def not_too_early(outcome: Outcome) -> Iterator[str]:
+    """No wait ends before its job or its deadline."""
     for wait in outcome.waits:
         delay = outcome.delays[wait.task_id]
-        if delay < (0.0 if wait.ends_at is not None or wait.mode == "started" else -FIRST_POLL_SLACK):
+        is_exact = wait.ends_at is not None or wait.mode == "start_from_trigger"
+        if delay < (0.0 if is_exact else -FIRST_POLL_SECONDS):
             yield f"{wait.task_id} ended {-delay:.1f} s too early"
 
 
 def deadlines(outcome: Outcome) -> Iterator[str]:
     """
-    A trigger's deadline is ``timeout`` after the first question about its job, and never another.
+    A trigger's deadline is ``timeout`` after the first poll of its job and never changes.
 
-    That of a wait that began in the triggerer is as much after Airflow gave it away, which is before.
+    If the wait starts in the triggerer, the deadline counts from the creation of the trigger, before the first poll.
     """
     for wait in outcome.waits:
         if wait.mode not in MODES:
             continue
         found = outcome.evidence.deadlines[wait.task_id]
-        wanted = outcome.asked_at[wait.job_id] + wait.timeout
-        before = FIRST_TRIGGER_SLACK if wait.mode == "started" else FIRST_POLL_SLACK
-        most = allowances.begun_again(outcome.tasks[wait.task_id])
-        if not 1 <= len(found) <= most or not -before <= min(found) - wanted <= FIRST_POLL_SLACK:
-            yield f"{wait.task_id} has the deadlines {sorted(found)}, and not {wanted}"
+        expected = outcome.first_polls[wait.job_id] + wait.timeout
+        earlier = FIRST_TRIGGER_POLL_SECONDS if wait.mode == "start_from_trigger" else FIRST_POLL_SECONDS
+        maximum = allowances.max_deadlines(outcome.tasks[wait.task_id])
+        if not 1 <= len(found) <= maximum or not -earlier <= min(found) - expected <= FIRST_POLL_SECONDS:
+            yield f"{wait.task_id} has the deadlines {sorted(found)}, not {expected}"
 
 
-def nothing_left(outcome: Outcome) -> Iterator[str]:
-    """No trigger is left."""
+def no_triggers_left(outcome: Outcome) -> Iterator[str]:
+    """The database contains no trigger except watchers."""
     for (count,) in outcome.evidence.query("select count(*) from trigger where classpath not like '%Watcher'"):
         if count:
             yield f"{count} triggers are left"
 
 
 def without_worker(outcome: Outcome) -> Iterator[str]:
-    """A wait that begins in the triggerer and ends well has never been on a worker; all others have."""
-    begun = outcome.evidence.begun_on_workers()
+    """A wait that starts in the triggerer and succeeds never runs on a worker. Every other wait does."""
+    on_workers = outcome.evidence.tasks_on_workers()
     for wait in outcome.waits:
-        if wait.alone == (wait.task_id in begun):
-            yield f"{wait.task_id} has {'' if wait.alone else 'not '}been on a worker"
+        if wait.without_worker == (wait.task_id in on_workers):
+            yield f"{wait.task_id} ran {'' if wait.without_worker else 'never '}on a worker"
 
 
-def watched(outcome: Outcome) -> Iterator[str]:
-    """Watchers tell each end, not before it, and once; again at most if a triggerer ended right after it."""
+def watcher_reports(outcome: Outcome) -> Iterator[str]:
+    """Watchers report each end once and not too early. They may repeat it if a triggerer ended right after it."""
     if not outcome.watched:
         return
-    told = defaultdict[tuple[str, str], list[Told]](list)
-    for one in outcome.evidence.told():
-        told[one.asset, one.subject].append(one)
-    wanted = {key: wait for wait in outcome.waits for key in wait.watched_by}
-    for key in wanted.keys() | told.keys():
-        first, *again = told[key] or [None]
-        wait = wanted.get(key)
+    reports = defaultdict[tuple[str, str], list[ReportedEnd]](list)
+    for report in outcome.evidence.reported_ends():
+        reports[report.asset, report.subject].append(report)
+    expected = {key: wait for wait in outcome.waits for key in wait.watched_by}
+    for key in expected.keys() | reports.keys():
+        first, *repeated = reports[key] or [None]
+        wait = expected.get(key)
         if wait is None or first is None:
-            yield f"{key} was {'not told' if wait else 'told'}"
+            yield f"{key} was {'not reported' if wait else 'reported'}"
         elif (first.outcome, first.state) != (wait.outcome, wait.job_state):
-            yield f"{key} was told as {first.outcome} and {first.state}, not as {wait.outcome} and {wait.job_state}"
-        elif first.time < outcome.due(wait):
-            yield f"{key} was told {outcome.due(wait) - first.time:.1f} s too early"
-        elif again and not allowances.may_report_again(outcome, first.time):
-            yield f"{key} was told {1 + len(again)} times, from {first.time - outcome.epoch:.1f} s on"
+            yield f"{key} was reported as {first.outcome}, {first.state}, not as {wait.outcome}, {wait.job_state}"
+        elif first.time < outcome.due_at(wait):
+            yield f"{key} was reported {outcome.due_at(wait) - first.time:.1f} s too early"
+        elif repeated and not allowances.may_report_again(outcome, first.time):
+            yield f"{key} was reported {1 + len(repeated)} times, first after {first.time - outcome.epoch:.1f} s"
 
 
-def no_stale_exit(outcome: Outcome) -> Iterator[str]:
-    """Airflow took no worker's exit after a deferral for the end of the run that the event began."""
+def no_state_mismatch(outcome: Outcome) -> Iterator[str]:
+    """Airflow fails no deferred wait because a worker's exit after the deferral arrives late."""
     deferred = {wait.task_id for wait in outcome.waits if wait.mode in MODES}
     for task_id, text in outcome.evidence.query("select task_id, extra from log where event = 'state mismatch'"):
         if task_id in deferred and "finished with state success" in text:
             yield f"state mismatch: {text}"
 
 
-def quiet(outcome: Outcome) -> Iterator[str]:
-    """Airflow looked for no page of the console that is not there, which it would log as an error."""
+def no_missing_link(outcome: Outcome) -> Iterator[str]:
+    """Airflow logs no error about a missing XCom for the console link."""
     for wait in outcome.waits:
         if "XCom not found" in outcome.evidence.log(wait.task_id):
             yield f"the log of {wait.task_id} has an error: XCom not found"
 
 
 ALL = (
-    *(verdicts, once, returned, messages, punctual, deadlines, nothing_left, without_worker, watched),
-    *(no_stale_exit, quiet),
+    task_states,
+    callbacks,
+    return_values,
+    messages,
+    not_too_early,
+    deadlines,
+    no_triggers_left,
+    without_worker,
+    watcher_reports,
+    no_state_mismatch,
+    no_missing_link,
 )
 
 
-def texts(evidence: Evidence, dump: str) -> dict[str, str]:
-    """Return all that the waits left behind, by where it is."""
+def stored_texts(evidence: Evidence, dump: str) -> dict[str, str]:
+    """
+    Return all text that the waits stored, by place.
+
+    :param dump: Dump of the database.
+    """
     logs = [
         file for file in [*(evidence.folder / "logs").rglob("*"), evidence.folder / "airflow.log"] if file.is_file()
     ]
@@ -219,11 +235,11 @@ def texts(evidence: Evidence, dump: str) -> dict[str, str]:
     return dict(zip(OTHER_PLACES, (dump, "\n".join(evidence.arguments)), strict=True)) | places
 
 
-def secrets(texts: Mapping[str, str], words: set[str]) -> Iterator[str]:
-    """No key, token or password is anywhere but in its connection: not in another table, in a trigger or in a log."""
+def no_secrets(texts: Mapping[str, str], secrets: set[str]) -> Iterator[str]:
+    """No key, token or password is stored outside its connection: not in another table, a trigger or a log."""
     forms = {
-        form: word for word in words for form in (word[:BEGIN], word[:BEGIN].encode().hex())
-    }  # hex: of binary columns
+        form: secret for secret in secrets for form in (secret[:SECRET_PREFIX], secret[:SECRET_PREFIX].encode().hex())
+    }  # hex: as in binary columns
     for place, text in texts.items():
         if found := {forms[form] for form in forms if form in text}:
             yield f"{len(found)} secrets are in {place}; one begins with {min(found)[:4]}"

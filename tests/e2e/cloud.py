@@ -1,9 +1,9 @@
 """
-The fake cloud as a process of its own, which can be killed and started again with the same jobs.
+The fake cloud in a process that can be killed and started again with the same jobs.
 
-``python cloud.py PORT FOLDER`` serves the jobs of ``FOLDER/waits.json``. They begin to take their steps at the time
-that ``FOLDER/epoch`` holds once it is there; ``FOLDER/polls.jsonl`` gets a line for each question about a job, and
-``FOLDER/secrets.jsonl`` one for each secret that opens the cloud, before anybody has it.
+``python cloud.py PORT FOLDER`` serves the jobs of ``FOLDER/waits.json``. When ``FOLDER/epoch`` exists, the jobs advance
+from the time in it. ``FOLDER/polls.jsonl`` gets a line for each poll, and ``FOLDER/secrets.jsonl`` a line for each
+secret before the cloud issues it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import waits
 
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud, Record
 
-#: What a CPH job adds to its replies once it has failed.
+#: Further fields of a failed CPH job.
 CPH_ERROR = {"error_code": "CPS.0005", "error_msg": "The phone is not running."}
 
 
 class Clock:
-    """The time of day, or for the thread that scripts the jobs the time at which they begin."""
+    """The current time, except in the thread that adds the jobs: there, the epoch."""
 
     def __init__(self) -> None:
         self.pinned = threading.local()
@@ -36,7 +36,7 @@ class Clock:
 
 
 def add_jobs(cloud: FakeHuaweiCloud, clock: Clock, folder: Path) -> None:
-    """Add the jobs, standing still, and let them go once the epoch is known."""
+    """Add the jobs in their first state. When the epoch is known, let them advance."""
     jobs = waits.load(folder / "waits.json")
     epoch = folder / "epoch"
     if not epoch.exists():
@@ -46,7 +46,7 @@ def add_jobs(cloud: FakeHuaweiCloud, clock: Clock, folder: Path) -> None:
         time.sleep(0.1)
     clock.pinned.time = float(epoch.read_text())
     for wait in jobs:
-        fields = CPH_ERROR if wait.kind == "cph_job" and wait.verdict != "well" else {}
+        fields = CPH_ERROR if wait.kind == "cph_job" and wait.verdict != "success" else {}
         cloud.job(wait.kind, wait.job_id, seconds=wait.steps(), request_id=wait.request_id, **fields)
     del clock.pinned.time
 
@@ -55,22 +55,22 @@ def main(port: int, folder: Path) -> None:
     """Serve until killed."""
     clock = Clock()
     cloud = FakeHuaweiCloud(port, clock)
-    logins.admit(cloud)
-    cloud._dispatcher._ask = logins.echoing(cloud._dispatcher._ask)
-    noted: set[str] = set()
+    logins.accept_logins(cloud)
+    cloud.reply_filters.append(logins.echo_request)
+    known_secrets: set[str] = set()
     with (
         (folder / "polls.jsonl").open("a", buffering=1) as polls,
         (folder / "secrets.jsonl").open("a", buffering=1) as secrets,
     ):
 
-        def note(record: Record) -> None:
-            for secret in logins.secrets(cloud) - noted:
-                noted.add(secret)
+        def on_request(record: Record) -> None:
+            for secret in logins.secrets(cloud) - known_secrets:
+                known_secrets.add(secret)
                 secrets.write(json.dumps([secret]) + "\n")
             if record.job_id:
                 polls.write(json.dumps([record.time, record.job_id, record.status, record.state]) + "\n")
 
-        cloud.listeners.append(note)
+        cloud.listeners.append(on_request)
         if (folder / "epoch").exists():
             add_jobs(cloud, clock, folder)
         cloud.start()

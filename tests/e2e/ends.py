@@ -1,9 +1,9 @@
 """
-Kill triggerers right after they have reported ends, and see that the work behind each end is done once.
+Kill triggerers right after they report ends, and check that each end is processed once.
 
-A real Airflow (LocalExecutor, PostgreSQL) has a DAG that a watcher of the fake cloud's batches starts, with
-``NewEndsOperator`` as its first task. Whenever an end has been reported, the triggerer is killed, so that the next one
-reports it again. Ends with a report, and with 1 if the work for an end was done twice or not at all.
+In a real Airflow (LocalExecutor, PostgreSQL), a watcher of the fake cloud's batches starts a DAG whose first task is
+``NewEndsOperator``. The triggerer is killed after each report, so that the next one reports the end again. Prints a
+report. Exits with 1 if an end was processed twice or never.
 """
 
 from __future__ import annotations
@@ -25,23 +25,24 @@ import psycopg2
 import waits
 from stack import AIRFLOW, HERE, Stack, settings
 
-from airflow_provider_hwstatus.demo import standalone
-from airflow_provider_hwstatus.demo.home import Home
+from airflow_provider_hwstatus.demo.airflow_home import AirflowHome, free_port
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 
-#: Seconds between two bursts of ends, and how many ends are in each.
+#: Seconds between two bursts of ends, and the number of ends in each.
 PAUSE, BURST = 4.0, 3
 
-#: Seconds for Airflow to come up, and from the last end to the last piece of work.
+#: Maximum seconds until Airflow has started, and from the last end to the end of its processing.
 BEGIN_TIMEOUT, END_TIMEOUT = 300.0, 3600.0
 
-#: Seconds without anything new after which nothing comes any more: longer than a triggerer takes to replace another.
-#: With an acknowledgement time-out that is too short for Airflow, there is always something new.
-QUIET, LONGEST_QUIET = 40.0, 150.0
+#: The run is over after this many seconds without a change. It is longer than the replacement of a triggerer takes.
+QUIET_SECONDS = 40.0
+
+#: Maximum seconds to wait for that. If Airflow's acknowledgement time-out is too short, changes never stop.
+MAX_SETTLE_SECONDS = 150.0
 
 
 def make_batches(count: int) -> list[waits.Wait]:
-    """Return batches that end in bursts; every fifth fails."""
+    """Return batches that end in bursts. Every fifth fails."""
     return [
         waits.Wait(
             task_id=f"batch_{number:03}",
@@ -49,7 +50,7 @@ def make_batches(count: int) -> list[waits.Wait]:
             job_id=str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))),
             mode="watched",
             login="aksk",
-            verdict="badly" if number % 5 == 0 else "well",
+            verdict="failure" if number % 5 == 0 else "success",
             ends_at=10.0 + number // BURST * PAUSE,
             timeout=3600.0,
             poke_interval=2.0,
@@ -63,7 +64,7 @@ class Run:
     """
     One run.
 
-    :param kills: How often a triggerer is killed.
+    :param kills: Number of triggerers to kill.
     """
 
     stack: Stack
@@ -72,7 +73,7 @@ class Run:
     kills: int
 
     def prepare(self) -> None:
-        """Start everything but the triggerer."""
+        """Start Airflow and the fake cloud."""
         home = self.stack.home
         waits.save(self.batches, home.path / "waits.json")
         for example in home.dags.iterdir():
@@ -80,14 +81,14 @@ class Run:
         shutil.copy(HERE / "ends_dag.py", home.dags)
         self.stack.start("cloud")
         self.stack.airflow("db", "migrate")
-        connections = home.path / "connections.json"  # in a command, Airflow would log it
+        connections = home.path / "connections.json"  # Airflow would log it if it were an argument
         connections.write_text(json.dumps(logins.connections(FakeHuaweiCloud(self.stack.cloud_port))))
         self.stack.airflow("connections", "import", str(connections))
         for name in ("api-server", "dag-processor", "scheduler", "triggerer 1"):
             self.stack.start(name)
 
     def query(self, sql: str) -> list[tuple[object, ...]]:
-        """Return the rows."""
+        """Return the rows of a query."""
         connection = psycopg2.connect(self.dsn)
         try:
             with connection, connection.cursor() as cursor:
@@ -96,108 +97,113 @@ class Run:
         finally:
             connection.close()
 
-    def reported(self) -> Counter[str]:
-        """Return how often each end was reported."""
+    def reports(self) -> Counter[str]:
+        """Return the number of reports of each end."""
         found = Counter[str]()
         for (job_id,) in self.query("select extra::json #>> '{payload,status,job_id}' from asset_event"):
             found[str(job_id)] += 1
         return found
 
-    def worked(self) -> list[list[str]]:
-        """Return what was done: the batch, its state and the run."""
+    def processed(self) -> list[list[str]]:
+        """Return the batch, state and DAG run of each processed end."""
         file = self.stack.home.path / "work.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
-    def until(self, what: str, done: Callable[[], bool], timeout: float, pause: float = 0.5) -> None:
-        """:raises TimeoutError: It has not happened."""
+    def wait_until(self, event: str, done: Callable[[], bool], timeout: float, pause: float = 0.5) -> None:
+        """
+        Wait until *done* returns true.
+
+        :raises TimeoutError: It does not within *timeout* seconds.
+        """
         deadline = time.monotonic() + timeout
         while not done():
-            if died := self.stack.died():
-                raise ChildProcessError(f"{', '.join(died)} ended by itself")
+            self.stack.check()
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{what}: not after {timeout:g} s")
+                raise TimeoutError(f"{event}: not within {timeout:g} s")
             time.sleep(pause)
-        self.stack.log(what)
+        self.stack.log(event)
 
     def watched(self) -> bool:
-        """Return whether the watcher has stored all running batches."""
+        """Return whether the watcher's checkpoint contains all batches."""
         rows = self.query("select value from asset_state_store where key like 'hwstatus%'")
         return any(len(json.loads(str(value))["running"]) == len(self.batches) for (value,) in rows)
 
     def go(self) -> None:
-        """Let the batches end, and kill a triggerer after each report until it has been often enough."""
-        self.until("all batches are watched", self.watched, BEGIN_TIMEOUT)
+        """Let the batches end, and kill a triggerer after each report until enough are killed."""
+        self.wait_until("all batches are watched", self.watched, BEGIN_TIMEOUT)
         epoch = self.stack.home.path / "epoch"
         epoch.with_suffix(".new").write_text(str(time.time()))
         epoch.with_suffix(".new").rename(epoch)
         for number in range(1, self.kills + 1):
-            before = sum(self.reported().values())
-            self.until("an end is reported", lambda: sum(self.reported().values()) > before, 120.0, pause=0.05)  # noqa: B023
+            before = sum(self.reports().values())
+            self.wait_until("an end is reported", lambda: sum(self.reports().values()) > before, 120.0, pause=0.05)  # noqa: B023
             self.stack.kill(f"triggerer {number}")
             self.stack.start(f"triggerer {number + 1}")
-        self.until("all ends are reported", lambda: len(self.reported()) == len(self.batches), END_TIMEOUT)
-        self.until(
-            "all work is done", lambda: len({job for job, *_ in self.worked()}) == len(self.batches), END_TIMEOUT
+        self.wait_until("all ends are reported", lambda: len(self.reports()) == len(self.batches), END_TIMEOUT)
+        self.wait_until(
+            "all ends are processed",
+            lambda: len({job for job, *_ in self.processed()}) == len(self.batches),
+            END_TIMEOUT,
         )
         self.settle()
 
     def settle(self) -> None:
-        """Pause until all runs are over and nothing has come for a while."""
-        began = quiet = time.monotonic()
+        """Wait until all DAG runs have ended and nothing has changed for a while."""
+        began_at = changed_at = time.monotonic()
         last = None
-        while time.monotonic() < min(quiet + QUIET, began + LONGEST_QUIET):
-            state = self.query("select state, count(*) from dag_run group by 1 order by 1"), len(self.worked())
+        while time.monotonic() < min(changed_at + QUIET_SECONDS, began_at + MAX_SETTLE_SECONDS):
+            state = self.query("select state, count(*) from dag_run group by 1 order by 1"), len(self.processed())
             if state != last or any(name in {"queued", "running"} for name, _ in state[0]):
-                quiet, last = time.monotonic(), state
+                changed_at, last = time.monotonic(), state
             time.sleep(1.0)
 
-    def wrong(self) -> list[str]:
-        """Print the report; return a line for whatever is not as it must be."""
-        reported, worked = self.reported(), self.worked()
-        done = Counter(job_id for job_id, *_ in worked)
+    def report(self) -> list[str]:
+        """Print the report and return one line per violation."""
+        reports, processed = self.reports(), self.processed()
+        counts = Counter(job_id for job_id, *_ in processed)
         states = {batch.job_id: batch.job_state for batch in self.batches}
         runs = self.query("select state, count(*) from dag_run group by 1 order by 1")
         tasks = self.query("select task_id, state, count(*) from task_instance group by 1, 2 order by 1, 2")
         print(f"Airflow {'.'.join(map(str, AIRFLOW))}, {self.kills} triggerers killed")
-        shut_out = (self.stack.home.log_path).read_text(errors="replace").count("Ack timeout")
-        print(f"ends {len(states)}, reported {sum(reported.values())}, worked {sum(done.values())} times")
-        print(f"watchers that Airflow shut out because their events were not stored in time: {shut_out}")
+        dropped = (self.stack.home.log_path).read_text(errors="replace").count("Ack timeout")
+        print(f"{len(states)} ends, {sum(reports.values())} reports, {sum(counts.values())} processed")
+        print(f"watchers that Airflow dropped because their events were not stored in time: {dropped}")
         print(f"runs {runs}\ntasks {tasks}")
-        wrong = [f"{job_id} was worked on {done[job_id]} times" for job_id in states if done[job_id] != 1]
-        wrong += [f"{job_id} was {state}" for job_id, state, _ in worked if states[job_id] != state]
+        wrong = [f"{job_id} was processed {counts[job_id]} times" for job_id in states if counts[job_id] != 1]
+        wrong += [f"{job_id} was {state}" for job_id, state, _ in processed if states[job_id] != state]
         wrong += [f"{count} runs failed" for state, count in runs if state == "failed"]
-        if sum(reported.values()) == len(states) and self.kills:
-            wrong.append("no end was reported twice: this run shows nothing")
+        if sum(reports.values()) == len(states) and self.kills:
+            wrong.append("no end was reported twice, so this run proves nothing")
         return wrong
 
 
 def main() -> int:
-    """Run it for the Airflow that is installed."""
+    """Run the check on the installed Airflow release."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ends", type=int, default=60, help="how many batches end")
-    parser.add_argument("--kills", type=int, default=5, help="how often a triggerer is killed")
+    parser.add_argument("--ends", type=int, default=60, help="number of batches")
+    parser.add_argument("--kills", type=int, default=5, help="number of triggerers to kill")
     parser.add_argument("--ack-timeout", type=float, help="Airflow's [triggerer] shared_stream_ack_timeout, in seconds")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
-    with postgres.serving(standalone._free_port()) as database, Home(poke_interval=10.0) as home:
-        options = settings(database.dsn, parallelism=4)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs the cleanup
+    with postgres.serving(free_port()) as database, AirflowHome(poke_interval=10.0) as home:
+        options = settings(database.dsn, parallelism=4, scheduler_lost=45)
         if arguments.ack_timeout:
             options["AIRFLOW__TRIGGERER__SHARED_STREAM_ACK_TIMEOUT"] = str(arguments.ack_timeout)
-        stack = Stack(home, options, standalone._free_port())
+        stack = Stack(home, options, free_port())
         run = Run(stack, database.dsn, make_batches(arguments.ends), arguments.kills)
         try:
             run.prepare()
             run.go()
-            wrong = run.wrong()
+            wrong = run.report()
         except (TimeoutError, ChildProcessError) as error:
-            wrong = [str(error), *run.wrong()]
+            wrong = [str(error), *run.report()]
         finally:
-            stack.stop()
+            stack.stop_all()
         if wrong:
             print(f"Airflow's output is kept in {home.keep_log()}")
     for line in wrong:
         print(f"WRONG: {line}")
-    print("FAILED" if wrong else "OK: the work behind each end was done once")
+    print("FAILED" if wrong else "OK: each end was processed once")
     return 1 if wrong else 0
 
 

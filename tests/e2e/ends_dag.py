@@ -1,4 +1,4 @@
-"""A DAG that runs when batches of ``waits.json`` end; each piece of work is a line of ``work.jsonl``."""
+"""A DAG that runs when batches of ``waits.json`` end. It appends a line to ``work.jsonl`` for each end."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ends = Asset("ends", watchers=[watcher])
 
 @task
 def work(end, run_id=None):
-    """Write down that the work behind an end is done."""
+    """Record that an end is processed."""
     line = json.dumps([end["status"]["job_id"], end["status"]["state"], run_id]) + "\n"
     with (Path(os.environ["AIRFLOW_HOME"]) / "work.jsonl").open("a") as file:
         file.write(line)

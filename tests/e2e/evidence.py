@@ -1,4 +1,4 @@
-"""What is left behind by the waits, in the database and in files, while they go on and at their end."""
+"""Evidence that the waits leave in the database and in files."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _TRIGGERS = """
 select t.id, t.triggerer_id, t.kwargs, ti.task_id, extract(epoch from ti.trigger_timeout)::float
 from trigger t join task_instance ti on ti.trigger_id = t.id where ti.dag_id like 'waits%'
 """
-#: Since Airflow 3.4 each try has a row of its own, and the last one of a task is marked.
+#: In Airflow 3.4 each try has a row. This selects the last one of a task.
 _LAST_TRY = "and ti.working_set" if AIRFLOW >= (3, 4) else ""
 _TASKS = f"""
 select task_id, state, try_number, extract(epoch from start_date)::float, extract(epoch from end_date)::float
 from task_instance ti where dag_id like 'waits%' {_LAST_TRY}
 """  # noqa: S608  # constants
 _ON_WORKERS = "select task_id from task_instance where dag_id like 'waits%' and coalesce(hostname, '') <> ''"
-#: Likewise, an XCom belongs to the row of a try.
-_RETURNED = (
+#: In Airflow 3.4 an XCom also belongs to the row of a try.
+_RETURN_VALUES = (
     f"""
 select ti.task_id, x.value from xcom_v2 x join task_instance ti on ti.id = x.task_instance_id
 where ti.dag_id like 'waits%' and x.key = 'return_value' {_LAST_TRY}
@@ -38,7 +38,7 @@ where ti.dag_id like 'waits%' and x.key = 'return_value' {_LAST_TRY}
     if AIRFLOW >= (3, 4)
     else "select task_id, value from xcom where dag_id like 'waits%' and key = 'return_value'"
 )
-_TOLD = """
+_REPORTED_ENDS = """
 select a.name, e.extra, extract(epoch from e.timestamp)::float from asset_event e join asset a on a.id = e.asset_id
 order by e.id
 """
@@ -48,11 +48,11 @@ select a.name, s.value from asset_state_store s join asset a on a.id = s.asset_i
 
 
 @dataclass(frozen=True)
-class Told:
+class ReportedEnd:
     """
-    An end that a watcher told.
+    An end that a watcher reported.
 
-    :param subject: The batch's or the request's id.
+    :param subject: Id of the batch or the request.
     :param time: Seconds since 1970.
     """
 
@@ -66,40 +66,41 @@ class Told:
 @dataclass(frozen=True)
 class Task:
     """
-    A task instance as it stands.
+    The current state of a task instance.
 
-    :param began: Seconds since 1970; likewise *ended*.
+    :param began_at: Seconds since 1970.
+    :param ended_at: Seconds since 1970.
     """
 
     task_id: str
     state: str | None
     try_number: int
-    began: float | None
-    ended: float | None
+    began_at: float | None
+    ended_at: float | None
 
 
 @dataclass
 class Evidence:
     """
-    All that is known about the waits.
+    Reads the evidence of a run.
 
-    :param dsn: Address of Airflow's database.
-    :param folder: Airflow's home.
+    :param dsn: URL of Airflow's database.
+    :param folder: AIRFLOW_HOME.
     :param key: Airflow's Fernet key.
     """
 
     dsn: str
     folder: Path
     key: str
-    #: By task, the deadlines, triggers and triggerers that it was seen with.
+    #: Deadlines, triggers and triggerers in the samples, by task.
     deadlines: dict[str, set[float]] = field(default_factory=lambda: defaultdict(set))
     triggers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     triggerers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
-    #: What the rows of the triggers held, decrypted.
+    #: Decrypted arguments of the triggers.
     arguments: set[str] = field(default_factory=set)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows."""
+        """Return the rows of a query."""
         connection = psycopg2.connect(self.dsn)
         try:
             with connection, connection.cursor() as cursor:
@@ -113,11 +114,11 @@ class Evidence:
         return {row[0]: Task(*row) for row in self.query(_TASKS)}
 
     def running(self) -> dict[str, int]:
-        """Return the processes that run tasks now, by task."""
+        """Return the process ids of running tasks, by task."""
         return dict(self.query("select task_id, pid from task_instance where state = 'running' and pid is not null"))
 
     def sample(self) -> None:
-        """Look at the triggers that wait now."""
+        """Record the current triggers."""
         for trigger, triggerer, kwargs, task_id, timeout in self.query(_TRIGGERS):
             text = kwargs if kwargs.startswith("{") else Fernet(self.key).decrypt(kwargs.encode()).decode()
             self.arguments.add(text)
@@ -127,29 +128,29 @@ class Evidence:
             if triggerer is not None:
                 self.triggerers[task_id].add(triggerer)
 
-    def returned(self) -> dict[str, Any]:
-        """Return what the tasks returned, by name."""
-        values = dict(self.query(_RETURNED))
+    def return_values(self) -> dict[str, Any]:
+        """Return the return values of the tasks, by task."""
+        values = dict(self.query(_RETURN_VALUES))
         return {task_id: _decoded(value) for task_id, value in values.items()}
 
-    def told(self) -> list[Told]:
-        """Return what the watchers told, in order."""
+    def reported_ends(self) -> list[ReportedEnd]:
+        """Return the ends that watchers reported, in order."""
         found = []
-        for asset, extra, time in self.query(_TOLD):
+        for asset, extra, time in self.query(_REPORTED_ENDS):
             payload = _decoded(extra)["payload"]
             status = payload.get("status") or payload["statuses"][0]
             subject, outcome = payload.get("request_id") or status["job_id"], payload.get("outcome")
-            found.append(Told(asset, subject, status["state"], outcome or status["outcome"], time))
+            found.append(ReportedEnd(asset, subject, status["state"], outcome or status["outcome"], time))
         return found
 
     def watched(self) -> set[tuple[str, str]]:
         """Return the batches in progress that each watcher has stored: the asset, and the batch's id."""
-        return {(asset, job_id) for asset, mark in self.query(_WATCHED) for job_id in _decoded(mark).get("going", ())}
+        return {(asset, job_id) for asset, checkpoint in self.query(_WATCHED) for job_id in _decoded(checkpoint).get("running", ())}
 
-    def begun_on_workers(self) -> set[str]:
-        """Return the tasks that have been on a worker: it logs, and it leaves its name."""
-        named = {task_id for (task_id,) in self.query(_ON_WORKERS)}
-        return named | {
+    def tasks_on_workers(self) -> set[str]:
+        """Return the tasks that ran on a worker. A worker writes a log and stores its host name."""
+        with_hostname = {task_id for (task_id,) in self.query(_ON_WORKERS)}
+        return with_hostname | {
             part.removeprefix("task_id=")
             for file in (self.folder / "logs").rglob("attempt=*.log")
             if ".trigger." not in file.name
@@ -158,25 +159,25 @@ class Evidence:
         }
 
     def ends(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the verdicts that Airflow called back with, by task."""
+        """Return the ends that callbacks recorded, by task."""
         ends = defaultdict(list)
         for end in self._lines("ends.jsonl"):
             ends[end["task_id"]].append(end)
         return ends
 
     def polls(self) -> dict[str, list[tuple[float, int | None, str | None]]]:
-        """Return when each job was asked about, and the HTTP status and state that were told."""
+        """Return the time, HTTP status and state of each poll, by job."""
         polls = defaultdict(list)
         for time, job_id, status, state in self._lines("polls.jsonl"):
             polls[job_id].append((time, status, state))
         return polls
 
     def secrets(self) -> set[str]:
-        """Return all that opens the cloud, or ever did."""
+        """Return all secrets that the cloud ever issued or accepted."""
         return {secret for (secret,) in self._lines("secrets.jsonl")}
 
     def log(self, task_id: str) -> str:
-        """Return what a task logged, in all tries."""
+        """Return the log of all tries of a task."""
         files = [file for file in (self.folder / "logs").rglob("*") if file.is_file() and self._is_of(file, task_id)]
         return "\n".join(file.read_text() for file in files)
 
@@ -187,7 +188,9 @@ class Evidence:
     def _lines(self, name: str) -> list[Any]:
         file = self.folder / name
         lines = file.read_text().splitlines() if file.exists() else []
-        return [json.loads(line) for line in lines if line.endswith(("}", "]"))]  # a killed writer's last is half
+        return [
+            json.loads(line) for line in lines if line.endswith(("}", "]"))
+        ]  # a killed process may leave a partial last line
 
 
 def _decoded(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """
-A PostgreSQL of Debian's, on a free port of this machine, thrown away at the end.
+A temporary PostgreSQL server, from Debian's package.
 
-``python postgres.py`` installs it where that is needed and possible. If there is none after that, it ends with 1 and a
-line that says why.
+``python postgres.py`` installs the package if it is missing. If that is not possible, it prints the reason and exits
+with 1.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Seconds that Debian's package may take to install.
+#: Maximum seconds for the installation of Debian's package.
 INSTALL_TIMEOUT = 240
 
 _INSTALL = "apt-get update && apt-get -o DPkg::Lock::Timeout=60 install -y --no-install-recommends postgresql"
 
 
 class MissingError(Exception):
-    """There is no PostgreSQL here."""
+    """PostgreSQL is missing and cannot be installed."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,27 @@ class Postgres:
 
     @property
     def dsn(self) -> str:
-        """The address of the database, for libpq."""
+        """The URL of the database, for libpq."""
         return f"postgresql://airflow:{self.password}@127.0.0.1:{self.port}/airflow"
 
     def dump(self, without: str) -> str:
-        """Return all of the database as text, except for a table."""
+        """
+        Return the database as text.
+
+        :param without: Name of a table to leave out.
+        """
         command = [self.programs / "pg_dump", "--inserts", f"--exclude-table={without}", self.dsn]
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout
 
 
 def find_programs() -> Path:
     """
-    Return the directory of PostgreSQL's programs, and install them where that is possible.
+    Return the directory of PostgreSQL's programs. Install them if they are missing.
 
-    :raises MissingError: It is not.
+    :raises MissingError: They are missing and cannot be installed.
     """
-    possible = os.geteuid() == 0 and shutil.which("apt-get")
-    if not (found := _installed()) and possible:
+    can_install = os.geteuid() == 0 and shutil.which("apt-get")
+    if not (found := _installed()) and can_install:
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(
             ["timeout", str(INSTALL_TIMEOUT), "sh", "-c", _INSTALL],
@@ -66,10 +70,10 @@ def find_programs() -> Path:
         )
         found = _installed()
     if not found:
-        why = "apt-get could not install it" if possible else "only root on Debian can install it here"
-        raise MissingError(f"PostgreSQL is missing, and {why} (package postgresql)")
+        reason = "apt-get could not install it" if can_install else "only root on Debian can install it"
+        raise MissingError(f"PostgreSQL is missing, and {reason} (package postgresql)")
     if os.geteuid() == 0:
-        _user()
+        _postgres_user()
     return found
 
 
@@ -79,35 +83,35 @@ def _installed() -> Path | None:
     return next(iter([*sorted(debian, reverse=True), *others]), None)
 
 
-def _own(folder: Path) -> list[str]:
-    """Give *folder* to a user who may run the server, as root may not; return what runs commands as them."""
+def _run_as_prefix(folder: Path) -> list[str]:
+    """Return the command prefix that runs the server. Root cannot, so the user postgres gets *folder* and runs it."""
     if os.geteuid():
         return []
-    user = _user()
+    user = _postgres_user()
     for path in (folder, *folder.iterdir()):
         os.chown(path, user.pw_uid, user.pw_gid)
     return ["runuser", "-u", "postgres", "--"]
 
 
-def _user() -> pwd.struct_passwd:
+def _postgres_user() -> pwd.struct_passwd:
     try:
         return pwd.getpwnam("postgres")
     except KeyError as error:
-        raise MissingError("root may not run PostgreSQL, and there is no user postgres") from error
+        raise MissingError("root cannot run PostgreSQL, and there is no user postgres") from error
 
 
 @contextmanager
 def serving(port: int) -> Iterator[Postgres]:
-    """Serve on *port* of 127.0.0.1 until the end of the block."""
+    """Run a server on *port* of 127.0.0.1 until the end of the block."""
     programs, password = find_programs(), secrets.token_hex(16)
     folder = Path(tempfile.mkdtemp(prefix="hwstatus-postgres-"))
     (folder / "password").write_text(password)
     (folder / "password").chmod(0o600)
-    prefix = [*_own(folder), str(programs / "pg_ctl"), f"--pgdata={folder / 'data'}", "--silent"]
-    how = f"--username=airflow --auth=scram-sha-256 --pwfile={folder / 'password'} --no-sync --encoding=UTF8"
+    prefix = [*_run_as_prefix(folder), str(programs / "pg_ctl"), f"--pgdata={folder / 'data'}", "--silent"]
+    initdb_options = f"--username=airflow --auth=scram-sha-256 --pwfile={folder / 'password'} --no-sync --encoding=UTF8"
     options = f"-c listen_addresses=127.0.0.1 -c port={port} -c max_connections=200 -c fsync=off -k ''"
     try:
-        _run([*prefix, "initdb", f"--options={how}"], folder)
+        _run([*prefix, "initdb", f"--options={initdb_options}"], folder)
         _run([*prefix, "start", f"--options={options}", f"--log={folder / 'log'}"], folder)
         server = Postgres(programs, port, password)
         _run([str(programs / "createdb"), f"--maintenance-db={server.dsn[:-7]}postgres", "airflow"], folder)
@@ -118,7 +122,7 @@ def serving(port: int) -> Iterator[Postgres]:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    # Not with pipes: the server would hold them open.
+    # Pipes would stay open as long as the server runs.
     with (folder / "output").open("a+") as output:
         done = subprocess.run(command, cwd=folder, stdout=output, stderr=output, check=False)
         output.seek(0)
@@ -126,7 +130,7 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def main() -> int:
-    """Install it if need be. Return 1 if there is none."""
+    """Install PostgreSQL if it is missing. Return 1 if that is not possible."""
     try:
         find_programs()
     except MissingError as error:

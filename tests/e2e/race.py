@@ -1,10 +1,10 @@
 """
-Show that no deferred wait is failed by a worker's exit that the scheduler hears of late.
+Show that Airflow fails no deferred wait because the scheduler handles a worker's exit late.
 
-A real Airflow (LocalExecutor, PostgreSQL) runs some hundred deferred waits, each for a job that is over when it is
-asked about for the second time. Meanwhile the scheduler is stopped for some seconds, again and again, so that it hears
-of many exits late. That is done twice: as the package is, and with a trigger that may poll and end at once. Ends with 1
-if a wait of the first run does not succeed, or if the second run, on Airflow 3.3, shows that the first proves nothing.
+A real Airflow (LocalExecutor, PostgreSQL) runs some hundred deferred waits. The job of each has ended at its second
+poll. Meanwhile the scheduler is repeatedly suspended for some seconds, so that it handles many exits late. There are
+two runs: one with the minimum delay before a trigger's first poll, and one without. Exits with 1 if a wait of the first
+run does not succeed, or if no wait of the second run fails on Airflow 3.3, because then the first run proves nothing.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ import postgres
 from evidence import ENDED, Evidence
 from stack import AIRFLOW, Stack, settings
 
-from airflow_provider_hwstatus.demo import standalone
-from airflow_provider_hwstatus.demo.home import Home
+from airflow_provider_hwstatus.demo.airflow_home import AirflowHome, free_port
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 
 DAG = """
@@ -49,39 +48,39 @@ with DAG(
         DliBatchSensor(
             task_id=f"wait_{{number}}",
             batch_id=str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))),
-            priority_weight={count} - number,  # so that waits which resume do not queue behind those not yet begun
+            priority_weight={count} - number,  # so that resuming waits run before waits that have not started
         )
 """
 
-#: What Airflow loads into each of its processes, so that a trigger polls as if nobody had just deferred.
-WITHOUT_FLOOR = """
+#: Airflow imports this in each of its processes. It removes the minimum delay before a trigger's first poll.
+WITHOUT_DELAY = """
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
 
 WaitOptions.settling = lambda options, now: 0.0
 """
 
-#: Tasks that run at the same time.
+#: Maximum number of tasks that run at the same time.
 ACTIVE = 16
 
-#: What the executor takes. A task whose exit the scheduler has not heard of still counts here, and the same task must
-#: be queued beside it for the exit to be mistaken.
+#: Slots of the executor. A task whose exit the scheduler has not handled yet still uses a slot, and a mismatch needs
+#: the same task in a second slot.
 PARALLELISM = 2 * ACTIVE
 
-#: Seconds that the scheduler runs between two stops.
-RUNS = 5.0
+#: Seconds that the scheduler runs between two suspensions.
+RUN_SECONDS = 5.0
 
-#: Seconds for all waits to end.
+#: Maximum seconds until all waits have ended.
 TIMEOUT = 3600.0
 
 
 @dataclass(frozen=True)
 class Result:
     """
-    What has come of a run.
+    The result of a run.
 
-    :param states: How many tasks are in each state.
-    :param mismatches: How many tasks Airflow failed because of a stale exit.
-    :param pauses: Seconds from the poll before a deferral to the trigger's first one, in order.
+    :param states: Number of tasks in each state.
+    :param mismatches: Number of tasks that Airflow failed because of a late exit.
+    :param pauses: Seconds between the poll before each deferral and the trigger's first poll, sorted.
     """
 
     states: Counter[str]
@@ -92,25 +91,27 @@ class Result:
         states = ", ".join(f"{count} {state}" for state, count in self.states.items())
         shortest, soon = self.pauses[0], sum(pause < 15 for pause in self.pauses)
         return (
-            f"{states}; {self.mismatches} state mismatches; triggers polled after {shortest:.1f} s at the earliest, "
-            f"{soon} of them within 15 s"
+            f"{states}; {self.mismatches} state mismatches; earliest first poll of a trigger after {shortest:.1f} s, "
+            f"{soon} within 15 s"
         )
 
 
 @contextmanager
-def running(count: int, interval: float, floor: bool) -> Iterator[tuple[Stack, Evidence, FakeHuaweiCloud]]:
-    """Run Airflow with the DAG until the end of the block."""
+def airflow_with_waits(
+    count: int, interval: float, with_delay: bool
+) -> Iterator[tuple[Stack, Evidence, FakeHuaweiCloud]]:
+    """Run Airflow with the waits until the end of the block."""
     with (
-        postgres.serving(standalone._free_port()) as database,
+        postgres.serving(free_port()) as database,
         FakeHuaweiCloud() as cloud,
-        Home(poke_interval=interval) as home,
+        AirflowHome(poke_interval=interval) as home,
     ):
         for number in range(count):
             cloud.job("dli_batch", str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))), "running", "success")
         for example in home.dags.iterdir():
             example.unlink()
         (home.dags / "waits.py").write_text(DAG.format(count=count, active=ACTIVE, interval=interval))
-        (home.path / "config/airflow_local_settings.py").write_text("" if floor else WITHOUT_FLOOR)
+        (home.path / "config/airflow_local_settings.py").write_text("" if with_delay else WITHOUT_DELAY)
         airflow = settings(database.dsn, PARALLELISM, scheduler_lost=60) | {
             "AIRFLOW_CONN_HWSTATUS_DEFAULT": json.dumps(cloud.connection()),
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(ACTIVE),
@@ -121,26 +122,29 @@ def running(count: int, interval: float, floor: bool) -> Iterator[tuple[Stack, E
             components = ("dag-processor", "api-server") if AIRFLOW >= (3, 0) else ()
             for name in ("triggerer 1", *components, "scheduler"):
                 stack.start(name)
-            yield stack, Evidence(database.dsn, home.path, home._fernet_key), cloud
+            yield stack, Evidence(database.dsn, home.path, home.fernet_key), cloud
         finally:
-            stack.stop()
+            stack.stop_all()
 
 
-def run(count: int, interval: float, stop: float, floor: bool) -> Result:
+def run(count: int, interval: float, suspension: float, with_delay: bool) -> Result:
     """
-    Run the waits to their end.
+    Run the waits until they end.
 
-    :param stop: Seconds for which the scheduler is stopped each time.
+    :param count: Number of waits.
+    :param interval: Seconds between two polls.
+    :param suspension: Seconds of each suspension of the scheduler.
+    :param with_delay: Whether triggers wait before their first poll.
     """
-    with running(count, interval, floor) as (stack, evidence, cloud):
+    with airflow_with_waits(count, interval, with_delay) as (stack, evidence, cloud):
         deadline = time.monotonic() + TIMEOUT
 
-        def over(done: Callable[[], bool], seconds: float = TIMEOUT) -> bool:
+        def wait_until(done: Callable[[], bool], seconds: float = TIMEOUT) -> bool:
             until = time.monotonic() + seconds
             while not done():
                 stack.check()
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"not all waits have ended after {TIMEOUT:g} s")
+                    raise TimeoutError(f"not all waits ended within {TIMEOUT:g} s")
                 if time.monotonic() > until:
                     return False
                 time.sleep(0.2)
@@ -150,14 +154,14 @@ def run(count: int, interval: float, stop: float, floor: bool) -> Result:
             states = [task.state for task in evidence.tasks().values()]
             return len(states) == count and all(state in ENDED for state in states)
 
-        over(lambda: any(task.state == "deferred" for task in evidence.tasks().values()))
+        wait_until(lambda: any(task.state == "deferred" for task in evidence.tasks().values()))
         stack.log("the first wait is deferred")
         while not ended():
             scheduler = stack.processes["scheduler"].pid
             os.kill(scheduler, signal.SIGSTOP)
-            time.sleep(stop)
+            time.sleep(suspension)
             os.kill(scheduler, signal.SIGCONT)
-            over(ended, RUNS)
+            wait_until(ended, RUN_SECONDS)
         stack.log("all have ended")
         rows = evidence.query("select extra from log where event = 'state mismatch'")
         states = Counter(str(task.state) for task in evidence.tasks().values())
@@ -165,7 +169,7 @@ def run(count: int, interval: float, stop: float, floor: bool) -> Result:
 
 
 def pauses(cloud: FakeHuaweiCloud) -> list[float]:
-    """Return how long each job was not asked about after the first time, in order."""
+    """Return the seconds between the first and the second poll of each job, sorted."""
     polls = defaultdict[str, list[float]](list)
     for record in cloud.requests:
         if record.job_id:
@@ -174,22 +178,22 @@ def pauses(cloud: FakeHuaweiCloud) -> list[float]:
 
 
 def main() -> int:
-    """Run with the floor and without. Return 1 if that does not show what it should."""
+    """Run with and without the delay. Return 1 if the results are not as expected."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--waits", type=int, default=300)
     parser.add_argument("--interval", type=float, default=15.0, help="the waits' poke_interval, in seconds")
-    parser.add_argument("--stop", type=float, default=7.0, help="seconds for which the scheduler is stopped each time")
+    parser.add_argument("--stop", type=float, default=7.0, help="seconds of each suspension of the scheduler")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
-    how = (arguments.waits, arguments.interval, arguments.stop)
-    with_floor, without = run(*how, floor=True), run(*how, floor=False)
-    print(f"with the floor:    {with_floor}")
-    print(f"without the floor: {without}")
-    if with_floor.mismatches or with_floor.states["success"] != arguments.waits:
-        print("WRONG: not every wait with the floor succeeded")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs the cleanup
+    parameters = (arguments.waits, arguments.interval, arguments.stop)
+    delayed, undelayed = run(*parameters, with_delay=True), run(*parameters, with_delay=False)
+    print(f"with the delay:    {delayed}")
+    print(f"without the delay: {undelayed}")
+    if delayed.mismatches or delayed.states["success"] != arguments.waits:
+        print("WRONG: not every wait succeeded with the delay")
         return 1
-    if not without.mismatches and AIRFLOW == (3, 3):  # others forgive more
-        print("WRONG: no wait without the floor failed, so this proves nothing")
+    if not undelayed.mismatches and AIRFLOW == (3, 3):  # other releases tolerate more
+        print("WRONG: no wait failed without the delay, so this proves nothing")
         return 1
     return 0
 

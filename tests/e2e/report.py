@@ -1,4 +1,4 @@
-"""The report, as text."""
+"""The report of a run as text."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from evidence import ENDED, Evidence
 
 
 @dataclass(frozen=True)
-class Search:
+class SecretSearch:
     """
-    What was looked through for secrets.
+    The search for secrets.
 
-    :param secrets: How many were looked for.
-    :param texts: By place.
+    :param secrets: Number of secrets.
+    :param texts: Searched text by place.
     """
 
     secrets: int
@@ -30,15 +30,16 @@ class Search:
 
 
 def table(
-    outcome: Outcome, events: dict[float, tuple[str, str]], search: Search, loads: list[float], wall_time: float
+    outcome: Outcome, events: dict[float, tuple[str, str]], search: SecretSearch, loads: list[float], wall_time: float
 ) -> str:
     """
     Return the report.
 
-    :param loads: Of the machine, one after the other.
-    :param wall_time: Seconds that the whole run took.
+    :param events: Kills, starts and stops by second.
+    :param loads: Samples of the machine's load.
+    :param wall_time: Duration of the run in seconds.
     """
-    delays, unseen = outcome.delays, outcome.unseen
+    delays, poll_delays = outcome.delays, outcome.poll_delays
     slowest = max(delays, key=lambda name: delays[name])
     seconds = {event: second for second, event in events.items()}
     outage = seconds["start", "cloud"] - seconds["kill", "cloud"]
@@ -50,27 +51,30 @@ def table(
         "logins": waits.counts(outcome.waits, "login"),
         "verdicts": waits.counts(outcome.waits, "verdict"),
         "killed with -9": ", ".join(
-            f"{name} ({_waiting(outcome, time)} unfinished, {second:.0f} s)"
+            f"{name} ({_unfinished_at(outcome, time)} unfinished, {second:.0f} s)"
             for name, time in outcome.stack.kills
             for second in [time - outcome.epoch]
         ),
-        "left in good order": ", ".join(name for action, name in events.values() if action == "leave") or "none",
-        "cloud away": f"{outage:g} s",
+        "stopped": ", ".join(name for action, name in events.values() if action == "stop") or "none",
+        "cloud down": f"{outage:g} s",
         "polls": str(sum(map(len, outcome.evidence.polls().values()))),
         "triggers moved": f"{_moved(outcome)} of {_deferred(outcome)} to another triggerer at least once",
-        "started more than once": _again(outcome),
-        "never on a worker": f"{_alone(outcome)} of {_begun_there(outcome)} that begin in the triggerer",
-        "told by watchers": _told(outcome),
-        "ended before asking": ", ".join(sorted(end["task_id"] for end in allowances.unasked(outcome))) or "none",
-        "killed before calling back": ", ".join(allowances.not_called_back(outcome)) or "none",
-        "schedulers started again": str(outcome.stack.deaths),
+        "more than one try": _retried(outcome),
+        "never on a worker": f"{_without_worker(outcome)} of {_from_trigger(outcome)} that start in the triggerer",
+        "reported by watchers": _reported(outcome),
+        "ended before first poll": ", ".join(
+            sorted(end["task_id"] for end in allowances.ended_before_first_poll(outcome))
+        )
+        or "none",
+        "killed before callback": ", ".join(allowances.missing_callbacks(outcome)) or "none",
+        "schedulers restarted": str(outcome.stack.scheduler_restarts),
         "longest delay": f"{delays[slowest]:.1f} s ({slowest}); median {_median(list(delays.values())):.1f} s",
         "longest delay by verdict": ", ".join(
             f"{verdict} {_longest(outcome, verdict):.1f} s" for verdict in waits.STATES
         ),
-        "until seen": f"median {_median(list(unseen.values())):.1f} s, longest {max(unseen.values()):.1f} s "
-        "from a job's end to the next question about it",
-        "secrets": f"{search.secrets} looked for, {_searched(search)}",
+        "job end to next poll": f"median {_median(list(poll_delays.values())):.1f} s, "
+        f"longest {max(poll_delays.values()):.1f} s",
+        "secrets": f"{search.secrets} searched for {_searched_places(search)}",
         "wall time": f"{wall_time:.0f} s",
     }
     width = max(map(len, rows))
@@ -87,11 +91,11 @@ def unfinished(made: list[waits.Wait], evidence: Evidence) -> Iterator[str]:
             yield f"{wait.task_id}: {task}"
 
 
-def _waiting(outcome: Outcome, time: float) -> int:
-    return sum((task.ended or 0.0) > time for task in outcome.tasks.values())
+def _unfinished_at(outcome: Outcome, time: float) -> int:
+    return sum((task.ended_at or 0.0) > time for task in outcome.tasks.values())
 
 
-def _searched(search: Search) -> str:
+def _searched_places(search: SecretSearch) -> str:
     sizes = {place: len(text) / 1e6 for place, text in search.texts.items()}
     files = [size for place, size in sizes.items() if place not in checks.OTHER_PLACES]
     others = ", ".join(f"{place} ({sizes[place]:.1f} MB)" for place in checks.OTHER_PLACES)
@@ -106,26 +110,27 @@ def _moved(outcome: Outcome) -> int:
     return sum(len(found) > 1 for found in outcome.evidence.triggerers.values())
 
 
-def _begun_there(outcome: Outcome) -> int:
-    return sum(wait.mode == "started" for wait in outcome.waits)
+def _from_trigger(outcome: Outcome) -> int:
+    return sum(wait.mode == "start_from_trigger" for wait in outcome.waits)
 
 
-def _alone(outcome: Outcome) -> int:
-    begun = outcome.evidence.begun_on_workers()
-    return sum(wait.mode == "started" and wait.task_id not in begun for wait in outcome.waits)
+def _without_worker(outcome: Outcome) -> int:
+    on_workers = outcome.evidence.tasks_on_workers()
+    return sum(wait.mode == "start_from_trigger" and wait.task_id not in on_workers for wait in outcome.waits)
 
 
-def _told(outcome: Outcome) -> str:
+def _reported(outcome: Outcome) -> str:
     if not outcome.watched:
-        return "nothing: there are none"
-    due = {key: outcome.due(wait) for wait in outcome.waits for key in wait.watched_by}
-    told = outcome.evidence.told()
-    delays = [one.time - due[one.asset, one.subject] for one in told if (one.asset, one.subject) in due]
-    again = len(told) - len({(one.asset, one.subject) for one in told})
-    return f"{len(told)} ends, {again} of them again; median {_median(delays):.1f} s, longest {max(delays):.1f} s"
+        return "there are no watchers"
+    due = {key: outcome.due_at(wait) for wait in outcome.waits for key in wait.watched_by}
+    reports = outcome.evidence.reported_ends()
+    keys = [(report.asset, report.subject) for report in reports]
+    delays = [report.time - due[key] for report, key in zip(reports, keys, strict=True) if key in due]
+    repeated = len(keys) - len(set(keys))
+    return f"{len(reports)} ends, {repeated} repeated; median {_median(delays):.1f} s, longest {max(delays):.1f} s"
 
 
-def _again(outcome: Outcome) -> str:
+def _retried(outcome: Outcome) -> str:
     found = [task.task_id for task in outcome.tasks.values() if task.try_number > 1]
     return f"{len(found)} {', '.join(found)}"
 

@@ -1,9 +1,8 @@
 """
-Kill what waits, and see that no wait is lost.
+Kill components of Airflow and the fake cloud, and check that no wait is lost.
 
-A real Airflow (LocalExecutor, PostgreSQL) waits for jobs of the fake cloud, all of them at once. When all wait, the
-jobs begin to end, and meanwhile parts of Airflow and the fake cloud are killed. Ends with a report, and with 1 if
-anything is not as it must be.
+A real Airflow (LocalExecutor, PostgreSQL) waits for many jobs of the fake cloud at once. When all tasks wait, the jobs
+begin to end, and components are killed. Prints a report. Exits with 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -27,23 +26,24 @@ import waits
 from evidence import ENDED, Evidence
 from stack import AIRFLOW, HERE, Stack, settings
 
-from airflow_provider_hwstatus.demo import standalone
-from airflow_provider_hwstatus.demo.home import Home
+from airflow_provider_hwstatus.demo.airflow_home import AirflowHome, free_port
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """
-    What one run does.
+    The plan of a run.
 
-    :param span: Seconds over which jobs end.
-    :param timeout: Seconds, for the waits whose jobs do not end.
-    :param parallelism: How many tasks run at the same time.
-    :param scheduler_lost: Seconds after which a scheduler that says nothing is taken for dead: one that has much to do
-        may be silent for half a minute.
-    :param aftermath: Seconds to look for what ends twice.
-    :param events: What is done, by seconds since all wait.
+    :param count: Number of waits.
+    :param modes: Modes of the waits, in turn.
+    :param span: Seconds from the first job's end to the last.
+    :param timeout: Time-out in seconds of the waits whose jobs never end.
+    :param parallelism: Maximum number of tasks that run at the same time.
+    :param events: Action and component by second since the epoch.
+    :param scheduler_lost: Seconds without a heartbeat after which a scheduler counts as dead. A busy one may send none
+        for half a minute.
+    :param aftermath: Seconds after the last end in which a second end of a task would be detected.
     """
 
     count: int
@@ -56,10 +56,10 @@ class Plan:
     aftermath: float = 10.0
 
 
-#: Each part is killed once, a task's process included, within two minutes.
+#: Kills each component and one task process once, within two minutes.
 SMALL = Plan(
     count=20,
-    modes=("deferrable", "started" if AIRFLOW >= (3, 3) else "reschedule", "deferrable", "poke"),
+    modes=("deferrable", "start_from_trigger" if AIRFLOW >= (3, 3) else "reschedule", "deferrable", "poke"),
     span=35,
     timeout=60,
     parallelism=8,
@@ -79,7 +79,7 @@ SMALL = Plan(
 
 NEWEST = Plan(
     count=200,
-    modes=("deferrable", "deferrable", "started"),
+    modes=("deferrable", "deferrable", "start_from_trigger"),
     span=150,
     timeout=110,
     parallelism=4,
@@ -93,7 +93,7 @@ NEWEST = Plan(
         90: ("kill", "triggerer 1"),
         92: ("start", "triggerer 1"),
         115: ("start", "triggerer 2"),
-        130: ("leave", "triggerer 1"),
+        130: ("stop", "triggerer 1"),
     },
 )
 
@@ -113,10 +113,10 @@ LOWEST = Plan(
     },
 )
 
-#: How many waits are in a DAG.
+#: Number of waits in a DAG.
 SHARE = 20
 
-#: Seconds for all waits to begin, and for all to end.
+#: Maximum seconds until all tasks wait, and until all have ended.
 BEGIN_TIMEOUT, END_TIMEOUT = 600.0, 600.0
 
 
@@ -132,42 +132,46 @@ class Run:
     watched: bool = AIRFLOW >= (3, 3)
 
     def prepare(self, components: tuple[str, ...]) -> None:
-        """Start everything."""
+        """Start Airflow and the fake cloud."""
         waits.save(self.waits, self.stack.home.path / "waits.json")
         for example in self.stack.home.dags.iterdir():
             example.unlink()
-        (self.stack.home.path / "config/airflow_local_settings.py").unlink()  # it sets every poke_interval
+        (self.stack.home.path / "config/airflow_local_settings.py").unlink()  # it replaces every poke_interval
         for number in range(math.ceil(len(self.waits) / SHARE)):
             shutil.copy(HERE / "waits_dag.py", self.stack.home.dags / f"waits_{number}.py")
         if self.watched:
             shutil.copy(HERE / "watched_dag.py", self.stack.home.dags)
         self.stack.start("cloud")
-        self.stack.log("make the database")
+        self.stack.log("create the database")
         self.stack.airflow("db", "migrate")
-        connections = self.stack.home.path / "connections.json"  # in a command, Airflow would log it
+        connections = self.stack.home.path / "connections.json"  # Airflow would log it if it were an argument
         connections.write_text(json.dumps(logins.connections(FakeHuaweiCloud(self.stack.cloud_port))))
         self.stack.airflow("connections", "import", str(connections))
         for name in components:
             self.stack.start(name)
 
-    def until(self, what: str, done: Callable[[], bool], timeout: float) -> None:
-        """Look at the triggers again and again until *done*, or raise TimeoutError."""
+    def wait_until(self, event: str, done: Callable[[], bool], timeout: float) -> None:
+        """
+        Take samples until *done* returns true.
+
+        :raises TimeoutError: It does not within *timeout* seconds.
+        """
         deadline = time.monotonic() + timeout
         while not done():
             self.stack.check()
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{what}: not after {timeout:g} s")
+                raise TimeoutError(f"{event}: not within {timeout:g} s")
             time.sleep(1.0)
             self.sample()
-        self.stack.log(what)
+        self.stack.log(event)
 
     def sample(self) -> None:
-        """Look at what waits now, and at how busy the machine is."""
+        """Record the current triggers and the machine's load."""
         self.evidence.sample()
         self.loads.append(os.getloadavg()[0])
 
     def all_wait(self) -> bool:
-        """Whether each job was asked about, each wait that can be has been deferred, and all batches are watched."""
+        """Return whether each job was polled, each deferrable wait is deferred, and all batches are watched."""
         deferrable = {wait.task_id for wait in self.waits if wait.mode in waits.MODES}
         asked = len(self.evidence.polls()) == len(self.waits)
         return asked and self.evidence.triggers.keys() >= deferrable and self.unwatched() == set()
@@ -180,21 +184,21 @@ class Run:
         return {key for wait in batches for key in wait.watched_by} - self.evidence.watched()
 
     def all_ended(self) -> bool:
-        """Whether each task has its final state, and all that is watched was told."""
+        """Return whether each task has its final state and watchers have reported all ends."""
         tasks = self.evidence.tasks()
         ended = len(tasks) == len(self.waits) and all(task.state in ENDED for task in tasks.values())
-        return ended and self.untold() == set()
+        return ended and self.missing_reports() == set()
 
-    def untold(self) -> set[tuple[str, str]]:
-        """Return which ends watchers have not told yet."""
+    def missing_reports(self) -> set[tuple[str, str]]:
+        """Return the ends that watchers have not reported yet."""
         if not self.watched:
             return set()
         return {key for wait in self.waits for key in wait.watched_by} - {
-            (one.asset, one.subject) for one in self.evidence.told()
+            (report.asset, report.subject) for report in self.evidence.reported_ends()
         }
 
-    def disturb(self, epoch: float) -> None:
-        """Do what the plan says at its times, for as long as it has something to say."""
+    def execute_events(self, epoch: float) -> None:
+        """Execute the plan's events at their times."""
         for second, (action, name) in self.plan.events.items():
             while time.time() < epoch + second:
                 time.sleep(0.5)
@@ -205,81 +209,84 @@ class Run:
                 getattr(self.stack, action)(name)
 
     def kill_worker(self) -> None:
-        """Kill the process of a task that holds a worker: of the one whose job ends last."""
+        """Kill the process of a task in mode "poke": the one whose job ends last."""
         due = {wait.task_id: wait.ends_at or 0.0 for wait in self.waits if wait.mode == "poke"}
         running = {task_id: pid for task_id, pid in self.evidence.running().items() if task_id in due}
-        task_id = max(running, key=lambda one: due[one])
+        task_id = max(running, key=lambda task: due[task])
         self.stack.kill_worker(task_id, running[task_id])
 
     def go(self) -> checks.Outcome:
-        """Wait, kill, and return what has come of it."""
-        self.until(f"all {len(self.waits)} wait", self.all_wait, BEGIN_TIMEOUT)
+        """Wait until all tasks wait, execute the plan, and return the outcome."""
+        self.wait_until(f"all {len(self.waits)} tasks wait", self.all_wait, BEGIN_TIMEOUT)
         epoch = time.time()
         file = self.stack.home.path / "epoch"
         file.with_suffix(".new").write_text(str(epoch))
         file.with_suffix(".new").rename(file)
-        self.disturb(epoch)
-        self.until("all have ended", self.all_ended, END_TIMEOUT)
+        self.execute_events(epoch)
+        self.wait_until("all have ended", self.all_ended, END_TIMEOUT)
         time.sleep(self.plan.aftermath)
         self.sample()
         return checks.Outcome(self.waits, self.evidence, epoch, self.evidence.tasks(), self.watched, self.stack)
 
 
-def known(evidence: Evidence) -> set[str]:
-    """Return all that opens the cloud or ever did."""
+def all_secrets(evidence: Evidence) -> set[str]:
+    """Return all secrets that the cloud ever issued or accepted."""
     cloud = FakeHuaweiCloud()
-    logins.admit(cloud)
+    logins.accept_logins(cloud)
     return logins.secrets(cloud) | evidence.secrets()
 
 
-def keep(home: Home) -> None:
-    """Keep what a failed run leaves behind."""
+def keep_files(home: AirflowHome) -> None:
+    """Keep the files of a failed run."""
     print(f"Airflow's output is kept in {home.keep_log()}")
     if folder := os.environ.get("HWSTATUS_E2E_KEEP"):
         shutil.move(home.path, folder)
 
 
 def run(plan: Plan) -> list[str]:
-    """Do it all, print the report, and return a line for whatever is not as it must be."""
-    started = time.time()
+    """Execute a plan, print the report, and return one line per violation."""
+    started_at = time.time()
     made = waits.make_waits(plan.count, plan.modes, plan.span, plan.timeout)
-    with postgres.serving(standalone._free_port()) as database, Home(poke_interval=10.0) as home:
+    with postgres.serving(free_port()) as database, AirflowHome(poke_interval=10.0) as home:
         airflow = settings(database.dsn, plan.parallelism, plan.scheduler_lost)
-        stack = Stack(home, airflow, standalone._free_port(), started)
-        this = Run(plan, stack, Evidence(database.dsn, home.path, home._fernet_key), made)
+        stack = Stack(home, airflow, free_port(), started_at)
+        this = Run(plan, stack, Evidence(database.dsn, home.path, home.fernet_key), made)
         try:
             components = ("dag-processor", "api-server") if AIRFLOW >= (3, 0) else ()
             this.prepare(("triggerer 1", *components, "scheduler"))
             outcome = this.go()
             wrong = [line for check in checks.ALL for line in check(outcome)]
-            words, texts = known(this.evidence), checks.texts(this.evidence, database.dump(without="connection"))
-            wrong += checks.secrets(texts, words)
-            looks = report.Search(len(words), texts)
-            print(report.table(outcome, plan.events, looks, this.loads, time.time() - started))
+            secrets, texts = (
+                all_secrets(this.evidence),
+                checks.stored_texts(this.evidence, database.dump(without="connection")),
+            )
+            wrong += checks.no_secrets(texts, secrets)
+            search = report.SecretSearch(len(secrets), texts)
+            print(report.table(outcome, plan.events, search, this.loads, time.time() - started_at))
         except (TimeoutError, ChildProcessError) as error:
             wrong = [str(error), *report.unfinished(made, this.evidence)]
-            wrong += [f"not told: {asset} {subject}" for asset, subject in sorted(this.untold())]
+            wrong += [f"not reported: {asset} {subject}" for asset, subject in sorted(this.missing_reports())]
         finally:
-            stack.stop()
+            stack.stop_all()
         if wrong:
-            keep(home)
+            keep_files(home)
     return wrong
 
 
 def main() -> int:
-    """Run the plan for the Airflow that is installed."""
+    """Run the plan for the installed Airflow release."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plan", choices=("small", "large"), default="large")
-    parser.add_argument("--waits", type=int, help="how many, instead of the plan's")
+    parser.add_argument("--waits", type=int, help="number of waits, instead of the plan's")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs the cleanup
     plan = SMALL if arguments.plan == "small" else NEWEST if AIRFLOW >= (3, 0) else LOWEST
     if arguments.waits:
         plan = Plan(**{**vars(plan), "count": arguments.waits})
     wrong = run(plan)
     for line in wrong:
         print(f"WRONG: {line}")
-    print("FAILED" if wrong else "OK: every wait ended with its job's verdict, exactly once")
+    print("FAILED" if wrong else "OK: every wait ended exactly once, as its job requires")
     return 1 if wrong else 0
 
 

@@ -1,4 +1,4 @@
-"""Airflow's components as processes, which can be killed as when a machine loses its power."""
+"""Airflow's components and the fake cloud as processes that can be killed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from pathlib import Path
 import allowances
 import psutil
 
-from airflow_provider_hwstatus.demo import standalone
-from airflow_provider_hwstatus.demo.home import Home, stop
+from airflow_provider_hwstatus.demo.airflow_home import AirflowHome, free_port, server_settings, stop
 
 HERE = Path(__file__).parent
 
 AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
 
-#: Seconds for the API server to listen.
+#: Maximum seconds until the API server listens.
 START_TIMEOUT = 600.0
 
-#: What runs, by the name it has here: Airflow 3 has two components that 2 does not need.
+#: Arguments of Airflow's components. Two of them exist only in Airflow 3.
 COMPONENTS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "triggerer 1": ("triggerer", "--skip-serve-logs"),
@@ -35,17 +34,17 @@ COMPONENTS = {
 
 def settings(database: str, parallelism: int, scheduler_lost: int) -> dict[str, str]:
     """
-    Return Airflow's settings: short intervals, so that a death is noticed within seconds.
+    Return Airflow's settings. Intervals are short, so that Airflow detects a killed component within seconds.
 
-    :param database: Address of the database.
-    :param parallelism: How many tasks run at the same time.
-    :param scheduler_lost: Seconds after which a scheduler that says nothing is taken for dead.
+    :param database: URL of the database.
+    :param parallelism: Maximum number of tasks that run at the same time.
+    :param scheduler_lost: Seconds without a heartbeat after which a scheduler counts as dead.
     """
-    return standalone._settings(standalone._free_port()) | {
+    return server_settings(free_port()) | {
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.replace("postgresql:", "postgresql+psycopg2:"),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
-        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # an API server that has just begun is slow on a busy machine
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # on a busy machine, an API server is slow at its start
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
@@ -60,25 +59,30 @@ def settings(database: str, parallelism: int, scheduler_lost: int) -> dict[str, 
 
 @dataclass
 class Stack:
-    """Airflow and the fake cloud, started piece by piece."""
+    """
+    Airflow and the fake cloud.
 
-    home: Home
+    :param kills: Name and time of each kill.
+    :param stops: Name and time of each regular stop.
+    """
+
+    home: AirflowHome
     settings: dict[str, str]
     cloud_port: int
-    began: float = field(default_factory=time.time)
+    started_at: float = field(default_factory=time.time)
     processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     kills: list[tuple[str, float]] = field(default_factory=list)
-    left: list[tuple[str, float]] = field(default_factory=list)
-    #: When the API server was killed, and when it was there again.
-    api_away: list[tuple[float, float]] = field(default_factory=list)
-    #: How many schedulers had to be started again.
-    deaths: int = 0
-    #: Where in Airflow's output that of the last one begins.
+    stops: list[tuple[str, float]] = field(default_factory=list)
+    #: Times at which the API server was killed and listened again.
+    api_outages: list[tuple[float, float]] = field(default_factory=list)
+    #: Number of schedulers that were restarted because of a known fault.
+    scheduler_restarts: int = 0
+    #: Position in Airflow's output at which the last scheduler started.
     _scheduler_log: int = 0
 
     def log(self, event: str) -> None:
-        """Show an event as it happens."""
-        print(f"{time.time() - self.began:6.1f} s  {event}", flush=True)
+        """Print an event with its time."""
+        print(f"{time.time() - self.started_at:6.1f} s  {event}", flush=True)
 
     def start(self, name: str) -> None:
         """Start a component."""
@@ -99,71 +103,73 @@ class Stack:
             self._until_listening()
 
     def _until_listening(self) -> None:
-        """Wait until the API server does: Airflow 3.4.0b2's scheduler may not survive a worker that finds none."""
+        """Wait until the API server listens. Airflow 3.4.0b2's scheduler may crash if a worker cannot reach it."""
         address, deadline = ("127.0.0.1", int(self.settings["AIRFLOW__API__PORT"])), time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             with suppress(OSError), socket.create_connection(address, timeout=5):
-                kills = [gone for name, gone in self.kills if name == "api-server"]
-                self.api_away += [(gone, time.time()) for gone in kills[-1:]]
+                kills = [killed_at for name, killed_at in self.kills if name == "api-server"]
+                self.api_outages += [(killed_at, time.time()) for killed_at in kills[-1:]]
                 return
             time.sleep(0.2)
-        raise TimeoutError(f"the API server does not listen after {START_TIMEOUT:g} s")
+        raise TimeoutError(f"the API server is not listening after {START_TIMEOUT:g} s")
 
     def airflow(self, *args: str) -> None:
-        """Run a command of Airflow's."""
-        standalone._run(self.home, *args, settings=self.settings)
+        """Run an Airflow command."""
+        self.home.run(*args, settings=self.settings)
 
     def kill(self, name: str) -> None:
-        """Kill -9 a component and everything below it."""
+        """Kill a component and its child processes with SIGKILL."""
         self.log(f"kill -9 {name}")
         self.kills.append((name, time.time()))
         kill_tree(self.processes.pop(name).pid)
 
     def kill_worker(self, task_id: str, pid: int) -> None:
-        """Kill -9 the process that runs a task."""
+        """Kill the process that runs a task with SIGKILL."""
         self.log(f"kill -9 worker of {task_id}")
         self.kills.append((f"worker of {task_id}", time.time()))
         os.kill(pid, signal.SIGKILL)
 
-    def leave(self, name: str) -> None:
-        """Let a component end in good order."""
-        self.log(f"{name} leaves")
-        self.left.append((name, time.time()))
+    def stop(self, name: str) -> None:
+        """Stop a component in the regular way."""
+        self.log(f"stop {name}")
+        self.stops.append((name, time.time()))
         stop(self.processes.pop(name))
 
     def check(self) -> None:
         """
-        Start a scheduler again that has a known fault of its Airflow: it may end, or hang.
+        Restart the scheduler if its log shows a known fault. Such a scheduler exits or hangs.
 
-        :raises ChildProcessError: A component has ended by itself.
+        :raises ChildProcessError: A component exited.
         """
         with self.home.log_path.open(errors="replace") as log:
             log.seek(self._scheduler_log)
-            if self.deaths < allowances.MOST_DEATHS and allowances.has_known_fault(AIRFLOW, log.read()):
-                self.log("the scheduler has a fault that is known of this Airflow")
-                self.deaths += 1
+            if self.scheduler_restarts < allowances.MAX_SCHEDULER_RESTARTS and allowances.has_known_fault(
+                AIRFLOW, log.read()
+            ):
+                self.log("the scheduler has a known fault of this Airflow release")
+                self.scheduler_restarts += 1
                 self.kill("scheduler")
                 self.start("scheduler")
-        if died := [name for name, process in self.processes.items() if process.poll() is not None]:
-            raise ChildProcessError(f"{', '.join(died)} ended by itself")
+        if exited := [name for name, process in self.processes.items() if process.poll() is not None]:
+            raise ChildProcessError(f"{', '.join(exited)} exited")
 
-    def stop(self) -> None:
-        """End everything, and also what a killed component may have left."""
+    def stop_all(self) -> None:
+        """Kill everything, including processes that a killed component left behind."""
         for process in self.processes.values():
             kill_tree(process.pid)
         for process in psutil.process_iter():
             try:
                 if process.environ().get("AIRFLOW_HOME") == str(self.home.path):
                     process.kill()
-            except psutil.Error:  # it has ended, or is not ours
+            except psutil.Error:  # it has ended, or belongs to another user
                 continue
 
 
 def kill_tree(pid: int) -> None:
-    """Kill -9 a process and those below it, parents first so that none can tell."""
+    """Kill a process and its descendants with SIGKILL. Parents first, so that they cannot react."""
     try:
-        top = psutil.Process(pid)
-        tree = [top, *top.children(recursive=True)]
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
     for process in tree:

@@ -1,4 +1,4 @@
-"""What is waited for: the same list for the fake cloud, the DAG and the checks."""
+"""The waits of a run. The fake cloud, the DAG and the checks use the same list."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from logins import LOGINS
 
-#: By kind: Airflow's sensor, its arguments, the job's states until its end, the one after a good and after a bad end.
+#: By kind: the sensor, its arguments, two states in progress, the state after success and the state after failure.
 KINDS: dict[str, tuple[str, dict[str, str], tuple[str | int, ...], str | int, str | int]] = {
     "dli_batch": ("DliBatchSensor", {"batch_id": "{id}"}, ("starting", "running"), "success", "dead"),
     "dli_session_ready": ("DliSessionSensor", {"session_id": "{id}"}, ("not_started", "starting"), "idle", "dead"),
@@ -25,15 +25,32 @@ KINDS: dict[str, tuple[str, dict[str, str], tuple[str | int, ...], str | int, st
     "cph_job": ("CphJobSensor", {"job_id": "{id}"}, (1, 1), 2, -1),
 }
 
-#: Ten waits in a row: jobs that end well, badly, badly with ``soft_fail``, and not in time, and questions that are
-#: refused, with ``never_fail``: else they would be retried.
-VERDICTS = ("well", "badly", "well", "well", "optional", "refused", "badly", "well", "late", "well")
+#: Verdicts of ten consecutive waits: success, failure, failure with ``soft_fail``, time-out, and a refused poll (HTTP
+#: 403) with ``never_fail``. Without ``never_fail``, Airflow would retry it.
+VERDICTS = (
+    "success",
+    "failure",
+    "success",
+    "success",
+    "soft_fail",
+    "never_fail",
+    "failure",
+    "success",
+    "timeout",
+    "success",
+)
 
-#: Airflow's state of a task, by its verdict.
-STATES = {"well": "success", "badly": "failed", "optional": "skipped", "refused": "skipped", "late": "failed"}
+#: Airflow's task state for each verdict.
+STATES = {
+    "success": "success",
+    "failure": "failed",
+    "soft_fail": "skipped",
+    "never_fail": "skipped",
+    "timeout": "failed",
+}
 
-#: Arguments of the waits in the triggerer: those that begin on a worker, and those that begin there, too.
-MODES = {"deferrable": {"deferrable": True}, "started": {"deferrable": True, "start_from_trigger": True}}
+#: Arguments of the modes that wait in the triggerer.
+MODES = {"deferrable": {"deferrable": True}, "start_from_trigger": {"deferrable": True, "start_from_trigger": True}}
 
 _GOLDEN_RATIO = 0.618034
 
@@ -43,11 +60,11 @@ class Wait:
     """
     One wait and its job.
 
-    :param login: Which connection it uses.
-    :param ends_at: Seconds from the time at which all wait to the job's end; None if it has none.
+    :param login: Login method, which selects the connection.
+    :param ends_at: Seconds from the epoch to the job's end. None if the job never ends.
     :param timeout: Seconds for the whole wait.
-    :param poke_interval: Seconds between two questions.
-    :param request_id: The CPH request that the job is of, if it is watched.
+    :param poke_interval: Seconds between two polls.
+    :param request_id: Id of the job's CPH request, if a watcher watches it.
     """
 
     task_id: str
@@ -63,19 +80,20 @@ class Wait:
 
     @property
     def state(self) -> str:
-        """Airflow's state of the task at its end."""
+        """Airflow's final state of the task."""
         return STATES[self.verdict]
 
     @property
     def job_state(self) -> str:
-        """The job's last state as text, or what the cloud says instead."""
-        _, _, running, good, bad = KINDS[self.kind]
-        return str({"well": good, "late": running[-1], "refused": "HTTP 403"}.get(self.verdict, bad))
+        """The job's last state as text, or the HTTP error of a poll."""
+        _, _, in_progress, success, failure = KINDS[self.kind]
+        states = {"success": success, "timeout": in_progress[-1], "never_fail": "HTTP 403"}
+        return str(states.get(self.verdict, failure))
 
     @property
-    def alone(self) -> bool:
-        """Whether the wait has nothing to do with a worker."""
-        return self.mode == "started" and self.verdict == "well"
+    def without_worker(self) -> bool:
+        """Whether the wait never runs on a worker."""
+        return self.mode == "start_from_trigger" and self.verdict == "success"
 
     @property
     def sensor(self) -> tuple[str, dict[str, object]]:
@@ -89,34 +107,34 @@ class Wait:
             "hwstatus_conn_id": f"hwstatus_{self.login}",
             "timeout": self.timeout,
             "poke_interval": self.poke_interval,
-            "soft_fail": self.verdict == "optional",
-            "never_fail": self.verdict == "refused",
-            # With it, a wait that began in the triggerer would end on a worker.
-            **({"on_success_callback": None} if self.mode == "started" else {}),
-            "priority_weight": 1 if self.verdict == "late" else 10,  # those with a deadline begin last
+            "soft_fail": self.verdict == "soft_fail",
+            "never_fail": self.verdict == "never_fail",
+            # With a success callback, a wait that starts in the triggerer would end on a worker.
+            **({"on_success_callback": None} if self.mode == "start_from_trigger" else {}),
+            "priority_weight": 1 if self.verdict == "timeout" else 10,  # waits that time out start last
         }
 
     @property
     def outcome(self) -> str:
-        """How the job ends."""
-        return "success" if self.verdict == "well" else "failure"
+        """The outcome of the job."""
+        return "success" if self.verdict == "success" else "failure"
 
     @property
     def watched_by(self) -> list[tuple[str, str]]:
-        """The assets that are told of the job's end, each with what it calls it."""
-        if self.verdict in {"late", "refused"}:
+        """The assets whose watchers report the job's end, each with the reported id."""
+        if self.verdict in {"timeout", "never_fail"}:
             return []
         if self.kind == "dli_batch":
-            assets = ["batches"] if self.verdict == "well" else ["batches", "dead_batches"]
+            assets = ["batches"] if self.verdict == "success" else ["batches", "dead_batches"]
             return [(asset, self.job_id) for asset in assets]
         return [("requests", self.request_id)] if self.request_id else []
 
     def steps(self) -> dict[float, str | int]:
-        """Return what the job does from which second on."""
-        _, _, (first, second), good, bad = KINDS[self.kind]
+        """Return the job's steps by second."""
+        _, _, (first, second), success, failure = KINDS[self.kind]
         if self.ends_at is None:
             return {0: first, 5: second}
-        last = {"well": good, "refused": 403}.get(self.verdict, bad)
+        last = {"success": success, "never_fail": 403}.get(self.verdict, failure)
         return {0: first, self.ends_at / 2: second, self.ends_at: last}
 
 
@@ -124,16 +142,16 @@ def make_waits(count: int, modes: Iterable[str], span: float, timeout: float) ->
     """
     Return *count* waits whose jobs end one after the other.
 
-    :param span: Seconds over which they do.
-    :param timeout: Seconds for the waits whose jobs do not end.
+    :param span: Seconds from the first end to the last.
+    :param timeout: Time-out in seconds of the waits whose jobs never end.
     """
     modes = list(modes)
     waits = []
     for number in range(count):
         kind, mode = list(KINDS)[number // 3 % 4], modes[number % len(modes)]
         verdict = VERDICTS[number % 10]
-        if verdict == "late" and mode == "poke":  # begins anew, deadline and all, when its worker is killed
-            verdict = "well"
+        if verdict == "timeout" and mode == "poke":  # a retry after a killed worker gets a new deadline
+            verdict = "success"
         job_id = str(uuid.uuid5(uuid.NAMESPACE_OID, str(number)))
         waits.append(
             Wait(
@@ -143,28 +161,28 @@ def make_waits(count: int, modes: Iterable[str], span: float, timeout: float) ->
                 mode=mode,
                 login=LOGINS[(number + number // 10) % len(LOGINS)],
                 verdict=verdict,
-                ends_at=None if verdict == "late" else round(5 + number * _GOLDEN_RATIO % 1 * span, 1),
-                timeout=timeout if verdict == "late" else 3600.0,
-                poke_interval=25.0 if mode == "reschedule" else 10.0,  # a process each time
-                request_id=f"r-{job_id}" if kind == "cph_job" and verdict != "refused" else None,
+                ends_at=None if verdict == "timeout" else round(5 + number * _GOLDEN_RATIO % 1 * span, 1),
+                timeout=timeout if verdict == "timeout" else 3600.0,
+                poke_interval=25.0 if mode == "reschedule" else 10.0,  # each poll starts a process
+                request_id=f"r-{job_id}" if kind == "cph_job" and verdict != "never_fail" else None,
             )
         )
     return waits
 
 
 def save(waits: Iterable[Wait], file: Path) -> None:
-    """Write the list down for the fake cloud and the DAG."""
+    """Write the waits to a file for the fake cloud and the DAG."""
     sensors = [asdict(wait) | {"sensor": wait.sensor} for wait in waits]
     file.write_text(json.dumps(sensors, indent=1))
 
 
 def load(file: Path) -> list[Wait]:
-    """Return what :func:`save` wrote."""
+    """Read the waits that :func:`save` wrote."""
     names = Wait.__dataclass_fields__
     return [Wait(**{name: item[name] for name in names}) for item in json.loads(file.read_text())]
 
 
 def counts(waits: Iterable[Wait], name: str) -> str:
-    """Return how many waits have each value of a field, as text."""
+    """Return the number of waits for each value of a field, as text."""
     found = Counter(getattr(wait, name) for wait in waits)
     return ", ".join(f"{number} {value}" for value, number in found.items())

@@ -1,7 +1,7 @@
 """
-A DAG: a sensor for each of its share of ``waits.json``, and a line in ``ends.jsonl`` for each verdict.
+A DAG with one sensor for each wait in its share of ``waits.json``. Callbacks append a line to ``ends.jsonl``.
 
-Copies of this file are numbered, because each task loads all of the file that it is in.
+Each numbered copy of this file has its own share, because every task parses its whole DAG file.
 """
 
 import json
@@ -22,18 +22,18 @@ SHARE = 20
 FIRST = int(NAME.rpartition("_")[2]) * SHARE
 
 
-def write_down(state):
-    """Return a callback that notes a task's end."""
+def append_end(state):
+    """Return a callback that appends the task's end to ``ends.jsonl``."""
 
-    def note(context):
+    def callback(context):
         ti = context["ti"]
-        if state == "success" and ti.state == "skipped":  # Airflow 2.11 calls this after a skip, too
+        if state == "success" and ti.state == "skipped":  # Airflow 2.11 also calls this after a skip
             return
         line = {"task_id": ti.task_id, "state": state, "try_number": ti.try_number, "time": time.time()}
         with (HERE / "ends.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    return note
+    return callback
 
 
 with DAG(
@@ -42,12 +42,12 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     default_args={
-        "retries": 10,  # no verdict is retried; what else went wrong shows, or is what Airflow does after a kill
+        "retries": 10,  # no verdict leads to a retry, so each retry is an error or the effect of a kill
         "retry_delay": timedelta(seconds=1),
-        "on_success_callback": write_down("success"),
-        "on_failure_callback": write_down("failed"),
-        "on_skipped_callback": write_down("skipped"),
-        "on_retry_callback": write_down("retry"),
+        "on_success_callback": append_end("success"),
+        "on_failure_callback": append_end("failed"),
+        "on_skipped_callback": append_end("skipped"),
+        "on_retry_callback": append_end("retry"),
     },
 ) as dag:
     for wait in json.loads((HERE / "waits.json").read_text())[FIRST : FIRST + SHARE]:

@@ -1,4 +1,4 @@
-"""A DAG that runs when a job of ``waits.json`` is over: any DLI batch, and CPH requests of one job each."""
+"""A DAG that runs when a job of ``waits.json`` ends: a DLI batch, or a CPH request with one job."""
 
 import json
 import os

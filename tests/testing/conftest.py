@@ -1,4 +1,4 @@
-"""A fake whose time stands still unless a test moves it, and a client for it."""
+"""A fake cloud with a manual clock, and a client for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 
 @dataclass
 class ManualClock:
-    """Seconds since 1970, moved by hand."""
+    """A clock that only a test advances. Returns seconds since 1970."""
 
     now: float = 1_795_000_000.0
 
@@ -26,7 +26,7 @@ class ManualClock:
 
 @dataclass
 class Client:
-    """Asks *cloud*; ``get`` signs with the account's key unless told otherwise."""
+    """A client of *cloud*. ``get`` signs requests, by default with the account's key."""
 
     cloud: FakeHuaweiCloud
     clock: ManualClock
@@ -54,20 +54,20 @@ class Client:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """The fake's clock."""
+    """Return the fake's clock."""
     return ManualClock()
 
 
 @pytest.fixture
 def cloud(clock: ManualClock) -> Iterator[FakeHuaweiCloud]:
-    """A running fake."""
+    """Return a running fake cloud."""
     with FakeHuaweiCloud(clock=clock) as cloud:
         yield cloud
 
 
 @pytest.fixture
 def client(cloud: FakeHuaweiCloud, clock: ManualClock) -> Iterator[Client]:
-    """Someone who asks it."""
+    """Return a client of the fake cloud."""
     client = Client(cloud, clock)
     client.session.trust_env = False
     with client.session:

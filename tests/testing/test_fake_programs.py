@@ -16,7 +16,7 @@ import requests
 from airflow_provider_hwstatus.core.connection.signing import AccessKey, sign
 from airflow_provider_hwstatus.core.protocol.effects import Request
 from airflow_provider_hwstatus.testing import Fault
-from airflow_provider_hwstatus.testing.__main__ import parse_plan
+from airflow_provider_hwstatus.testing.__main__ import parse_job
 
 MODULE = "airflow_provider_hwstatus.testing"
 MINE = "5c1d8f02-7e64-4b8f-9d0e-8a4f6f1b2c3d"
@@ -30,7 +30,7 @@ def ask(connection, path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_program_serves_until_it_is_told_to_stop(number, complaints):
+def test_program_serves_until_it_is_told_to_stop(number, without_slow_warnings):
     """The printed connection works, each answer is printed, and a signal ends it in peace."""
     command = [sys.executable, "-m", MODULE, "--port", "0", "--job", f"dli_batch:{MINE}:starting,success"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
@@ -46,7 +46,7 @@ def test_program_serves_until_it_is_told_to_stop(number, complaints):
     assert ["starting", "success"] == [reply["state"] for reply in replies]
     assert 1 == ready["status"]
     assert ["200 starting", "200 success", "200 1"] == [line.split("-> ")[1] for line in output.splitlines()]
-    assert (0, "") == (program.returncode, complaints(errors))
+    assert (0, "") == (program.returncode, without_slow_warnings(errors))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_program_serves_until_it_is_told_to_stop(number, complaints):
 )
 def test_job_of_the_command_line(text, steps, seconds):
     """A job is written in one word."""
-    options = parse_plan(text)
+    options = parse_job(text)
 
     assert (steps, seconds) == (options.steps, options.seconds)
 
@@ -81,7 +81,7 @@ def test_job_of_the_command_line(text, steps, seconds):
 def test_wrong_job_of_the_command_line_is_refused(text):
     """What cannot be read is told."""
     with pytest.raises(argparse.ArgumentTypeError):
-        parse_plan(text)
+        parse_job(text)
 
 
 def test_plugin_is_cheap_to_load():

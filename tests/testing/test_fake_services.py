@@ -26,7 +26,7 @@ NO_UUIDS = ["b1", BATCH[:-1], f"{BATCH}0", f"batch-session-{BATCH}", BATCH.repla
 @pytest.fixture
 def strict(monkeypatch, batch_ids):
     """Take ids as the fake does for its users."""
-    for name, pattern in zip(("BATCH_ID", "ONE_ID"), batch_ids, strict=True):
+    for name, pattern in zip(("BATCH_ID", "JOB_ID_PARAMETER"), batch_ids, strict=True):
         monkeypatch.setattr(dli, name, pattern)
 
 

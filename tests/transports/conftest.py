@@ -1,4 +1,4 @@
-"""An event loop whose clock only sleeping moves, and a certificate for servers of the tests."""
+"""An event loop with simulated time, and a certificate for test servers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from cryptography.x509.oid import NameOID
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop in which an hour passes in seconds."""
+    """An event loop that advances its time instead of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.set_debug(False)  # it would keep a traceback for each turn of a thousand waits
+        self.set_debug(False)  # debug mode is slow with a thousand waits
         self.now = 1_000_000.0
-        selector: Any = self._selector  # type: ignore[attr-defined]  # of CPython's own
+        selector: Any = self._selector  # type: ignore[attr-defined]  # an attribute of CPython
         select = selector.select
 
-        def pass_time(timeout: float | None = None) -> Any:
+        def advance(timeout: float | None = None) -> Any:
             self.now += max(timeout or 0.0, 0.0)
             return select(0)
 
-        selector.select = pass_time
+        selector.select = advance
 
     def time(self) -> float:
         return self.now
@@ -44,7 +44,7 @@ def quick_loop_class() -> type[Loop]:
 
 @pytest.fixture
 def quick_loop() -> Iterator[Loop]:
-    """Return an event loop in which an hour passes in seconds."""
+    """Return an event loop that advances its time instead of waiting."""
     loop = Loop()
     yield loop
     loop.close()
@@ -52,7 +52,7 @@ def quick_loop() -> Iterator[Loop]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the path of a certificate for 127.0.0.1 and its key."""
+    """Return the path of a file with a certificate for 127.0.0.1 and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hwstatus test")])
     now = datetime.datetime.now(datetime.UTC)

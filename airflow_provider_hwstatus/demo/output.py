@@ -1,4 +1,4 @@
-"""How the demo looks: what each wait sees, live, and a table of how the tasks ended."""
+"""The demo's output: live poll results, and a table of how the tasks ended."""
 
 from __future__ import annotations
 
@@ -10,70 +10,72 @@ import time
 from collections.abc import Mapping, Sequence
 from threading import Lock
 
-from airflow_provider_hwstatus.demo.home import Home
+from airflow_provider_hwstatus.demo.airflow_home import AirflowHome
 from airflow_provider_hwstatus.demo.scenario import expected_state
 from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.testing.wire import Record
 
+#: ANSI codes by name. Task states have the name of the state.
 _COLOURS = {"success": 32, "failed": 31, "skipped": 33, "dim": 2, "bold": 1}
-#: How a kind of job is called, by the collection in the path of its API.
+
+#: Titles of the kinds of jobs, by the collection in the path of their API.
 _TITLES = {kind.path.partition("/{job_id}")[0].rpartition("/")[2]: kind.title for kind in KINDS.values()}
 
 _COLUMNS = ("dag", "task", "mode", "state")
 _MAX_WIDTH = 100
 
 
-def _colourful() -> bool:
+def _has_colours() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def colour(text: str, name: str) -> str:
-    """Return *text* in a colour, if standard output is a terminal that has any."""
-    return f"\x1b[{_COLOURS[name]}m{text}\x1b[0m" if name in _COLOURS and _colourful() else text
+    """Return *text* in a colour if standard output is a terminal with colours."""
+    return f"\x1b[{_COLOURS[name]}m{text}\x1b[0m" if name in _COLOURS and _has_colours() else text
 
 
-def say(text: str = "") -> None:
-    """Print a line at once, into a pipe, too."""
+def echo(text: str = "") -> None:
+    """Print text and flush, so that a pipe gets it at once."""
     print(text, flush=True)
 
 
-class Live:
-    """Prints each change that the waits see. Called from the thread of the fake cloud, and from the main one."""
+class LiveOutput:
+    """Prints each change of a job's state. Safe to use from the fake cloud's thread and the main thread."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._seen: dict[str, str] = {}
+        self._started_at = time.monotonic()
+        self._last_results: dict[str, str] = {}
         self._lock = Lock()
 
     def step(self, text: str) -> None:
-        """Print what is done now."""
+        """Print the current step of the demo."""
         with self._lock:
-            say(f"{self._clock()}  {colour(text, 'bold')}")
+            echo(f"{self._elapsed()}  {colour(text, 'bold')}")
 
     def on_poll(self, record: Record) -> None:
-        """Print what a poll was answered, unless the last one of this job was answered the same."""
+        """Print the result of a poll if it differs from the job's previous result."""
         job_id = record.job_id or ""
-        told = record.state or ("" if record.status == 200 else f"HTTP {record.status}")  # details have no state
+        result = record.state or ("" if record.status == 200 else f"HTTP {record.status}")  # details have no state
         with self._lock:
-            if job_id and told and self._seen.get(job_id) != told:
-                self._seen[job_id] = told
-                say(f"{self._clock()}    {_title(record.path):<12} {job_id[:8]}…  {_explained(told)}")
+            if job_id and result and self._last_results.get(job_id) != result:
+                self._last_results[job_id] = result
+                echo(f"{self._elapsed()}    {_title(record.path):<12} {job_id[:8]}…  {_explained(result)}")
 
-    def _clock(self) -> str:
-        return colour(f"{time.monotonic() - self._began:6.1f} s", "dim")
+    def _elapsed(self) -> str:
+        return colour(f"{time.monotonic() - self._started_at:6.1f} s", "dim")
 
 
 def _title(path: str) -> str:
     return next((title for collection, title in _TITLES.items() if f"/{collection}/" in path), path)
 
 
-def _explained(told: str) -> str:
-    # CPH has numbers for states.
-    return {"1": "1 (running)", "2": "2 (done)", "-1": "-1 (failed)"}.get(told, told)
+def _explained(result: str) -> str:
+    # The states of CPH are numbers.
+    return {"1": "1 (running)", "2": "2 (done)", "-1": "-1 (failed)"}.get(result, result)
 
 
 def table(results: Sequence[Mapping[str, str]]) -> str:
-    """Return how each task ended, with the message of those that did not end well."""
+    """Return a table of the tasks' states. A failed or skipped task has its message below its row."""
     rows = [_COLUMNS, *([result[column] for column in _COLUMNS] for result in results)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(_COLUMNS))]
     heading, *lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
@@ -84,11 +86,17 @@ def table(results: Sequence[Mapping[str, str]]) -> str:
     return "\n".join(text)
 
 
-def failure(home: Home, lines: int = 40) -> str:
-    """Return what to say when Airflow did not do as it should: where its output is, and the last *lines* of it."""
+def failure_report(home: AirflowHome, lines: int = 40) -> str:
+    """
+    Keep Airflow's log file. Return its end and its path.
+
+    :param lines: Number of lines to return.
+    """
     log = home.keep_log()
     tail = log.read_text(errors="replace").splitlines()[-lines:]
-    return "\n".join((*tail, "", f"Something went wrong. Above is the end of Airflow's output; all of it is in {log}"))
+    return "\n".join(
+        (*tail, "", f"The demo failed. Above is the end of Airflow's output. The whole output is in {log}")
+    )
 
 
 def _row(line: str, result: Mapping[str, str]) -> str:
@@ -110,6 +118,6 @@ def _wrapped(message: str) -> list[str]:
             initial_indent=indent,
             subsequent_indent=indent,
             break_long_words=False,
-            break_on_hyphens=False,  # ids stay in one piece
+            break_on_hyphens=False,  # keeps ids in one piece
         )
     return lines

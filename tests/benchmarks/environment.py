@@ -1,4 +1,4 @@
-"""Where measured programs run: a throw-away home of Airflow's, and a certificate that they trust."""
+"""The environment of measured programs: a temporary AIRFLOW_HOME and a trusted certificate."""
 
 from __future__ import annotations
 
@@ -17,37 +17,40 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-#: Settings of whoever runs this that must not reach a measured program.
-_FOREIGN = ("AIRFLOW_", "_AIRFLOW_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_DIR", "PYTHON")
+#: Prefixes of the user's environment variables that must not reach a measured program.
+_EXCLUDED_VARIABLES = ("AIRFLOW_", "_AIRFLOW_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_DIR", "PYTHON")
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Environment:
     """
-    What a measured program is given.
+    The environment of a measured program.
 
+    :param variables: Environment variables.
     :param certificate: Path of the server's certificate and key.
     """
 
-    environment: dict[str, str]
+    variables: dict[str, str]
     certificate: Path
 
 
 @contextmanager
-def surroundings() -> Iterator[Surroundings]:
+def temporary_environment() -> Iterator[Environment]:
     """
-    Make them, and remove them.
+    Create an environment, and remove it at the end of the block.
 
-    What is trusted is certifi's bundle and one more: so loading it takes as long as it does in production.
+    Programs trust certifi's bundle and the server's certificate, so that loading the bundle takes as long as usual.
     """
     with tempfile.TemporaryDirectory(prefix="hwstatus-benchmarks-") as name:
-        home = Path(name).resolve()  # Airflow 3 refuses a relative path
+        home = Path(name).resolve()  # Airflow 3 requires an absolute path
         certificate, bundle = home / "server.pem", home / "bundle.pem"
         public, private = make_certificate()
         certificate.write_bytes(public + private)
         bundle.write_bytes(Path(certifi.where()).read_bytes() + public)
-        own = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
-        environment = own | {
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.upper().startswith(_EXCLUDED_VARIABLES)
+        }
+        variables = inherited | {
             "HOME": str(home),
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -57,7 +60,7 @@ def surroundings() -> Iterator[Surroundings]:
             "REQUESTS_CA_BUNDLE": str(bundle),
             "PYTHONWARNINGS": "ignore",
         }
-        yield Surroundings(environment, certificate)
+        yield Environment(variables, certificate)
 
 
 def make_certificate() -> tuple[bytes, bytes]:
@@ -66,7 +69,7 @@ def make_certificate() -> tuple[bytes, bytes]:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hwstatus benchmark")])
     now = datetime.datetime.now(datetime.UTC)
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -80,4 +83,4 @@ def make_certificate() -> tuple[bytes, bytes]:
     )
     pkcs8 = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     pem = serialization.Encoding.PEM
-    return made.public_bytes(pem), key.private_bytes(pem, *pkcs8)
+    return certificate.public_bytes(pem), key.private_bytes(pem, *pkcs8)
