@@ -19,7 +19,12 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, PollResult
-from airflow_provider_hwstatus.core.polling.wait import error_boundary, poll_once, raise_unless_tolerated
+from airflow_provider_hwstatus.core.polling.wait import (
+    error_boundary,
+    poll_once,
+    raise_unless_tolerated,
+    seconds_to_next_poll,
+)
 from airflow_provider_hwstatus.core.polling.wait_options import UNKNOWN_STATE_POLICIES, WaitOptions
 from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 from airflow_provider_hwstatus.core.protocol.arguments import one_of, seconds
@@ -232,7 +237,7 @@ class JobStatusSensor(BaseSensorOperator):
             raise self._timed_out()
         if self.deferrable and options.worth_deferring(now):
             self._defer(options)
-        interval = options.interval(now)
+        interval = seconds_to_next_poll(options, now)
         if self._reschedules:
             again = datetime.now(UTC) + min(timedelta(seconds=interval), _LONGEST)
             raise AirflowRescheduleException(again)  # type: ignore[no-untyped-call]

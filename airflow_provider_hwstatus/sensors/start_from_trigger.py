@@ -15,7 +15,6 @@ from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
 
-    from airflow_provider_hwstatus.sensors.base import JobStatusSensor
 
 AIRFLOW_3_3 = tuple(map(int, __version__.split(".")[:2])) >= (3, 3)
 
@@ -43,10 +42,10 @@ class StartsInTriggerer:
     their triggers, and says nothing about it.
     """
 
-    def __set_name__(self, owner: type[JobStatusSensor], name: str) -> None:
+    def __set_name__(self, owner: type, name: str) -> None:
         self._owner = owner
 
-    def __get__(self, sensor: JobStatusSensor | None, owner: type) -> StartTriggerArgs | None:
+    def __get__(self, sensor: Any, owner: type) -> StartTriggerArgs | None:
         """
         Return it for one sensor.
 
@@ -71,7 +70,7 @@ class StartsInTriggerer:
             timeout=timedelta(seconds=window),
         )
 
-    def _ends(self, sensor: JobStatusSensor) -> bool:
+    def _ends(self, sensor: Any) -> bool:
         """Return whether nothing is left to do on a worker after a success."""
         own = all(
             getattr(type(sensor), name) is getattr(self._owner, name) for name in ("execute_complete", "post_execute")

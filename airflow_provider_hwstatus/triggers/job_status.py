@@ -14,7 +14,12 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.polling.jobs_summary import PollResult
-from airflow_provider_hwstatus.core.polling.wait import error_boundary, raise_unless_tolerated, wait
+from airflow_provider_hwstatus.core.polling.wait import (
+    error_boundary,
+    raise_unless_tolerated,
+    seconds_to_next_poll,
+    wait,
+)
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
 from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget, event_of
 from airflow_provider_hwstatus.core.reporting.progress import ProgressLogger
@@ -138,7 +143,7 @@ class JobStatusTrigger(BaseTrigger):
                 else:
                     raise_unless_tolerated(error, options, time.time())
                 progress.on_poll(error)
-            await asyncio.sleep(min(options.interval(time.time()), longest))
+            await asyncio.sleep(min(seconds_to_next_poll(options, time.time()), longest))
 
     def wait_target(self) -> WaitTarget:
         """

@@ -145,7 +145,11 @@ class Evidence:
 
     def watched(self) -> set[tuple[str, str]]:
         """Return the batches in progress that each watcher has stored: the asset, and the batch's id."""
-        return {(asset, job_id) for asset, checkpoint in self.query(_WATCHED) for job_id in _decoded(checkpoint).get("running", ())}
+        return {
+            (asset, job_id)
+            for asset, checkpoint in self.query(_WATCHED)
+            for job_id in _decoded(checkpoint).get("running", ())
+        }
 
     def tasks_on_workers(self) -> set[str]:
         """Return the tasks that ran on a worker. A worker writes a log and stores its host name."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_hwstatus
-from airflow_provider_hwstatus.demo.home import AIRFLOW_3
+from airflow_provider_hwstatus.demo.airflow_home import AIRFLOW_3
 
 HERE = Path(__file__).parent
 SOURCE = Path(airflow_provider_hwstatus.__file__).parents[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
@@ -21,6 +22,12 @@ from airflow_provider_hwstatus.errors import (
 )
 
 _log = logging.getLogger(__name__)
+
+#: Seconds that lie at least between two polls of a job, whatever the interval.
+SHORTEST_INTERVAL = 0.1
+
+#: Part of the interval by which each is longer or shorter, so that waits that begin together do not stay together.
+_JITTER = 0.1
 
 
 class Found(Protocol):
@@ -187,4 +194,35 @@ def _wait(
             on_poll(found)
             if found.over:
                 return found
-        yield from pause(options.interval(clock()))
+        yield from pause(seconds_to_next_poll(options, clock()))
+
+
+def seconds_to_next_poll(options: WaitOptions, now: float) -> float:
+    """
+    Return the seconds from *now* to the next poll: the interval with jitter, but not past the deadline.
+
+    :param now: Seconds since 1970.
+    """
+    if options.exponential_backoff:
+        interval = _grown(options.poke_interval, now - options.began)
+        if options.max_wait is not None:
+            interval = min(interval, options.max_wait)
+    else:
+        interval = options.poke_interval * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # spreads, hides nothing
+    if options.deadline is not None:
+        interval = min(interval, options.deadline - now)
+    return max(interval, SHORTEST_INTERVAL)
+
+
+def _grown(poke_interval: float, elapsed: float) -> float:
+    """
+    Return the interval that Airflow's exponential backoff has reached after *elapsed* seconds.
+
+    Airflow's n-th interval is ``poke_interval * 2 ** (n - 2)``, at least 1 s, times 1 to 2 by jitter. It is taken from
+    the time and not from a count of polls, so that it survives a restart.
+    """
+    interval, total = max(poke_interval / 2, 1.0), 0.0
+    while total + interval <= elapsed:
+        total += interval
+        interval = max(interval * 2, 1.0)
+    return interval * random.uniform(1.0, 2.0)  # noqa: S311  # spreads, hides nothing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -13,14 +12,8 @@ from airflow_provider_hwstatus.core.protocol.responses import clip, utc
 from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERANCE, LAST_POLL, RetryBudget
 from airflow_provider_hwstatus.errors import ConfigurationError
 
-#: Seconds that lie at least between two polls of a job, whatever the interval.
-SHORTEST_INTERVAL = 0.1
-
 #: Seconds that a row may name: more than any timedelta, and few enough to count with.
 _MOST = 1e14
-
-#: Part of the interval by which each is longer or shorter, so that waits that begin together do not stay together.
-_JITTER = 0.1
 
 #: Seconds that a trigger leaves Airflow's scheduler, at most, to notice that the worker that deferred has exited. An
 #: event that comes before fails the task: the scheduler takes the exit for that of the run that the event began. It
@@ -124,29 +117,3 @@ class WaitOptions:
     def worth_deferring(self, now: float) -> bool:
         """Return whether a trigger could poll before the deadline, or the rest of the wait is as well spent here."""
         return self.deadline is None or self.deadline - now > self.floor
-
-    def interval(self, now: float) -> float:
-        """Return seconds from *now* to the next poll: the interval with jitter, at the deadline at the latest."""
-        if self.exponential_backoff:
-            interval = _grown(self.poke_interval, now - self.began)
-            if self.max_wait is not None:
-                interval = min(interval, self.max_wait)
-        else:
-            interval = self.poke_interval * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # spreads, hides nothing
-        if self.deadline is not None:
-            interval = min(interval, self.deadline - now)
-        return max(interval, SHORTEST_INTERVAL)
-
-
-def _grown(poke_interval: float, elapsed: float) -> float:
-    """
-    Return the interval that Airflow's exponential backoff has reached after *elapsed* seconds.
-
-    Airflow's n-th interval is ``poke_interval * 2 ** (n - 2)``, at least 1 s, times 1 to 2 by jitter. It is taken from
-    the time and not from a count of polls, so that it survives a restart.
-    """
-    interval, total = max(poke_interval / 2, 1.0), 0.0
-    while total + interval <= elapsed:
-        total += interval
-        interval = max(interval * 2, 1.0)
-    return interval * random.uniform(1.0, 2.0)  # noqa: S311  # spreads, hides nothing

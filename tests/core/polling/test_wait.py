@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_hwstatus.core.polling.batch_coalescer import coalescer_of
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
-from airflow_provider_hwstatus.core.polling.wait import wait
+from airflow_provider_hwstatus.core.polling.wait import seconds_to_next_poll, wait
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
 from airflow_provider_hwstatus.errors import (
     AuthenticationError,
@@ -108,8 +108,8 @@ def test_backoff_grows_like_airflows_and_survives_a_restart(batch):
 
     began = job.cloud.began
     resumed = WaitOptions(poke_interval=10.0, began=began, exponential_backoff=True, max_wait=60.0)
-    assert 60.0 == resumed.interval(began + 3000.0)
-    assert 5.0 <= resumed.interval(began) <= 10.0
+    assert 60.0 == seconds_to_next_poll(resumed, began + 3000.0)
+    assert 5.0 <= seconds_to_next_poll(resumed, began) <= 10.0
 
 
 def test_unknown_state_does_not_end_a_wait_well(batch):
