@@ -116,7 +116,7 @@ def test_job_that_cannot_be_asked_about(huaweicloud, run_sensor, mode):
 
     end = run_sensor(DliBatchSensor, mode, batch_id=ids, soft_fail=True, **FAST)
     assert "JobNotFoundError" == end.verdict
-    assert "2 jobs cannot be asked about" in str(end.error)
+    assert "2 jobs cannot be polled" in str(end.error)
     assert "no-such-job" in str(end.error)
 
     end = run_sensor(DliBatchSensor, mode, batch_id=ids, wait_for_all=False, **FAST)

@@ -31,8 +31,8 @@ CONTEXT = {"ti": SimpleNamespace(get_first_reschedule_date=lambda context: None)
     [
         ({"success_states": ["dead"]}, "overlap in dead"),
         ({"success_states": ["A", "b"], "failure_states": ["B"]}, "overlap in b"),
-        ({"success_states": "success"}, "success_states must be a list"),
-        ({"failure_states": []}, "failure_states must be a list"),
+        ({"success_states": "success"}, "success_states must be a non-empty list"),
+        ({"failure_states": []}, "failure_states must be a non-empty list"),
         ({"on_unknown_state": "ignore"}, "on_unknown_state must be 'wait' or 'fail'"),
         ({"outage_tolerance": -1}, "outage_tolerance must be"),
         ({"outage_tolerance": float("inf")}, "outage_tolerance must be"),

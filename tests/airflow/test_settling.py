@@ -25,7 +25,7 @@ from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 from airflow_provider_hwstatus.sensors.start_from_trigger import AIRFLOW_3_3
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
-from airflow_provider_hwstatus.transports.runners import run_async
+from airflow_provider_hwstatus.transports.runners import AsyncHandlers, run_async
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
@@ -67,9 +67,14 @@ class World:
         yield SimpleNamespace(client=self.client, joined=self.joined, run=self.run_flow)
 
     async def run_flow(self, flow: Any) -> Any:
-        return await run_async(flow, self.send, SingleFlights(asyncio.Lock), PrioritySemaphore(10), self.mask)
+        flights, slots = (
+            SingleFlights(lambda name: asyncio.Lock()),
+            {"dli": PrioritySemaphore(10), "cph": PrioritySemaphore(10)},
+        )
+        handlers = AsyncHandlers(self.send, flights, slots, self.mask, lambda name: None, clock=self.time)
+        return await run_async(flow, handlers)
 
-    async def send(self, request: Any) -> Response:
+    async def send(self, request: Any, until: float) -> Response:
         self.polls.append(self.selector.now)
         return Response(self.status, {}, json.dumps({"state": "success"}).encode())
 

@@ -210,7 +210,7 @@ def test_ends_are_told_once_across_a_kill(huaweicloud, airflow, airflow_db, data
     with triggerer():
         # Each watcher must have seen the batches in progress. Requests do not show that: all may be for one watcher.
         # The other one would see the ends in its first poll, and not report them.
-        until(lambda: {"bad": ["etl-1", "etl-2", "other"], "etl": ["etl-1", "etl-2"]} == seen("going"), 180)
+        until(lambda: {"bad": ["etl-1", "etl-2", "other"], "etl": ["etl-1", "etl-2"]} == seen("running"), 180)
         first, began = reads(), time.time()
         huaweicloud.job("dli_batch", "etl-1", "success", name="etl-1")
         huaweicloud.job("dli_batch", "other", "success", name="other")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from airflow_provider_hwstatus.core.reporting.connection_check import check, why_unusable
+from airflow_provider_hwstatus.core.reporting.connection_check import _why_unusable, check
 from airflow_provider_hwstatus.errors import (
     ApiNotAvailableError,
     AuthenticationError,
@@ -101,7 +101,7 @@ def test_refused_key_is_sent_once(stub_cloud, where, requests):
 def test_service_without_such_a_job_can_be_used(stub_cloud, reply, expected):
     """A service that answers that there is no such job can be used, and any other error is the reason why not."""
     cloud = stub_cloud({DLI: reply})
-    error = cloud.run(why_unusable(cloud.client(), DLI_BATCH, "b1"))
+    error = cloud.run(_why_unusable(cloud.client(), DLI_BATCH, "b1"))
 
     assert expected is (error and type(error))
     assert 1 == len(cloud.requests)

@@ -109,7 +109,7 @@ def test_invalid_dates_are_ignored(inquire, date):
     """A service with an invalid date is skipped, and without a valid one the clock is not checked."""
     odd = (404, b"", {"date": date})
 
-    assert ("not checked", "no service said what time it is") == inquire({IAM: odd, DLI: odd, CPH: odd}).found["clock"]
+    assert ("not checked", "no response had a date") == inquire({IAM: odd, DLI: odd, CPH: odd}).found["clock"]
     assert "ok" == inquire({IAM: odd, DLI: odd}).found["clock"][0]
 
 
@@ -134,7 +134,7 @@ def test_unreachable_service(inquire):
 
     assert {"endpoint dli": "failed", "permission dli": "not checked"} == inquiry.bad()
     assert ("failed", "reset") == inquiry.found["endpoint dli"]
-    assert "the step before it failed" == inquiry.found["permission dli"][1]
+    assert "an earlier step failed" == inquiry.found["permission dli"][1]
     assert usable(inquiry.steps)
 
 
@@ -204,7 +204,7 @@ def test_refused_login_fails_one_step(inquire, code, status):
     inquiry = inquire({BATCH: reply, JOB: reply})
 
     assert {"login": "failed", "permission dli": "not checked", "permission cph": "not checked"} == inquiry.bad()
-    assert {"nobody is logged in"} == {inquiry.found[f"permission {one}"][1] for one in ("dli", "cph")}
+    assert {"the login failed"} == {inquiry.found[f"permission {one}"][1] for one in ("dli", "cph")}
     assert inquiry.found["login"][1].startswith(f"HTTP {status} {code}")
     assert not usable(inquiry.steps)
 
@@ -215,14 +215,14 @@ def test_code_of_a_refused_login_counts_with_any_status(inquire, code):
     inquiry = inquire({PROJECT: refusal(code, 400)}, project_id=None)
 
     assert "failed" == inquiry.found["login"][0]
-    assert ("not checked", "nobody is logged in") == inquiry.found["project"]
+    assert ("not checked", "the login failed") == inquiry.found["project"]
 
 
 def test_refused_login_does_not_fail_the_project(inquire):
     """If the login is refused at the look-up of the project, the project is not checked."""
     inquiry = inquire({PROJECT: refusal("APIGW.0301")}, project_id=None)
 
-    assert ("not checked", "nobody is logged in") == inquiry.found["project"]
+    assert ("not checked", "the login failed") == inquiry.found["project"]
     assert "failed" == inquiry.found["login"][0]
 
 
