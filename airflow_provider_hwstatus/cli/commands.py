@@ -14,6 +14,7 @@ from airflow_provider_hwstatus.cli.jobs import Exit, Job, Jobs
 from airflow_provider_hwstatus.cli.progress import Progress
 from airflow_provider_hwstatus.core.polling import wait as waiting
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
+from airflow_provider_hwstatus.core.protocol.advice import on_one_line, with_advice
 from airflow_provider_hwstatus.core.reporting.connection_check import Result, Step, usable
 from airflow_provider_hwstatus.core.reporting.failure_message import failure_message
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
@@ -31,7 +32,7 @@ def check(arguments: Namespace) -> NoReturn:
     try:
         steps = _hook(arguments).checkup(show if text else lambda step: None)
     except ConfigurationError as error:
-        steps = [Step("connection", Result.FAILED, str(error))]
+        steps = [Step("connection", Result.FAILED, on_one_line(str(error)))]
         if text:
             show(steps[0])
     works = usable(steps)
@@ -50,7 +51,7 @@ def status(arguments: Namespace) -> NoReturn:
         try:
             job.status = hook.get_status(arguments.kind, job.job_id, outage_tolerance=0.0)
         except HwStatusError as error:
-            job.error = error
+            job.error = with_advice(error)
     hook.close()
     _finish(arguments, jobs, Exit.ERROR if any(job.error for job in jobs) else Exit.SUCCESS)
 
@@ -70,7 +71,7 @@ def wait(arguments: Namespace) -> NoReturn:
     except HwStatusError as error:
         for job in jobs:
             if not job.over:
-                job.error = error
+                job.error = with_advice(error)
                 progress.on_job(job)
     except KeyboardInterrupt:
         sys.exit(130)

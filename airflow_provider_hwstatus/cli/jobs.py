@@ -11,6 +11,7 @@ from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.polling.wait import poll_once
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
+from airflow_provider_hwstatus.core.protocol.advice import with_advice
 from airflow_provider_hwstatus.core.protocol.effects import Flow
 from airflow_provider_hwstatus.errors import DeadlineError, HwStatusError, is_refused_login
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
@@ -131,7 +132,7 @@ class Jobs:
                 job.status = yield from poll_once(JobPoller(self.client, self.kind, job.job_id), options)
                 job.error = None
             except HwStatusError as error:
-                job.error = error
+                job.error = with_advice(error)
                 refused = refused or (error if is_refused_login(error) else None)
             self.on_poll(job)
         if refused:

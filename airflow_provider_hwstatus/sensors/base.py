@@ -27,11 +27,12 @@ from airflow_provider_hwstatus.core.polling.wait import (
 )
 from airflow_provider_hwstatus.core.polling.wait_options import UNKNOWN_STATE_POLICIES, WaitOptions
 from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
+from airflow_provider_hwstatus.core.protocol.advice import with_advice
 from airflow_provider_hwstatus.core.protocol.arguments import one_of, seconds
 from airflow_provider_hwstatus.core.protocol.responses import clip
 from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERANCE
 from airflow_provider_hwstatus.core.reporting.progress import ProgressLogger, duration
-from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, TriggerError
+from airflow_provider_hwstatus.errors import ConfigurationError, DeadlineError, HwStatusError, TriggerError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import waited_in_worker
 from airflow_provider_hwstatus.kinds import KINDS
@@ -311,9 +312,9 @@ class JobStatusSensor(BaseSensorOperator):
         if traceback:
             self.log.error("The trigger failed:\n%s", "\n".join(traceback))
         with Verdicts(self):
-            if reason in _TRIGGER_TIMED_OUT:
-                raise AirflowSensorTimeout(f"{self._subject}: timed out, and no triggerer had it at its deadline")
-            raise TriggerError(f"{self._subject}: the trigger did not end by an event: {reason}; see the log above")
+            timed_out = DeadlineError(f"{self._subject}: timed out, and no triggerer had it at its deadline")
+            failed = TriggerError(f"{self._subject}: the trigger did not end by an event: {reason}")
+            return raise_unanswered(timed_out if reason in _TRIGGER_TIMED_OUT else failed)
 
     def _nothing(self) -> list[object]:
         """
@@ -360,7 +361,7 @@ class JobStatusSensor(BaseSensorOperator):
 
     def _timed_out(self) -> AirflowSensorTimeout:
         seconds = (self._deadline or 0.0) - (self._began or 0.0)
-        return AirflowSensorTimeout(f"{self._subject}: timed out after {seconds:g} s")
+        return AirflowSensorTimeout(str(with_advice(DeadlineError(f"{self._subject}: timed out after {seconds:g} s"))))
 
     def wait_options(self) -> WaitOptions:
         """Return how to wait. The wait begins now if it has not begun."""

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
 )
 
+from airflow_provider_hwstatus.core.protocol.advice import with_advice
 from airflow_provider_hwstatus.errors import CredentialsRefusedError, DeadlineError, HwStatusError
 
 #: Exceptions by which a poke ends a task.
@@ -30,6 +31,7 @@ def raise_unanswered(error: HwStatusError) -> NoReturn:
     :raises AirflowSensorTimeout: The deadline has passed.
     :raises HwStatusError: *error* itself, if it is anything else.
     """
+    with_advice(error)
     if isinstance(error, DeadlineError):
         raise AirflowSensorTimeout(str(error)) from error
     raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
@@ -166,7 +167,8 @@ class FakeHuaweiCloud:
         ``takes_steps`` is set. Details, logs and lists show the current state.
 
         :param kind: The kind or its name.
-        :param job_id: The job's id. A batch id must be a UUID, as in DLI.
+        :param job_id: The job's id. DLI's batch ids are UUIDs: another id is accepted here, with a warning, and any
+            request with an id that is neither a UUID nor one of these is refused.
         :param steps: One step per poll. The last one stays.
         :param seconds: Instead of *steps*: steps by the second at which they begin.
         :param since_first_call: Whether the seconds count from the first poll instead of from now.
@@ -174,12 +176,15 @@ class FakeHuaweiCloud:
         :param listed_after: Seconds from now until lists show the job. ``math.inf`` means never.
         :param fields: Fields of the replies that show more than the state, e.g. ``error_code``, ``queue`` or ``log``
             (lines). CPH shows ``error_code``, ``error_msg`` and ``execute_msg`` when the job has ended.
-        :raises ValueError: There are no steps, or both *steps* and *seconds*, or a step or the id is invalid.
+        :raises ValueError: There are no steps, or both *steps* and *seconds*, or a step is invalid.
         """
         now = self.clock()
         script = new_script(steps, seconds, None if since_first_call else now, now)
         kind = KINDS[kind] if isinstance(kind, str) else kind
-        check_id(kind, job_id)
+        try:
+            check_id(kind, job_id)
+        except ValueError as error:
+            warnings.warn(f"{error}; the real service refuses it with HTTP 400", UserWarning, stacklevel=2)
         request_id = request_id or self._jobs.request_of(job_id) or new_request_id()
         self._jobs.add(Job(kind, job_id, script, request_id, now, fields, listed_after))
 

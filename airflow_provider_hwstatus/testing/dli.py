@@ -108,7 +108,7 @@ class DliBatches(Dli):
         self._listing = listing
 
     def _job(self, job_id: str) -> Job:
-        if not BATCH_ID.fullmatch(job_id):
+        if not BATCH_ID.fullmatch(job_id) and self._jobs.find(self._kind, job_id) is None:
             raise RefusedError(dli_error(400, "DLI.0001", "batch_id must be a UUID"))
         return super()._job(job_id)
 

@@ -110,7 +110,7 @@ def test_no_connection_is_an_outage(huaweicloud, run_sensor, colour, monkeypatch
         end = run_sensor(DliBatchSensor, colour, batch_id="b1", poke_interval=0.1, outage_tolerance=0.5)
     assert "TransportError" == end.verdict
     assert "no answer for 0.5 s (outage_tolerance)" in str(end.error)
-    assert what_next in str(end.error).split("; next: ")[1]
+    assert what_next in str(end.error).split("\n  next: ")[1]
 
 
 def test_tolerance_starts_anew_after_each_answer(quick, run_sensor, mode):

@@ -67,8 +67,8 @@ class Agency:
             )
         if response.status in (401, 404):
             raise ConfigurationError(
-                f"auth=agency: the metadata service has no access key (HTTP {response.status}); next: assign an agency "
-                "to this node"
+                f"auth=agency: the metadata service has no access key (HTTP {response.status})\n"
+                "  next: assign an agency to this node"
             )
         fetched = self._parse(json_or_raise(response, self._redact, self._clock()).get("credential"))
         yield from mask_key(fetched.credential)

@@ -92,7 +92,7 @@ def endpoint_of(service: str, region: str) -> str:
         raise ConfigurationError(f"region must look like cn-north-4; it is {region[:64]!r}")
     if service in REGIONS and is_known(region) and region not in REGIONS[service]:
         raise ConfigurationError(
-            f"region {region} has no {service.upper()}; next: use another region, or set {service}_endpoint if the "
+            f"region {region} has no {service.upper()}\n  next: use another region, or set {service}_endpoint if the "
             "region has it now"
         )
     domain = next(domain for pattern, domain in DOMAINS if pattern.fullmatch(region))

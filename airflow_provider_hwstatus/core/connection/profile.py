@@ -65,6 +65,6 @@ def _from_file(file: Path, section: str) -> dict[str, str | None]:
 
 def _no_key(file: Path, section: str, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"auth=env: there is no access key in the environment variables or in section [{section}] of {file}: {why}; "
-        f"next: set {_PREFIX}AK and {_PREFIX}SK, or put ak and sk into that section"
+        f"auth=env: there is no access key in the environment variables or in section [{section}] of {file}: {why}"
+        f"\n  next: set {_PREFIX}AK and {_PREFIX}SK, or put ak and sk into that section"
     )

@@ -71,7 +71,7 @@ class Settings:
         if configured:
             return configured
         if not self.region:
-            raise ConfigurationError(f"region is not set; next: set region or {service}_endpoint")
+            raise ConfigurationError(f"region is not set\n  next: set region or {service}_endpoint")
         return endpoint_of(service, self.region)
 
     @property
@@ -135,7 +135,7 @@ def _text(name: str, value: object) -> str | None:
         raise ConfigurationError(f"{name} must be text; it is of type {type(value).__name__}")
     if not value.isprintable() or value != value.strip():
         raise ConfigurationError(
-            f"{name} has a space at its begin or end, a line break or another invisible character; next: remove it"
+            f"{name} has a space at its begin or end, a line break or another invisible character\n  next: remove it"
         )
     return value
 

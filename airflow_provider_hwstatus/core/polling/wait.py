@@ -118,8 +118,8 @@ def error_boundary(subject: str, *passing: type[Exception]) -> Iterator[None]:
         place = extract_tb(error.__traceback__)[-1]
         raise HwStatusError(
             f"{subject}: an unexpected {type(error).__name__} in {place.name}, {PurePath(place.filename).name} line "
-            f"{place.lineno}; next: look at it in the log, in a triggerer's at level DEBUG, and report it if it comes "
-            "from airflow_provider_hwstatus"
+            f"{place.lineno}\n  next: look at it in the log, in a triggerer's at level DEBUG, and report it if it "
+            "comes from airflow_provider_hwstatus"
         ) from error
 
 

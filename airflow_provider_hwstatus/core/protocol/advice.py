@@ -332,6 +332,10 @@ CLASSES: tuple[tuple[type[errors.HwStatusError], str, str], ...] = (
 )
 
 
+#: Begins the line of a message that says what to do next.
+NEXT = "\n  next: "
+
+
 def normalised(code: str) -> str:
     """Return a code in the spelling of the tables: ``CPS0005`` is ``CPS.0005``, and ``APIGW.0101`` is ``APIG.0101``."""
     return re.sub(r"^([A-Z]+?)(?:W(?=\.))?\.?(\d+)$", r"\1.\2", code)
@@ -364,5 +368,17 @@ def by_class(cls: type[errors.HwStatusError], text: str = "", otherwise: str | N
 
 
 def with_next(message: str, what: str | None) -> str:
-    """Return *message* followed by what to do next, if that is known."""
-    return f"{message}; next: {what}" if what else message
+    """Return *message*, with what to do next on a line of its own, if that is known."""
+    return f"{message}{NEXT}{what}" if what else message
+
+
+def with_advice(error: errors.HwStatusError) -> errors.HwStatusError:
+    """Add what to do next to the message of *error*, unless it has that already, and return *error*."""
+    if NEXT not in str(error):
+        error.args = (with_next(str(error), by_class(type(error), str(error))),)
+    return error
+
+
+def on_one_line(message: str) -> str:
+    """Return a message of several lines on one line."""
+    return message.replace("\n  ", "; ")

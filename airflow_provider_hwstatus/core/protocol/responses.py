@@ -127,13 +127,8 @@ def error_of(
 def _message(response: Response, code: str | None, text: str, request_id: str | None) -> str:
     """Return the message of an error, from what the response says, redacted."""
     status = str(response.status)
-    words = [
-        f"HTTP {status}",
-        code if code != status else None,
-        text,
-        f"(request id {request_id})" if request_id else None,
-    ]
-    return " ".join(filter(None, words))
+    words = [f"HTTP {status}", code if code != status else None, text]
+    return " ".join(filter(None, words)) + (f"\n  request id: {request_id}" if request_id else "")
 
 
 def is_unknown_to_service(error: HwStatusError) -> bool:

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
-from airflow_provider_hwstatus.core.protocol.advice import normalised
+from airflow_provider_hwstatus.core.protocol.advice import normalised, on_one_line
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Request, Response
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import (
@@ -54,7 +54,9 @@ def check(client: Client) -> Flow[str]:
         error = yield from _why_unusable(client, kind, job_id)
         if isinstance(error, CredentialsRefusedError):
             raise error
-        found.append(f"{kind.service.upper()} {'answers' if error is None else f'cannot be used ({error})'}")
+        found.append(
+            f"{kind.service.upper()} {'answers' if error is None else f'cannot be used ({on_one_line(str(error))})'}"
+        )
         errors.append(error)
     first = errors[0]
     if first is not None and all(errors):
@@ -218,7 +220,7 @@ class Checkup:
         elif error is not None and _is_login(error):
             self._note(name, Result.NOT_CHECKED, "the login failed")
         elif isinstance(error, AuthenticationError):
-            self._note(name, Result.FAILED, f"{kind.permission} is missing: {error}")
+            self._note(name, Result.FAILED, f"{kind.permission} is missing: {on_one_line(str(error))}")
         elif error is not None:
             self._note(name, Result.FAILED, _text(error))
         else:
@@ -234,7 +236,8 @@ def _is_login(error: HwStatusError) -> bool:
 def _text(error: HwStatusError) -> str:
     """Return the message without the id of the job that does not exist."""
     subjects = [f"{kind.title} {job_id}: " for kind, job_id in NO_JOBS]
-    return next((text for subject in subjects if (text := str(error).removeprefix(subject)) != str(error)), str(error))
+    message = on_one_line(str(error))
+    return next((text for subject in subjects if (text := message.removeprefix(subject)) != message), message)
 
 
 def _skew(response: Response, now: float) -> float | None:

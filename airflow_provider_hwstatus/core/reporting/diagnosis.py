@@ -18,6 +18,7 @@ from airflow_provider_hwstatus.core.polling.job_status import (
     log_lines,
     with_details,
 )
+from airflow_provider_hwstatus.core.protocol.advice import NEXT
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Response
 from airflow_provider_hwstatus.core.protocol.responses import clip, json_or_raise
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
@@ -75,7 +76,7 @@ def diagnose(client: Client, kind: JobKind, status: JobStatus, seconds: float = 
 
 def _short(error: HwStatusError) -> str:
     """Return the message of an error without its advice, in at most 200 characters."""
-    return clip(str(error).partition("; next: ")[0], 200)
+    return clip(str(error).partition(NEXT)[0], 200)
 
 
 class _Fetch:

@@ -91,7 +91,7 @@ def test_node_without_an_agency_is_an_error_of_the_configuration(stub_cloud, sta
     """A node without an agency raises a ConfigurationError that says what to do."""
     node = Node(stub_cloud, {KEY: status})
 
-    with pytest.raises(ConfigurationError, match=rf"has no access key \(HTTP {status}\); next: assign an agency"):
+    with pytest.raises(ConfigurationError, match=rf"has no access key \(HTTP {status}\)\n  next: assign an agency"):
         node.poll()
 
 

@@ -79,7 +79,7 @@ def test_missing_key_says_where_it_was_looked_for(home, text, section, why):
     with pytest.raises(ConfigurationError) as caught:
         read_profile(environ, section)
     file = f"{environ['HOME']}/.huaweicloud/credentials"
-    assert caught.match(rf"^auth=env: there is no access key .* in section \[{section}\] of {file}: {why}; next: ")
+    assert caught.match(rf"^auth=env: there is no access key .* in section \[{section}\] of {file}: {why}\n  next: ")
     assert caught.match("next: set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, or put ak and sk into that section$")
     assert "SECRET" not in "".join(traceback.format_exception(caught.value))
 

@@ -131,7 +131,7 @@ def test_endpoint_of_a_region(service, region, expected):
 @pytest.mark.parametrize("region", ["eu-de", "eu-west-101"])
 def test_missing_service_of_a_region_is_named(region):
     """A region without CPH raises an error, unless cph_endpoint is set."""
-    with pytest.raises(ConfigurationError, match=f"region {region} has no CPH; .* set cph_endpoint"):
+    with pytest.raises(ConfigurationError, match=f"region {region} has no CPH\n  next: .* set cph_endpoint"):
         settings(region=region).endpoint("cph")
     assert "https://x.example.com" == settings(region=region, cph_endpoint="https://x.example.com").endpoint("cph")
 
@@ -139,7 +139,7 @@ def test_missing_service_of_a_region_is_named(region):
 def test_given_endpoint_replaces_the_regions():
     """An endpoint needs no region, and keeps its path."""
     assert "https://gw.example.com/dli" == settings(dli_endpoint="https://gw.example.com/dli/").endpoint("dli")
-    with pytest.raises(ConfigurationError, match=r"region is not set; next: set region or cph_endpoint"):
+    with pytest.raises(ConfigurationError, match=r"region is not set\n  next: set region or cph_endpoint"):
         settings(dli_endpoint="https://gw.example.com").endpoint("cph")
 
 

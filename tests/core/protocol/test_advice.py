@@ -21,7 +21,7 @@ DOCUMENTED = [
 def advice(status, code, text="…"):
     """Return the advice in the message of such an error."""
     body = json.dumps({"error_code": code, "error_msg": text}).encode()
-    _, what_next = str(error_of(Response(status, {}, body), Redactor(), 0.0)).split("; next: ")
+    _, what_next = str(error_of(Response(status, {}, body), Redactor(), 0.0)).split("\n  next: ")
     return what_next
 
 
@@ -90,7 +90,7 @@ def test_refusal_without_a_code_is_about_the_login(body, refused, expected):
     """A 401 without an error code gets advice about the login, and none about permissions."""
     found = error_of(Response(401, {}, body), Redactor(), 0.0, refused)
 
-    text, what_next = str(found).split("; next: ")
+    text, what_next = str(found).split("\n  next: ")
     assert refused is type(found)
     assert 1 == len(re.findall("Unauthorized|wrong", text))
     assert expected in what_next

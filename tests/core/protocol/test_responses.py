@@ -92,7 +92,7 @@ def test_every_error_shape_is_read(body):
     found = error(400, body, {"x-request-id": "r-1"})
 
     assert ("X.1", "r-1") == (found.code, found.request_id)
-    assert "HTTP 400 X.1 why (request id r-1)" == str(found)
+    assert "HTTP 400 X.1 why\n  request id: r-1" == str(found)
 
 
 def test_keystone_error_is_read():
