@@ -1,4 +1,4 @@
-"""The commands and their arguments, for Airflow's parser and for ours. Every ``airflow`` command imports this."""
+"""The commands and their arguments, for Airflow's parser and ours. Every ``airflow`` command imports this module."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from airflow_provider_hwstatus.errors import HwStatusError
 
 class Progress:
     """
-    A line for each change of state; on a terminal also one that counts the time.
+    Prints a line for each change of state; on a terminal, also a line that counts the time.
 
     :param began: Seconds since 1970.
     """
@@ -32,13 +32,13 @@ class Progress:
             self._write(f"{self._anew}{self._clock():>12}  {job.job_id}  {job.shown}\n")
 
     def on_poll(self, jobs: Jobs | HwStatusError) -> None:
-        """Take note of how many jobs are not over; if none, leave nothing unfinished on a terminal."""
+        """Record how many jobs are not over; if all are, clear the counting line."""
         self._standing = "" if isinstance(jobs, HwStatusError) else jobs.standing
         if isinstance(jobs, Jobs) and jobs.over:
             self._write(self._anew)
 
     def pause(self, seconds: float) -> Flow[None]:
-        """Wait; on a terminal, show how long it still takes."""
+        """Sleep; on a terminal, show the seconds until the next poll."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if self._live:

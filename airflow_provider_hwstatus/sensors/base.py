@@ -1,4 +1,4 @@
-"""What all sensors do: poll, wait for the next poll, and end the task."""
+"""The base of all sensors: poll, pause until the next poll, and end the task."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ if TYPE_CHECKING:
     from airflow_provider_hwstatus.core.polling.wait import Poller
     from airflow_provider_hwstatus.core.protocol.effects import Flow
 
-#: Seconds by which Airflow's own time-out of a deferral lies behind the trigger's: when it fires, no trigger runs.
+#: Seconds from the trigger's deadline to Airflow's own time-out of the deferral, which fires only if no trigger runs.
 BACKSTOP = 300.0
 
 #: Airflow cannot store a time that is after the year 9999.
 _LONGEST = timedelta(days=3650)
 
-# What Airflow calls instead of execute_complete when a trigger did not end by an event, and its words for a time-out.
+# The method that Airflow calls if a trigger ended without an event, and Airflow's texts for a time-out.
 _TRIGGER_FAILED = "__fail__"
 _TRIGGER_TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
 
-#: Ten a second for three years.
+#: Ten polls a second for three years.
 _MOST_POLLS = 1e9
 
-#: Seconds after the deadline in which a poke itself reports that it has passed, and how the job stands.
+#: Seconds after the deadline in which a poke itself raises the time-out, with the job's state.
 _OVERTIME = 1.0
 
 EMPTY_LIST_POLICIES = ("fail", "succeed")
@@ -72,28 +72,29 @@ EMPTY_LIST_POLICIES = ("fail", "succeed")
 
 class JobStatusSensor(BaseSensorOperator):
     """
-    Waits until a job is over, or several. A job's failure fails the task at once, whatever its ``retries``.
+    Waits until one job or several jobs are over. A failed job fails the task at once, regardless of ``retries``.
 
-    :param kind: What to wait for: one of :data:`~airflow_provider_hwstatus.kinds.job_kind.KINDS`.
+    :param kind: The kind of job: one of :data:`~airflow_provider_hwstatus.kinds.KINDS`.
     :param hwstatus_conn_id: The Airflow connection.
-    :param region: Wins over the connection's.
-    :param project_id: Wins over the connection's.
-    :param deferrable: Whether to wait in the triggerer; ``mode`` does not matter then.
-    :param start_from_trigger: Whether the wait begins in the triggerer, and, if it ends well, ends there: no worker
-        has anything to do with it. Needs ``deferrable``; before Airflow 3.3, waits begin on a worker all the same.
-    :param resume_deadline: Whether ``timeout`` is for all tries together, so that a retry continues the wait of the
-        first one. Needs Airflow 3.3, and a worker to begin on.
-    :param success_states: States that end the wait well, instead of the table's.
-    :param failure_states: States that end it badly, instead of the table's.
-    :param on_unknown_state: What a state that no table lists does: ``wait``, or ``fail`` with an
+    :param region: Overrides the connection's region.
+    :param project_id: Overrides the connection's project.
+    :param deferrable: Whether to wait in the triggerer. ``mode`` has no effect then.
+    :param start_from_trigger: Whether the wait begins in the triggerer. If it succeeds, it also ends there, without a
+        worker. Needs ``deferrable``. Before Airflow 3.3, the wait begins on a worker.
+    :param resume_deadline: Whether ``timeout`` applies to all tries together, so that a retry continues the wait of the
+        first try. Needs Airflow 3.3, and does not work with ``start_from_trigger``.
+    :param success_states: States that count as success; they replace the kind's.
+    :param failure_states: States that count as failure; they replace the kind's.
+    :param on_unknown_state: What to do about a state that is in no table: ``wait``, or ``fail`` with an
         :class:`~airflow_provider_hwstatus.errors.UnknownStateError`.
-    :param outage_tolerance: Seconds to go on without an answer; 0 for not at all.
-    :param not_found_grace: Seconds from the begin of the wait for which a job that the service does not know (yet) is
-        waited for; by default that is an error at once.
-    :param wait_for_all: Of several jobs, whether all have to succeed, or the first that does ends the wait well.
-    :param fail_fast: Of several jobs, whether the first failure ends the wait, or all are waited for and then listed.
-    :param on_empty: What an empty list of jobs does: ``fail``, or ``succeed``.
-    :raises ValueError: An argument has a value that it cannot have.
+    :param outage_tolerance: Seconds for which an outage is tolerated; 0 for none.
+    :param not_found_grace: Seconds from the begin of the wait in which a job that the service does not know is no
+        error; by default it is an error at once.
+    :param wait_for_all: For several jobs: whether all have to succeed (True), or one (False).
+    :param fail_fast: For several jobs: whether the first failure ends the wait (True), or the wait continues until all
+        jobs are over (False).
+    :param on_empty: What to do about an empty list of ids: ``fail`` or ``succeed``.
+    :raises ValueError: An argument has an invalid value.
     """
 
     template_fields: Sequence[str] = ("hwstatus_conn_id", "region", "project_id")
@@ -172,7 +173,7 @@ class JobStatusSensor(BaseSensorOperator):
         try:
             first = self.wait_target.first
             return (first and self.hook.console_url(self.kind, first)) or ""
-        except Exception:  # noqa: BLE001  # a wait must not end for want of a button
+        except Exception:  # noqa: BLE001  # a missing link must not end the wait
             return ""
 
     @cached_property
@@ -182,9 +183,9 @@ class JobStatusSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """
-        Wait, or defer the wait if it is not over yet.
+        Poll, and then wait or defer.
 
-        Returns the last status as a dict, and a list of them for a list of ids, in its order.
+        :return: The last status as a dict; for a list of ids, a list of dicts in the order of the ids.
         """
         self._began = self._first_poke_at(context)
         if self.resume_deadline:
@@ -199,7 +200,7 @@ class JobStatusSensor(BaseSensorOperator):
             self.hook.close()
 
     def _wait(self, context: Context) -> Any:
-        """Poke until the wait is over, as :meth:`BaseSensorOperator.execute` does, with one more way to pause."""
+        """Poke until the wait is over, like :meth:`BaseSensorOperator.execute`, but also able to defer."""
         if self.wait_target.first is None:
             return self._nothing()
         push_console_link(self.console_page, context.get("ti"), self.log)
@@ -207,7 +208,7 @@ class JobStatusSensor(BaseSensorOperator):
             while not (found := self._poke(context)):
                 self._pause()
         except AirflowTaskTimeout as error:
-            if self._reschedules:  # it is for this poke alone
+            if self._reschedules:  # execution_timeout limits one poke only
                 raise
             raise self._timed_out() from error
         self.log.info("Success criteria met. Exiting.")
@@ -227,9 +228,9 @@ class JobStatusSensor(BaseSensorOperator):
 
     def _pause(self) -> None:
         """
-        Wait until the next poke: defer, release the worker slot, or sleep.
+        Pause until the next poke: defer, release the worker slot, or sleep.
 
-        A rest that is too short for a trigger to poll in is waited out here.
+        If the deadline comes before a trigger could poll, it sleeps here instead of deferring.
 
         :raises AirflowSensorTimeout: The deadline has passed, and a subclass's own poke has not reported that.
         """
@@ -256,7 +257,7 @@ class JobStatusSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
-        Poll once, waiting out an outage.
+        Poll once, and retry during an outage.
 
         :raises AirflowFailException: The job failed.
         :raises AirflowSensorTimeout: The deadline has passed.
@@ -285,7 +286,7 @@ class JobStatusSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Resume after the trigger's event. Returns what :meth:`execute` does."""
         with Verdicts(self):
-            if self.wait_target.first is None:  # of a trigger that began without a worker
+            if self.wait_target.first is None:  # start_from_trigger: only the worker decides about an empty list
                 return self._nothing()
             self._resumed(event)
             try:
@@ -297,16 +298,16 @@ class JobStatusSensor(BaseSensorOperator):
             return found.xcom_value
 
     def _resumed(self, event: object) -> None:
-        """Log how long the trigger waited, if its event says so; one of another release may not."""
+        """Log how long the trigger waited, if its event has valid figures."""
         seconds, polls = (event.get(name) if isinstance(event, dict) else None for name in ("waited", "polls"))
         if _is_number(seconds, time.time()) and _is_number(polls, _MOST_POLLS):
             self.log.info("%s: resumed after %s and %d polls by the trigger", self._subject, duration(seconds), polls)
             self._began = time.time() - seconds
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume; where Airflow would end the task itself, end it as every other mode does."""
+        """Resume after a trigger. If the trigger failed, end the task as in every other mode."""
         if next_method != _TRIGGER_FAILED:
-            # The operator's, not the sensor's: that one has flags of its own, and hides a trigger that crashed.
+            # BaseOperator's method: BaseSensorOperator's applies flags of its own, and hides a crashed trigger.
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
         reason, traceback = ((next_kwargs or {}).get(name) for name in ("error", "traceback"))
         if traceback:

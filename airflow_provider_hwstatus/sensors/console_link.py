@@ -1,4 +1,4 @@
-"""The button on a task that leads to its job in the cloud's web console."""
+"""The button of a task that opens its job in the cloud's web console."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ class ConsoleLink(BaseOperatorLink):
 
     @property
     def xcom_key(self) -> str:
-        """Where the task leaves it."""
+        """The XCom key of the link."""
         return "hwstatus_console_link"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the job's page; empty where it is not known."""
-        page: str | None = getattr(operator, "console_page", None)  # a web server's copy of the task has none
+        """Return the URL of the job's page; empty if it is not known."""
+        page: str | None = getattr(
+            operator, "console_page", None
+        )  # the web server's copy of the task has no such attribute
         if page is not None:
             return page
         from airflow.providers.common.compat.sdk import XCom
@@ -36,10 +38,10 @@ class ConsoleLink(BaseOperatorLink):
 
 
 def push_console_link(page: str, ti: Any, log: Log) -> None:
-    """Leave the page of a job for the button before the wait begins, if it is known. Nothing depends on that."""
-    if not page or ti is None:  # as in a test of somebody's DAG
+    """Store the URL of a job's page for the button, if it is known. An error is only logged."""
+    if not page or ti is None:  # no task instance: a unit test
         return
     try:
         ti.xcom_push(key=ConsoleLink().xcom_key, value=page)
-    except Exception as error:  # noqa: BLE001  # a wait must not end for want of a button
+    except Exception as error:  # noqa: BLE001  # a missing link must not end the wait
         log.warning("The link to the console could not be stored: %s", type(error).__name__)

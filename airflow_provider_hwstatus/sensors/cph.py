@@ -23,8 +23,8 @@ class CphJobSensor(JobStatusSensor):
     """
     Waits until a CPH job is over, or several.
 
-    :param job_id: The ``job_id`` in the reply to the submission, or a list of them. For all jobs of a submission,
-        :class:`CphRequestSensor` asks a hundred times less.
+    :param job_id: The ``job_id`` in the response to the submission, or a list of them. For all jobs of a submission,
+        :class:`CphRequestSensor` sends a hundredth of the requests.
     """
 
     template_fields: Sequence[str] = ("job_id", *JobStatusSensor.template_fields)
@@ -40,8 +40,8 @@ class CphRequestSensor(JobStatusSensor):
 
     Returns a list of statuses, in the order of their job ids: the list does not tell which request a job is of.
 
-    :param request_id: The ``request_id`` in the reply to the submission, or a list of them.
-    :param expected_jobs: How many jobs there should be: a number, or the reply to the submission itself (a list of
+    :param request_id: The ``request_id`` in the response to the submission, or a list of them.
+    :param expected_jobs: How many jobs there should be: a number, or the response to the submission itself (a list of
         either for several). It catches what was rejected at submission, which the list never shows.
     :param not_found_grace: Seconds from the begin of the wait for which the list may show no job or too few; 60 by
         default. Without *expected_jobs*, a success counts only after them: a list that is not complete yet looks like

@@ -20,7 +20,7 @@ class DliBatchSensor(JobStatusSensor):
     """
     Waits until a DLI batch (Spark) job is over, or several.
 
-    :param batch_id: The ``id`` in the reply to the submission. (Its ``appId`` is something else.)
+    :param batch_id: The ``id`` in the response to the submission. (Not its ``appId``.)
         Or a list of them.
     """
 

@@ -1,4 +1,4 @@
-"""The message of a job's failure, with the reason if the service has one. Every mode uses it."""
+"""The message of a failed job, with the reason if the service has one. Every mode uses it."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from airflow_provider_hwstatus.core.reporting.progress import Log
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 
-#: Seconds that must be left to ask about another job.
+#: The next job is diagnosed only if so many seconds are left.
 _ENOUGH = 1.0
 
 
 def why_failed(hook: HwStatusHook, kind: JobKind, found: PollResult, log: Log) -> str:
     """
-    Return the message of a failure, and log the last lines of output. That takes ten seconds at most.
+    Return the message of a failure, and log the last lines of output, in at most ten seconds.
 
-    The worker asks in every mode: a trigger's event goes through Airflow's database, and has to be small.
+    The worker fetches the details, not the trigger: an event is stored in Airflow's database and must be small.
 
-    :param found: A failed job, or several jobs with such among them, of which the first are asked about.
+    :param found: A failed job, or several jobs; the first of them that failed are diagnosed.
     """
     failed = [found] if isinstance(found, JobStatus) else found.failed[:AT_LENGTH]
-    told = _tell(hook, kind, failed, log)
-    return told[0] if isinstance(found, JobStatus) else failures_message(found, told)
+    messages = _messages(hook, kind, failed, log)
+    return messages[0] if isinstance(found, JobStatus) else failures_message(found, messages)
 
 
-def _tell(hook: HwStatusHook, kind: JobKind, failed: list[JobStatus], log: Log) -> list[str]:
-    """Return a message for each job, or for the first if time runs out."""
+def _messages(hook: HwStatusHook, kind: JobKind, failed: list[JobStatus], log: Log) -> list[str]:
+    """Return a message for each job, or for the first ones if time runs out."""
     until, messages = time.monotonic() + BUDGET, list[str]()
     try:
         for status in failed:

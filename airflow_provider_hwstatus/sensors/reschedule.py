@@ -1,4 +1,4 @@
-"""When a rescheduled wait began; Airflow 2.11 and 3 keep it in different places."""
+"""When a rescheduled wait began. Airflow 2.11 and 3 store it in different places."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def first_poke_at(sensor: BaseSensorOperator, context: Context) -> datetime | None:
-    """Return when the first poke of a rescheduled wait was, or None if this is it."""
+    """Return the time of the first poke of a rescheduled wait; None if this is the first."""
     ti = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
         first: datetime | None = ti.get_first_reschedule_date(context)

@@ -1,4 +1,4 @@
-"""When the first try of a task began to wait: Airflow 3.3 has a place where a retry finds it."""
+"""When the first try of a task began to wait, from Airflow's task state store (3.3 and newer)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def resumes(wanted: bool, start_from_trigger: bool) -> bool:
     """
     Return *wanted*.
 
-    :raises ValueError: Nothing would keep the deadline.
+    :raises ValueError: Airflow is older than 3.3, or the wait begins without a worker.
     """
     if wanted and not AIRFLOW_3_3:
         raise ValueError("resume_deadline=True needs Airflow 3.3, which keeps what a try leaves to the next")

@@ -1,4 +1,4 @@
-"""How a wait begins in the triggerer, without a worker; Airflow 3.3 is the first that renders templates there."""
+"""Waits that begin in the triggerer, without a worker. Needs Airflow 3.3, which renders templates there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 AIRFLOW_3_3 = tuple(map(int, __version__.split(".")[:2])) >= (3, 3)
 
-#: What is rendered, or known only to a running wait.
+#: Fields that are rendered, or that only a running wait knows.
 _NOT_IN_TARGET = ("job_id", "request_id", "expected_jobs", "rejected")
 _NOT_IN_OPTIONS = ("began", "deadline")
 
@@ -27,7 +27,7 @@ def starts_in_triggerer(wanted: bool, deferrable: bool) -> bool:
     """
     Return whether waits begin in the triggerer. Before Airflow 3.3 they begin on a worker, with the same end.
 
-    :raises ValueError: They are to, and yet not to wait there.
+    :raises ValueError: *deferrable* is False.
     """
     if wanted and not deferrable:
         raise ValueError("start_from_trigger=True needs deferrable=True: it is the triggerer that waits")
@@ -36,7 +36,7 @@ def starts_in_triggerer(wanted: bool, deferrable: bool) -> bool:
 
 class StartsInTriggerer:
     """
-    What Airflow makes the trigger from when a task starts. It stays true while a DAG file goes on changing the sensor.
+    The ``start_trigger_args`` of a sensor, computed when Airflow reads them, so that later changes of the sensor count.
 
     The class itself has none, so that Airflow starts the tasks of a mapped sensor on a worker: it has no way to make
     their triggers, and says nothing about it.
@@ -47,9 +47,9 @@ class StartsInTriggerer:
 
     def __get__(self, sensor: Any, owner: type) -> StartTriggerArgs | None:
         """
-        Return it for one sensor.
+        Return the arguments for one sensor.
 
-        :raises ValueError: An id cannot be known in the triggerer.
+        :raises ValueError: The triggerer cannot evaluate an id.
         """
         if sensor is None or not sensor.start_from_trigger:
             return None
@@ -71,11 +71,11 @@ class StartsInTriggerer:
         )
 
     def _ends(self, sensor: Any) -> bool:
-        """Return whether nothing is left to do on a worker after a success."""
+        """Return whether the task can succeed without a worker."""
         own = all(
             getattr(type(sensor), name) is getattr(self._owner, name) for name in ("execute_complete", "post_execute")
         )
-        # Airflow 3.3 calls on_success_callback on workers alone, and none of the others has a place here, either.
+        # These need a worker: Airflow 3.3 calls on_success_callback on workers only.
         more = ("outlets", "on_success_callback", "_post_execute_hook", "multiple_outputs", "returns_dag_result")
         return own and not any(getattr(sensor, name, None) for name in more)
 
@@ -85,7 +85,7 @@ def _without(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _encoded(name: str, value: Any) -> Any:
-    """Return a template field as a trigger's row has it: JSON, with a template for each output of a task."""
+    """Return a template field as JSON for the trigger's row; a task's output becomes a template."""
     if isinstance(value, XComArg):
         return _output(name, value)
     if isinstance(value, list | tuple):
@@ -102,9 +102,9 @@ def _encoded(name: str, value: Any) -> Any:
 
 def _output(name: str, output: XComArg) -> dict[str, str]:
     """
-    Return what renders to the JSON of a task's output.
+    Return a template that renders to the JSON of a task's output.
 
-    :raises ValueError: No template can tell in the triggerer what it is.
+    :raises ValueError: The triggerer cannot evaluate this output.
     """
     from airflow.sdk.definitions.xcom_arg import PlainXComArg
 

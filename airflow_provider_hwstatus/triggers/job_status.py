@@ -31,15 +31,16 @@ if TYPE_CHECKING:
     from airflow_provider_hwstatus.core.protocol.effects import Flow
     from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection
 
-# Not the trigger's own: binding one takes as long as a poll, for each trigger.
+# Not the trigger's own logger: to bind one costs as much as a poll.
 _log = logging.getLogger(__name__)
 
 _GOLDEN_RATIO = 0.618034
 
-#: Seconds for which a connection that a worker had found may be missing: Airflow says so of any look-up that fails.
+#: Seconds for which a look-up of the connection may fail, if the worker found it: Airflow reports any failed look-up
+#: as a missing connection.
 LOOKUP_TOLERANCE = 60.0
 
-#: Seconds between two such look-ups, at most.
+#: The longest pause between two such look-ups, in seconds.
 LOOKUP_PAUSE = 5.0
 
 
@@ -57,8 +58,8 @@ class JobStatusTrigger(BaseTrigger):
     :param options: How to wait, such as ``{"poke_interval": 60.0, "deadline": 1795000000.0}``: the arguments of
         :class:`~airflow_provider_hwstatus.core.polling.wait_options.WaitOptions`, as its ``to_dict()`` returns them.
     :param hwstatus_conn_id: The Airflow connection.
-    :param region: Wins over the connection's.
-    :param project_id: Wins over the connection's.
+    :param region: Overrides the connection's region.
+    :param project_id: Overrides the connection's project.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class JobStatusTrigger(BaseTrigger):
                 target = self.wait_target()
                 if target.first is None:
                     raise ConfigurationError("the trigger's row has an empty list of ids")
-        except HwStatusError as error:  # neither silent_fail nor a grace is about that
+        except HwStatusError as error:  # silent_fail and not_found_grace do not apply to an invalid row
             return event_of(error)
         progress = ProgressLogger(_log, time.time, options.began, options.until)
         found: PollResult | HwStatusError
@@ -115,18 +116,18 @@ class JobStatusTrigger(BaseTrigger):
         self, target: WaitTarget, options: WaitOptions, progress: ProgressLogger, spread: float
     ) -> PollResult:
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
-        found_before = (self.options or {}).get("began") is not None  # by the worker that deferred
+        found_before = (self.options or {}).get("began") is not None  # the worker that deferred found the connection
         give_up = time.time() + (LOOKUP_TOLERANCE if found_before else 0.0)
         give_up = give_up if options.deadline is None else min(give_up, options.deadline)
 
         def flow(connection: AsyncConnection) -> Flow[PollResult]:
-            # Waits that begin together spread over *spread* seconds: each polls a golden section after the one before.
+            # Waits that begin together are spread over *spread* seconds, in steps of the golden section.
             first_after = 0.0 if self._poller else (connection.joined - 1) * _GOLDEN_RATIO % 1 * spread
             self._poller = target.poller(connection.client, self._poller)
             return wait(self._poller, options, on_poll, first_after)
 
         def on_poll(found: PollResult | HwStatusError) -> None:
-            # Most polls of a job change nothing, so that there is nothing to log.
+            # Most polls find the same state again, and there is nothing to log.
             if isinstance(found, JobStatus) and found.brief == progress.brief and time.time() < progress.remind_at:
                 progress.polls += 1
             else:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 
-#: What stands for a task's output: a template that makes JSON, which leaves a list a list.
+#: The key of a field that stands for a task's output: its value is a template that renders to JSON.
 OUTPUT = "output_as_json"
 
-#: What Airflow may render: what sensors call their ids, and what they have in common.
+#: The template fields of all sensors, which Airflow renders.
 _WHERE = ("hwstatus_conn_id", "region", "project_id")
 FIELDS = ("batch_id", "session_id", "job_id", "request_id", "expected_jobs", *_WHERE)
 
@@ -78,7 +78,7 @@ class StartedTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     def get_template_env(self, dag: Any = None) -> Environment:
-        """Return what renders; a name that is not defined is an error, as on a worker."""
+        """Return the template environment. An undefined name is an error, as on a worker."""
         from jinja2 import StrictUndefined
 
         environment: Environment = super().get_template_env(dag)  # type: ignore[misc,unused-ignore]  # Airflow 3.3's
@@ -86,7 +86,7 @@ class StartedTrigger(BaseTrigger):
         return environment
 
     def render_template_fields(self, context: Any, jinja_env: Environment | None = None) -> None:
-        """Render the fields that Airflow has found to be templates."""
+        """Render the template fields."""
         ti = _Pulling(context["ti"])
         seen: Any = {**context, "ti": ti, "task_instance": ti}
         super().render_template_fields(seen, jinja_env)
@@ -100,14 +100,14 @@ class StartedTrigger(BaseTrigger):
         except HwStatusError as error:
             yield TriggerEvent(event_of(error))
             return
-        if target.first is None:  # a worker decides what that means
+        if target.first is None:  # a worker decides about an empty list
             yield TriggerEvent({"summary": {"statuses": []}})
             return
         async for event in trigger.run():
             yield TaskSuccessEvent() if await self._ended(target, event.payload) else event
 
     async def _ended(self, target: WaitTarget, event: Mapping[str, Any]) -> bool:
-        """Return whether nothing is left to do on a worker, because the jobs succeeded and the result is stored."""
+        """Return whether the jobs succeeded and the result is stored, so that the task needs no worker."""
         try:
             with error_boundary(target.subject):
                 found = target.found_in(event)
@@ -116,14 +116,14 @@ class StartedTrigger(BaseTrigger):
                     return False
                 waited_in_triggerer(target.kind.name, event["waited"])
                 return True
-        except HwStatusError:  # a worker says it
+        except HwStatusError:  # a worker reports the error
             return False
 
     def _trigger(self) -> JobStatusTrigger:
         """
         Return what waits.
 
-        :raises ConfigurationError: What was rendered cannot be waited for.
+        :raises ConfigurationError: A rendered field is invalid.
         """
         began = self._began()
         if not isinstance(self.target, Mapping) or not isinstance(self.options, Mapping):
@@ -137,7 +137,7 @@ class StartedTrigger(BaseTrigger):
         return JobStatusTrigger({**self.target, **ids}, options, **where)
 
     def _began(self) -> float:
-        """Return when the wait began: Airflow keeps when it has to end, also while no triggerer runs."""
+        """Return when the wait began, computed from the time-out that Airflow has stored with the task."""
         if self.timeout_after is None:
             return time.time()
         ends = self.timeout_after if self.timeout_after.tzinfo else self.timeout_after.replace(tzinfo=UTC)
@@ -154,7 +154,7 @@ class StartedTrigger(BaseTrigger):
         """
         ti: Any = self.task_instance
         if next(iter(ti.task.iter_mapped_dependants()), None) is not None:
-            return False  # only a worker says how many tasks there are to be
+            return False  # only a worker can expand the mapped tasks
         if not self.returns:
             return True
         try:
@@ -162,7 +162,7 @@ class StartedTrigger(BaseTrigger):
 
             place = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
             await XCom.aset(key="return_value", value=value, **place)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the job is over, and a worker can say so
+        except Exception as error:  # noqa: BLE001  # the job is over; a worker stores the result
             self.log.warning("The result could not be stored, so a worker does: %s", type(error).__name__)
             return False
         return True
@@ -182,7 +182,7 @@ class _Pulling:
         return getattr(self._ti, name)
 
     def xcom_pull(self, *args: Any, map_indexes: Any = -1, **kwargs: Any) -> Any:
-        """Pull as from a task that is not mapped, unless it is said otherwise."""
+        """Pull from an unmapped task by default."""
         return self._ti.xcom_pull(*args, map_indexes=map_indexes, **kwargs)
 
 
@@ -190,7 +190,7 @@ def _decoded(name: str, value: Any) -> Any:
     """
     Return a field with the outputs of tasks in their places.
 
-    :raises ConfigurationError: An output is no JSON.
+    :raises ConfigurationError: An output is not JSON.
     """
     if isinstance(value, list):
         return [_decoded(name, one) for one in value]

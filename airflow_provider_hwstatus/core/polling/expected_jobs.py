@@ -1,4 +1,4 @@
-"""What a submission to CPH should have led to."""
+"""The jobs that a submission to CPH should have, and the items that it rejected."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from airflow_provider_hwstatus.errors import ConfigurationError
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.job_kind import Outcome
 
-#: Fields of an item that say which phone or server it is about: of older editions of the API, too.
+#: Fields that name the phone or server of an item, also in older editions of the API.
 _TARGETS = ("phone_id", "server_id", "encode_server_id", "node_id")
 
 
 def expected_from(value: object) -> Expected:
     """
-    Return how many jobs there should be, and what was rejected at once.
+    Return the number of expected jobs, and the rejected items.
 
     :param value: A number; the answer to a submission, ``{"request_id": …, "jobs": […]}``; a list of either, one for
         each submission; any of these as JSON; or None if nobody knows.
@@ -42,7 +42,7 @@ def expected_from(value: object) -> Expected:
 
 def expected_in_row(row: Mapping[str, object]) -> Expected:
     """
-    Return what :meth:`Expected.to_dict` described, or what a user gave as ``expected_jobs``.
+    Restore what :meth:`Expected.to_dict` returned, or read what a user gave as ``expected_jobs``.
 
     :raises ConfigurationError: ``expected_jobs`` is neither.
     :raises ValueError: ``rejected`` is no list of statuses of items that CPH rejected.
@@ -90,7 +90,7 @@ def _wrong(value: object) -> ConfigurationError:
 @dataclass(frozen=True)
 class Expected:
     """
-    What requests should have led to.
+    The jobs that requests should have.
 
     :param jobs: How many jobs; None if nobody knows.
     :param rejected: What was refused at once: there is no job of it, and no list shows it.
@@ -100,16 +100,16 @@ class Expected:
     rejected: tuple[JobStatus, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Return JSON scalars and lists from which :func:`expected_in_row` makes an equal expectation."""
+        """Return the expectation as JSON, from which :func:`expected_in_row` restores it."""
         return {"expected_jobs": self.jobs, "rejected": [status.to_dict() for status in self.rejected]}
 
     def missing(self, listed: int) -> int:
-        """Return how many jobs are missing where so many are listed."""
+        """Return the number of missing jobs, given the number of listed jobs."""
         return 0 if self.jobs is None else max(self.jobs - listed, 0)
 
 
 def rejected(phone_id: str, code: str | None, text: str | None) -> JobStatus:
-    """Return what stands for an item of a submission of which no job was made."""
+    """Return a failed status for an item of a submission that was rejected, so that it has no job."""
     return JobStatus(
         kind=CPH_JOB.name,
         job_id=f"(none, {phone_id})",

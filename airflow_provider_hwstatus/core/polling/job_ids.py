@@ -1,4 +1,4 @@
-"""The ids of jobs that users give: checked before the first poll."""
+"""Checks of the job ids that users give, before the first poll."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _STEPS = {".", ".."}  # in a path
 
 
-#: What an XCom that does not exist becomes in a template; the last one with the filter ``tojson``.
+#: The text that a template makes of a missing XCom; the last one with the filter ``tojson``.
 _MISSING = {"", "None", "null"}
 
 
-#: The same as an item of a list that a template has turned into text.
+#: The same in a list that a template has turned into text.
 _MISSING_ITEM = re.compile(r"""[\[(,]\s*(?:None|null|(["'])(?:None|null)?\1)\s*[,\])]""")
 
 
 def check_job_id(name: str, job_id: object) -> str:
     """
-    Return *job_id* if it can be one; an integer as its digits.
+    Return *job_id* as text if it is valid; an integer becomes its digits.
 
     :param name: How the caller calls the id, e.g. ``batch_id``.
     :raises ConfigurationError: It is missing, or cannot be an id.
@@ -55,30 +55,30 @@ def check_job_id(name: str, job_id: object) -> str:
 
 
 def is_job_id(job_id: object) -> TypeGuard[str]:
-    """Return whether *job_id* can be one."""
+    """Return whether *job_id* is a valid id."""
     return isinstance(job_id, str) and bool(_JOB_ID.fullmatch(job_id)) and job_id not in _STEPS | _MISSING
 
 
 def is_missing(value: object) -> bool:
-    """Return whether *value* is what an XCom that does not exist becomes, or a list with such an item, at any depth."""
+    """Return whether *value* comes from a missing XCom, or is a list with such an item, at any depth."""
     if isinstance(value, str):
         return value.strip() in _MISSING or (is_list_as_text(value) and bool(_MISSING_ITEM.search(value)))
     return value is None or (is_list(value) and any(map(is_missing, value)))
 
 
 def is_list(value: object) -> TypeGuard[Iterable[object]]:
-    """Return whether *value* is a list of any type, such as a tuple or the lazy sequence of a mapped task's outputs."""
+    """Return whether *value* is a list, a tuple, or another sequence, such as the outputs of a mapped task."""
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
 
 
 def is_list_as_text(text: str) -> bool:
-    """Return whether a template has made *text* of a list."""
+    """Return whether *text* is a list that a template has turned into text."""
     return text.lstrip().startswith(("[", "("))
 
 
 def one_or_more(argument: str, value: object) -> str | list[str]:
     """
-    Return an id, or a list of ids. All that is given as ids comes through here, before the first poll.
+    Return one id or a list of ids. Every id that a user gives is checked here.
 
     :param value: As it was given, or made from a template or an ``XComArg``; lazy sequences of mapped tasks, too.
     :raises ConfigurationError: An id is missing or cannot be one, or a template has turned a list into text.

@@ -10,10 +10,10 @@ from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.protocol.arguments import one_of
 from airflow_provider_hwstatus.kinds.job_kind import Outcome
 
-#: Ids that a line shows at most.
+#: The largest number of ids in a line.
 _SHOWN = 5
 
-#: Characters of output that all jobs together may carry into Airflow's database.
+#: Characters of output of all jobs together that may be stored in Airflow's database.
 LOG_BUDGET = 65_536
 
 
@@ -38,11 +38,11 @@ class CompletionRule:
 @dataclass(frozen=True, kw_only=True)
 class JobsSummary:
     """
-    Where several jobs stand.
+    The states of several jobs.
 
-    :param subject: How messages call them.
-    :param statuses: What is known of each, without repeats.
-    :param missing: How many more there should be.
+    :param subject: The name of the jobs in messages.
+    :param statuses: The last status of each job that has one, without duplicates.
+    :param missing: How many more jobs there should be.
     :param gone: Whether the missing jobs will not appear any more; then they have failed.
     :param complete: Whether all jobs are counted.
     """
@@ -72,7 +72,7 @@ class JobsSummary:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """How many there are, in all and by how they stand."""
+        """The number of jobs, in all and by outcome."""
         return {
             "total": len(self.statuses) + self.missing,
             "succeeded": len(self.succeeded),
@@ -82,7 +82,7 @@ class JobsSummary:
 
     @cached_property
     def outcome(self) -> Outcome:
-        """How the wait ends, if it does."""
+        """The outcome of the wait; ``in_progress`` if it continues."""
         failed, all_over = self.counts["failed"], self.complete and not self.counts["in_progress"]
         if self.succeeded and not self.rule.wait_for_all:
             return Outcome.SUCCESS
@@ -92,23 +92,23 @@ class JobsSummary:
 
     @property
     def over(self) -> bool:
-        """Whether the wait ends here."""
+        """Whether the wait is over."""
         return self.outcome is not Outcome.IN_PROGRESS
 
     @property
     def unknown_states(self) -> set[str]:
-        """Those that no table lists."""
+        """States that are in no table."""
         return {status.state for status in self.going if status.outcome is Outcome.UNKNOWN}
 
     @property
     def brief(self) -> str:
-        """Where they stand, in a few words."""
+        """How many jobs are over, in a few words."""
         total, over = self.counts["total"], self.counts["succeeded"] + self.counts["failed"]
         return f"{over} of {total} over" if self.complete else f"{over} over"
 
     @property
     def line(self) -> str:
-        """Where they stand, and which failed."""
+        """How many jobs are over, and which failed."""
         if not self.counts["failed"]:
             return self.brief
         failed = ids(f"{status.job_id} ({status.state!r})" for status in self.failed)
@@ -117,13 +117,13 @@ class JobsSummary:
 
     @property
     def standing(self) -> str:
-        """Where they stand, and which are not over."""
+        """How many jobs are over, which failed, and which are not over."""
         going = [f"not over: {ids(status.job_id for status in self.going)}"] if self.going else []
         missing = [f"{self.missing} not listed"] if self.missing and not self.gone else []
         return "; ".join([self.line, *going, *missing])
 
     def bounded(self) -> JobsSummary:
-        """Return this with no more output than a database should hold; jobs that failed keep theirs first."""
+        """Return this with at most :data:`LOG_BUDGET` characters of output; failed jobs keep theirs first."""
         left, kept = LOG_BUDGET, dict[str, JobStatus]()
         for status in [*self.failed, *self.succeeded, *self.going]:
             size = sum(map(len, status.log))
@@ -137,7 +137,7 @@ class JobsSummary:
         return [known.get(job_id) or _unanswered(kind, job_id) for job_id in job_ids]
 
     def to_dict(self) -> dict[str, object]:
-        """Return JSON scalars, lists and dicts from which :meth:`from_dict` makes an equal summary if bounded."""
+        """Return the summary as JSON, with its output bounded; :meth:`from_dict` restores it."""
         statuses = [_without_blanks(status.to_dict()) for status in self.bounded().statuses]
         return {"statuses": statuses, "missing": self.missing, "gone": self.gone, "counts": self.counts}
 
@@ -164,19 +164,19 @@ class JobsSummary:
         )
 
 
-#: What a poll finds: of a job its status, of several how they stand.
+#: The result of a poll: the status of one job, or a summary of several.
 PollResult = JobStatus | JobsSummary
 
 
 def ids(texts: Iterable[str], most: int = _SHOWN) -> str:
-    """Return the first of *texts* in one line, and how many more there are."""
+    """Return the first of *texts* on one line, and the number of the others."""
     shown = list(texts)
     more = len(shown) - most
     return ", ".join(shown[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _unanswered(kind: str, job_id: str) -> dict[str, object]:
-    """Return the status of a job that was not answered, where the end of the wait did not need it."""
+    """Return the status of a job that was not polled, because the wait was over without it."""
     return JobStatus(kind=kind, job_id=job_id, state="", outcome=Outcome.UNKNOWN).to_dict()
 
 

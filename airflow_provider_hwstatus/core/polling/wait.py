@@ -23,27 +23,27 @@ from airflow_provider_hwstatus.errors import (
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that lie at least between two polls of a job, whatever the interval.
+#: The shortest pause between two polls of a job, in seconds.
 SHORTEST_INTERVAL = 0.1
 
-#: Part of the interval by which each is longer or shorter, so that waits that begin together do not stay together.
+#: Each interval is longer or shorter by up to this part, so that waits that begin together spread out.
 _JITTER = 0.1
 
 
 class Found(Protocol):
-    """What a poll finds."""
+    """The result of a poll."""
 
     @property
     def over(self) -> bool:
-        """Whether the wait ends here."""
+        """Whether the wait is over."""
 
     @property
     def standing(self) -> str:
-        """How the jobs stand, for the message of a time-out."""
+        """The states of the jobs, for the message of a time-out."""
 
     @property
     def request_id(self) -> str | None:
-        """What Huawei Cloud's support asks for."""
+        """The request id of the response; Huawei Cloud's support asks for it."""
 
 
 F = TypeVar("F", bound=Found)
@@ -51,16 +51,16 @@ F_co = TypeVar("F_co", bound=Found, covariant=True)
 
 
 class Poller(Protocol[F_co]):
-    """Polls what is waited for: a job, or several."""
+    """Polls one job or several."""
 
     client: Client
 
     @property
     def subject(self) -> str:
-        """How messages call it."""
+        """The name of the job or jobs in messages."""
 
     def move_to(self, client: Client) -> None:
-        """Use another connection from now on. What was found stays found."""
+        """Use another connection from now on. Results of earlier polls stay."""
 
     def open(self) -> None:
         """Begin a wait."""
@@ -70,7 +70,7 @@ class Poller(Protocol[F_co]):
 
     def poll(self, options: WaitOptions) -> Flow[F_co]:
         """
-        Poll once, waiting out an outage.
+        Poll once, and retry during an outage.
 
         :raises HwStatusError: There was no answer.
         """
@@ -78,11 +78,11 @@ class Poller(Protocol[F_co]):
 
 def poll_once(poller: Poller[F], options: WaitOptions) -> Flow[F]:
     """
-    Poll once, waiting out an outage, and decide whether the wait may continue.
+    Poll once, retry during an outage, and raise if the deadline has passed.
 
-    :return: What was found; the wait is over if that is.
-    :raises DeadlineError: It is not over, and the deadline has passed.
-    :raises UnknownStateError: A state is unknown, and *options* say to fail then.
+    :return: The result; its ``over`` says whether the wait is over.
+    :raises DeadlineError: The wait is not over and the deadline has passed.
+    :raises UnknownStateError: A state is unknown and *options* make that an error.
     :raises HwStatusError: There was no answer.
     """
     now = poller.client.clock()
@@ -99,13 +99,13 @@ def poll_once(poller: Poller[F], options: WaitOptions) -> Flow[F]:
 @contextmanager
 def error_boundary(subject: str, *passing: type[Exception]) -> Iterator[None]:
     """
-    Make any exception that nobody expects in a poll one of this package, so that flags and deadlines hold for it.
+    Turn unexpected exceptions of a poll into errors of this package, so that flags and deadlines apply to them.
 
-    Its own text is left to the cause: nobody knows whether that holds a secret.
+    The message does not quote the exception, because its text may hold a secret. The exception is the cause.
 
-    :param subject: What the poll is about, as messages call it.
-    :param passing: Exceptions that are left as they are.
-    :raises HwStatusError: There was such an exception.
+    :param subject: The name of the job or jobs in the message.
+    :param passing: Exceptions that are not changed.
+    :raises HwStatusError: There was an unexpected exception.
     """
     try:
         yield
@@ -125,11 +125,11 @@ def error_boundary(subject: str, *passing: type[Exception]) -> Iterator[None]:
 
 def raise_unless_tolerated(error: HwStatusError, options: WaitOptions, now: float) -> None:
     """
-    Return if the wait continues after *error*, or raise.
+    Return if the wait continues after *error*, or else raise.
 
     :param now: Seconds since 1970.
-    :raises DeadlineError: The deadline has passed meanwhile.
-    :raises HwStatusError: *error* itself; always where repeats would lock a key.
+    :raises DeadlineError: The deadline has passed.
+    :raises HwStatusError: *error* itself. A refused key or password always ends the wait: repeats would lock it.
     """
     if isinstance(error, CredentialsRefusedError | DeadlineError):
         raise error
@@ -144,7 +144,7 @@ def raise_unless_tolerated(error: HwStatusError, options: WaitOptions, now: floa
 
 
 def pause(seconds: float) -> Flow[None]:
-    """Wait for *seconds*."""
+    """Sleep for *seconds*."""
     yield Sleep(seconds)
 
 
@@ -158,11 +158,11 @@ def wait(
     """
     Poll until the wait is over.
 
-    A login that is refused ends it whatever *options* say: the connection may have another one by now.
+    A refused login always ends this loop: the caller checks whether the connection has a new login by now.
 
-    :param on_poll: Called with what each poll found, and with each error after which the wait continues.
+    :param on_poll: Called with the result of each poll, and with each error after which the wait continues.
     :param first_after: Seconds until the first poll.
-    :param pause: Waits between two polls.
+    :param pause: Sleeps between two polls.
     :raises HwStatusError: As :func:`poll_once`.
     """
     poller.open()

@@ -1,4 +1,4 @@
-"""How to wait: how often to ask, until when, and what to put up with."""
+"""How to wait: how often to poll, until when, and which errors to tolerate."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from airflow_provider_hwstatus.core.protocol.responses import clip, utc
 from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERANCE, LAST_POLL, RetryBudget
 from airflow_provider_hwstatus.errors import ConfigurationError
 
-#: Seconds that a row may name: more than any timedelta, and few enough to count with.
+#: The largest number of seconds in a trigger's row: above any timedelta, and small enough for exact arithmetic.
 _MOST = 1e14
 
-#: Seconds that a trigger leaves Airflow's scheduler, at most, to notice that the worker that deferred has exited. An
-#: event that comes before fails the task: the scheduler takes the exit for that of the run that the event began. It
-#: needs up to 6 seconds when it is quiet and 10 in a burst, and tells a trigger nothing.
+#: The longest pause between a deferral and the trigger's first poll, in seconds. The scheduler needs it to process the
+#: exit of the worker that deferred: up to 6 s when it is quiet, 10 s in a burst. If an event comes earlier, the
+#: scheduler takes the exit for one of the resumed task and fails the task. A trigger cannot know about the exit.
 SETTLING = 15.0
 
 UNKNOWN_STATE_POLICIES = ("wait", "fail")
@@ -26,7 +26,7 @@ UNKNOWN_STATE_POLICIES = ("wait", "fail")
 @dataclass(frozen=True, kw_only=True)
 class WaitOptions:
     """
-    How to wait. A trigger's row holds it as JSON.
+    How to wait. It is stored as JSON in a trigger's row.
 
     :param poke_interval: Seconds between two polls.
     :param began: When the wait began, in seconds since 1970.
@@ -36,11 +36,11 @@ class WaitOptions:
         first poll, and its event, come at least ``min(poke_interval, 15)`` seconds later: Airflow's scheduler fails a
         task whose trigger fires before the scheduler has noticed that the worker exited.
     :param exponential_backoff: Whether the interval grows, as Airflow's does.
-    :param max_wait: Seconds that it grows to at most; None for no bound.
-    :param outage_tolerance: Seconds to continue without an answer.
+    :param max_wait: The longest interval with backoff, in seconds; None for no limit.
+    :param outage_tolerance: Seconds for which an outage is tolerated.
     :param on_unknown_state: ``wait`` or ``fail``.
     :param silent_fail: Whether to continue after an error.
-    :param not_found_grace: Seconds from the begin for which a job that the service does not know is waited for.
+    :param not_found_grace: Seconds from the begin of the wait in which an unknown job is no error.
     :raises ConfigurationError: An option has a wrong type or value. It may come from a database, and another release.
     """
 
@@ -85,28 +85,28 @@ class WaitOptions:
 
     @property
     def until(self) -> str:
-        """How long to wait at most and how often to ask, for a log."""
+        """The deadline and the interval, for the log."""
         at_most = "" if self.deadline is None else f" until {utc(self.deadline)} at most"
         return f"; waiting{at_most}, asking every {self.poke_interval:g} s"
 
     @cached_property
     def budget(self) -> RetryBudget:
-        """How long to go on without an answer."""
+        """How long to retry without an answer."""
         return RetryBudget(self.outage_tolerance, self.deadline)
 
     def last_poll(self, now: float) -> WaitOptions:
-        """Return the plan of a poll that begins *now*, after the deadline: it has :data:`LAST_POLL` seconds in all."""
+        """Return the options for a poll that begins *now*, after the deadline: it ends within :data:`LAST_POLL` s."""
         options = copy.copy(self)
         vars(options)["budget"] = RetryBudget(self.outage_tolerance, self.deadline, now + LAST_POLL)
         return options
 
     @property
     def floor(self) -> float:
-        """Seconds from a deferral to a trigger's first poll and to its event, at least."""
+        """The shortest time from a deferral to the trigger's first poll or event, in seconds."""
         return min(self.poke_interval, SETTLING)
 
     def settling(self, now: float) -> float:
-        """Return seconds from *now* until a trigger may poll; the deadline comes first."""
+        """Return the seconds from *now* until a trigger may poll, but not past the deadline."""
         if self.deferred_at is None:
             return 0.0
         left = min(self.deferred_at + self.floor - now, self.floor)  # another machine's clock may be ahead
@@ -115,5 +115,5 @@ class WaitOptions:
         return max(left, 0.0)
 
     def worth_deferring(self, now: float) -> bool:
-        """Return whether a trigger could poll before the deadline, or the rest of the wait is as well spent here."""
+        """Return whether a trigger could poll before the deadline; if not, the worker waits for the rest."""
         return self.deadline is None or self.deadline - now > self.floor

@@ -1,10 +1,9 @@
 """
-What is waited for: a job, several jobs, or all jobs of CPH requests; and what a trigger's event says about them.
+The target of a wait: one job, several jobs, or all jobs of CPH requests. It also reads the trigger's event.
 
-A target crosses Airflow's database in the trigger's row, and comes back in the trigger's event. An event is trusted
-only if it covers exactly the jobs that were asked about. It may leave some of them ``missing`` where the rule ends a
-wait before all were answered; the rule then reads it as it reads a poll, so where all jobs have to succeed, each of
-them is in the event.
+A target is stored in the trigger's row in Airflow's database. An event comes from that database, too, so it is trusted
+only if it covers exactly the jobs of the target. Some jobs may be ``missing`` in it, if the rule ended the wait before
+all jobs were polled. If all jobs have to succeed, the event of a success has all of them.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 @dataclass(frozen=True)
 class WaitTarget:
     """
-    What is waited for.
+    The target of a wait.
 
     :param kind: The kind of job, with the states that end this wait.
-    :param ids: The id of a job, or the ids of several jobs or requests, with repeats if they were given.
+    :param ids: The id of one job, or a list of the ids of jobs or requests. Duplicates stay in the list.
     :param rule: When a wait for several jobs is over.
-    :param expected: What the requests should have led to; None if *ids* are of jobs.
+    :param expected: The jobs that the requests should have; None if *ids* are ids of jobs.
     """
 
     kind: JobKind
@@ -46,16 +45,16 @@ class WaitTarget:
     @classmethod
     def of(cls, kind: JobKind, given: object, rule: CompletionRule, expected: Expected | None = None) -> WaitTarget:
         """
-        Return the target that a user's ids name.
+        Return the target for the ids that a user gave.
 
-        :raises ConfigurationError: An id is missing, or cannot be one.
+        :raises ConfigurationError: An id is missing or invalid.
         """
         return cls(
             kind, one_or_more(kind.id_name, given) if expected is None else all_of("request_id", given), rule, expected
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON scalars, lists and dicts from which :meth:`from_dict` makes an equal target."""
+        """Return the target as JSON, from which :meth:`from_dict` restores it."""
         ids = self.ids if isinstance(self.ids, str) else list(self.ids)
         own: dict[str, Any] = {"job_id": ids} if self.expected is None else {"request_id": ids}
         states = {} if self.kind == KINDS.get(self.kind.name) else _states_of(self.kind)
@@ -65,10 +64,10 @@ class WaitTarget:
     @classmethod
     def from_dict(cls, row: object, kind_of: Callable[[Any], JobKind]) -> WaitTarget:
         """
-        Return the target that :meth:`to_dict` described. Names that this release does not know are ignored.
+        Restore a target from :meth:`to_dict`. Unknown fields are ignored.
 
-        :param kind_of: Returns the kind that a row names.
-        :raises ConfigurationError: *row* is no such description.
+        :param kind_of: Returns the kind for the field ``kind``.
+        :raises ConfigurationError: *row* does not describe a target.
         """
         if not isinstance(row, Mapping):
             raise ConfigurationError(f"target must be an object; it is {clip(repr(row), 64)}")
@@ -82,21 +81,21 @@ class WaitTarget:
 
     @property
     def subject(self) -> str:
-        """How messages call it."""
+        """The name of the job or jobs in messages."""
         if self.expected is not None:
             return title_of_requests(self.ids)
         return title_of(self.kind, self.ids if isinstance(self.ids, str) else list(dict.fromkeys(self.ids)))
 
     @property
     def first(self) -> str | None:
-        """An id that a console may show; None if there is nothing to wait for."""
+        """The first id, for the console link; None for an empty list."""
         return self.ids if isinstance(self.ids, str) else next(iter(self.ids), None)
 
     def poller(self, client: Client, known: Poller[PollResult] | None = None) -> Poller[PollResult]:
         """
-        Return what polls it over a connection.
+        Return the poller of the target for a connection.
 
-        :param known: What polled it before; what that has found stays found.
+        :param known: The poller of an earlier connection. It is reused, because it holds the results of earlier polls.
         """
         if known is not None:
             if known.client is not client:
@@ -109,7 +108,7 @@ class WaitTarget:
         return JobPollers(client, self.kind, self.ids, self.rule)
 
     def value(self, found: PollResult) -> object:
-        """Return what the task returns: a dict for one job, or a list of them, for jobs in the order of *ids*."""
+        """Return the task's return value: a dict for one job, or a list of dicts in the order of *ids*."""
         if isinstance(found, JobStatus):
             return found.to_dict()
         if self.expected is None:
@@ -118,10 +117,10 @@ class WaitTarget:
 
     def found_in(self, event: object) -> PollResult:
         """
-        Return what a trigger's event says.
+        Return the result that a trigger's event holds.
 
-        :raises HwStatusError: The error that the event holds.
-        :raises TriggerError: It is not an event of this package, or does not cover exactly what was asked about.
+        :raises HwStatusError: The event holds this error.
+        :raises TriggerError: It is not an event of this package, or it does not cover exactly the jobs of the target.
         """
         fields = event if isinstance(event, Mapping) else {}
         if isinstance(fields.get("error"), Mapping):
@@ -151,9 +150,9 @@ class WaitTarget:
 
     def _several_jobs(self, summary: JobsSummary) -> JobsSummary:
         self._check(summary.statuses)
-        asked, told = set(self.ids), {status.job_id for status in summary.statuses}
-        once = len(told) == len(summary.statuses)
-        if not once or not told <= asked or summary.missing != len(asked - told) or summary.gone:
+        wanted, found = set(self.ids), {status.job_id for status in summary.statuses}
+        once = len(found) == len(summary.statuses)
+        if not once or not found <= wanted or summary.missing != len(wanted - found) or summary.gone:
             raise ValueError("it does not cover each of these jobs once, and no others")
         return summary
 
@@ -171,7 +170,7 @@ class WaitTarget:
         return replace(summary, statuses=(*jobs, *expected.rejected), complete=complete)
 
     def _check(self, statuses: Iterable[JobStatus]) -> None:
-        """:raises ValueError: One is of another kind, or succeeded in a state that is no success."""
+        """:raises ValueError: A job is of another kind, or succeeded in a state that is not listed as success."""
         for status in statuses:
             if status.kind != self.kind.name:
                 raise ValueError(f"it is about a job of kind {status.kind!r}")
