@@ -20,7 +20,7 @@ from airflow_provider_hwstatus.core.polling.wait import (
     seconds_to_next_poll,
     wait,
 )
-from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
+from airflow_provider_hwstatus.core.polling.wait_options import OPTION_NAMES, WaitOptions
 from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget, event_of
 from airflow_provider_hwstatus.core.reporting.progress import ProgressLogger
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
@@ -48,8 +48,9 @@ class JobStatusTrigger(BaseTrigger):
     """
     Waits until a job, several jobs or all jobs of CPH requests end, and yields one event: what was found, or an error.
 
-    All arguments are stored in Airflow's database as JSON; none is a secret. Keywords of other releases are ignored,
-    also within *target* and *options*.
+    All arguments are stored in Airflow's database as JSON; none is a secret. Unknown keywords are ignored, also within
+    *target* and *options*. An operator of your own may give their fields directly:
+    ``JobStatusTrigger(kind="dli_batch", job_id="…", poke_interval=60.0, deferred_at=time.time())``.
 
     :param target: What to wait for, such as ``{"kind": "dli_batch", "job_id": "…"}``; ``job_id`` may be a list, and for
         all jobs of CPH requests there is ``request_id``, a list, with ``expected_jobs`` and ``rejected``. Optional are
@@ -64,14 +65,17 @@ class JobStatusTrigger(BaseTrigger):
 
     def __init__(
         self,
-        target: dict[str, Any],
+        target: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
         hwstatus_conn_id: str = HwStatusHook.default_conn_name,
         region: str | None = None,
         project_id: str | None = None,
-        **_other_releases: Any,
+        **fields: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        if target is None and "kind" in fields:
+            options = {name: fields.pop(name) for name in OPTION_NAMES if name in fields}
+            target = fields
         self.target = target
         self.options = options
         self.hwstatus_conn_id = hwstatus_conn_id

@@ -288,4 +288,4 @@ def test_airflow_has_the_commands(huaweicloud):
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert 1 == done.returncode
-    assert done.stdout.startswith("DLI batch b1 failed")
+    assert "\nDLI batch b1 failed" in f"\n{done.stdout}"

@@ -71,7 +71,9 @@ def test_log_says_until_when_and_after_how_long(huaweicloud, run_sensor, capfd, 
 
     triggerer = "\n".join(one.getMessage() for one in caplog.records if one.name.endswith("triggers.job_status"))
     worker = caplog.text + re.sub(r"\x1b\[[0-9;]*m", "", "".join(capfd.readouterr()))
-    begin = r"DLI batch b1: state 'running' \(in progress\); waiting until \d{4}-[\dT:-]+Z at most, asking every 0\.1 s"
+    begin = (
+        r"DLI batch b1: state 'running' \(in progress\); waiting until \d{4}-[\dT:-]+Z at most, polling every 0\.1 s"
+    )
     assert re.search(begin, triggerer), triggerer
     assert re.search(begin, worker.replace(triggerer, "")), worker
     assert re.search(r"DLI batch b1: resumed after \d s and 2 polls by the trigger", worker), worker

@@ -146,6 +146,7 @@ def test_ends_without_a_run_are_claimed(starts_run_per_event: bool) -> None:
 
 def test_concurrent_runs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two active runs could claim the same end, so the error names ``max_active_runs``."""
+    monkeypatch.setattr(operators, "AIRFLOW_3_3", True)
     monkeypatch.setattr(operators, "STARTS_RUN_PER_EVENT", False)
     log = Log(event(1, "b1", "run1"), event(2, "b2"))
 
@@ -166,6 +167,7 @@ def test_invalid_claims_are_ignored(value: Any, monkeypatch: pytest.MonkeyPatch)
 
 def test_number_of_claims_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest claims are removed."""
+    monkeypatch.setattr(operators, "AIRFLOW_3_3", True)
     monkeypatch.setattr(operators, "STARTS_RUN_PER_EVENT", False)
     monkeypatch.setattr(operators, "_MAX_CLAIMS", 3)
     store = Store()

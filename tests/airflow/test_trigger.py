@@ -241,3 +241,13 @@ def test_event_of_a_failed_job_fails_the_task():
     status = {"kind": "dli_batch", "job_id": "b1", "state": "dead", "outcome": "failure", "of_the_future": 1}
     with pytest.raises(AirflowFailException, match="DLI batch b1 failed: its state is 'dead'"):
         DliBatchSensor(**SENSOR).resume_execution("execute_complete", {"event": {"status": status}}, {})
+
+
+def test_fields_may_be_given_directly():
+    """An operator of a user's names the fields of the target and the options; the row has them in their places."""
+    direct = JobStatusTrigger(kind="dli_batch", job_id=["b1"], fail_fast=False, poke_interval=7.0, region="cn-north-4")
+    parted = JobStatusTrigger(
+        {"kind": "dli_batch", "job_id": ["b1"], "fail_fast": False}, {"poke_interval": 7.0}, region="cn-north-4"
+    )
+
+    assert parted.serialize() == direct.serialize()

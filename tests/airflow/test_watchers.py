@@ -185,6 +185,7 @@ def test_reports_what_the_arguments_select(huaweicloud: Any, arguments: Any, exp
     assert expected == reported(watch(huaweicloud, end, **arguments))
 
 
+@needs_store
 def test_checkpoint_survives_a_restart(huaweicloud: Any) -> None:
     """The next triggerer reports an end that came while none ran, and repeats none."""
     store = Store()
@@ -197,6 +198,7 @@ def test_checkpoint_survives_a_restart(huaweicloud: Any) -> None:
     assert [] == reported(watch(huaweicloud, store=store))
 
 
+@needs_store
 def test_unreadable_checkpoint_starts_a_new_watermark(huaweicloud: Any) -> None:
     """A watcher whose checkpoint is not valid reports later ends."""
     store = Store()
@@ -516,6 +518,7 @@ def cph(cloud: Any, request_id: str, *states: int) -> None:
         cloud.job("cph_job", f"{request_id}c{number}", state, request_id=request_id)
 
 
+@needs_store
 def test_request_is_reported_once_when_all_its_jobs_have_ended(huaweicloud: Any) -> None:
     """Not when the first job fails, and not again after a restart."""
     store = Store()
@@ -852,6 +855,7 @@ def test_each_kind_of_end_has_its_own_checkpoint(huaweicloud: Any) -> None:
     assert [("r1", "failure", 1)] == reported_requests(watch(huaweicloud, ends="failure", **how))
 
 
+@needs_store
 def test_checkpoint_outlives_an_asset(huaweicloud: Any) -> None:
     """A watcher of several assets keeps its checkpoint if one of them is removed."""
     stores = {name: Store() for name in ("a", "b", "c")}

@@ -80,14 +80,14 @@ class WaitOptions:
         """
         if not isinstance(row, Mapping):
             raise ConfigurationError(f"options must be an object; it is {clip(repr(row), 64)}")
-        known = {field.name: row[field.name] for field in fields(cls) if field.name in row}
+        known = {name: row[name] for name in OPTION_NAMES if name in row}
         return cls(**known | {"began": began if known.get("began") is None else known["began"]})
 
     @property
     def until(self) -> str:
         """The deadline and the interval, for the log."""
         at_most = "" if self.deadline is None else f" until {utc(self.deadline)} at most"
-        return f"; waiting{at_most}, asking every {self.poke_interval:g} s"
+        return f"; waiting{at_most}, polling every {self.poke_interval:g} s"
 
     @cached_property
     def budget(self) -> RetryBudget:
@@ -117,3 +117,7 @@ class WaitOptions:
     def worth_deferring(self, now: float) -> bool:
         """Return whether a trigger could poll before the deadline; if not, the worker waits for the rest."""
         return self.deadline is None or self.deadline - now > self.floor
+
+
+#: The names of the options, in a trigger's row and as keywords of a trigger.
+OPTION_NAMES = tuple(field.name for field in fields(WaitOptions))

@@ -135,8 +135,8 @@ def test_policy_for_unknown_states_is_wait_or_fail(policy):
 
 def test_log_says_how_long_and_how_often():
     """The log has the interval, and the deadline if there is one."""
-    assert "; waiting, asking every 10 s" == options().until
-    assert "; waiting until 2026-11-18T11:35:00Z at most, asking every 0.5 s" == (
+    assert "; waiting, polling every 10 s" == options().until
+    assert "; waiting until 2026-11-18T11:35:00Z at most, polling every 0.5 s" == (
         options(poke_interval=0.5, deadline=BEGAN + 1700.0).until
     )
 
