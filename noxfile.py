@@ -28,7 +28,13 @@ LINES = {
     "2.11": ("apache-airflow==2.11.*",),
     "3.0": ("apache-airflow==3.0.*", "cadwyn<6", "fastapi<0.118"),  # newer versions break the API of Airflow 3.0
     "3.1": ("apache-airflow==3.1.*",),
-    "3.2": ("apache-airflow==3.2.*", "cadwyn<8", "fastapi<0.137"),  # its API does not start with newer ones
+    "3.2": (
+        "apache-airflow==3.2.*",
+        "cadwyn<8",
+        "fastapi<0.137",
+        "starlette<1",
+        "svcs<26",
+    ),  # likewise, with dag.test()
     "3.3": ("apache-airflow==3.3.*",),
     "3.4": (
         "apache-airflow>=3.4.0b1,<3.5",

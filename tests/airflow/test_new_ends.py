@@ -48,6 +48,22 @@ class Store(dict[str, Any]):
         self[key] = value
 
 
+class ByAsset:
+    """A mapping by asset, such as Airflow gives to a task: assets of Airflow 3.1 cannot be keys of a dict."""
+
+    def __init__(self, *pairs: tuple[Any, Any]) -> None:
+        self.pairs = pairs
+
+    def items(self) -> tuple[tuple[Any, Any], ...]:
+        return self.pairs
+
+    def __getitem__(self, asset: Any) -> Any:
+        for key, value in self.pairs:
+            if key == asset:
+                return value
+        raise KeyError(asset)
+
+
 def event(
     number: int, job_id: str, *runs: str, reported_after: str | None = "2026-11-23T23:59:00Z", dag_id: str = "after"
 ) -> Any:
@@ -70,9 +86,9 @@ def run(run_id: str, log: Log, store: Any = None, operator: Any = None, schedule
         "dag": after,
         "dag_run": SimpleNamespace(run_after=max((one.timestamp for one in own), default=START)),
         "run_id": run_id,
-        "triggering_asset_events": {ETL: own},
-        "inlet_events": {ETL: log} if ETL in task.inlets else {},
-        "asset_state_store": {ETL: Store() if store is None else store},
+        "triggering_asset_events": ByAsset((ETL, own)),
+        "inlet_events": ByAsset(*[(ETL, log)] if ETL in task.inlets else []),
+        "asset_state_store": ByAsset((ETL, Store() if store is None else store)),
     }
     return [payload["status"]["job_id"] for payload in task.execute(context)]
 
