@@ -1,4 +1,4 @@
-"""Tokens, projects, and whom the gateway lets in with them."""
+"""Tokens, projects and the gateway's check of tokens."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 DLI = "{dli}/batches/b1/state"
 
 
-def asked_with(client, token, path=DLI):
+def get_with_token(client, token, path=DLI):
     reply = client.send(path, {"X-Auth-Token": token})
     return reply.status_code, reply.json().get("error_code"), reply.json().get("error_msg")
 
 
-def test_password_buys_a_token(cloud, client):
-    """A token comes in a header, and the body tells until when and for which project it is good."""
+def test_password_login_returns_a_token(cloud, client):
+    """The token is in a header. The body contains its expiry time and project."""
     reply = client.log_in({"project": {"name": cloud.region}})
     token = reply.json()["token"]
 
@@ -29,36 +29,36 @@ def test_password_buys_a_token(cloud, client):
 
 
 @pytest.mark.parametrize("by", ["id", "name"])
-def test_token_lets_its_project_in(cloud, client, by):
-    """A project can be named by its id or by its name."""
+def test_token_is_valid_for_its_project(cloud, client, by):
+    """The scope of a token can name the project by id or by name."""
     cloud.job("dli_batch", "b1", "running")
     scope = {"project": {by: {"id": cloud.project_id, "name": cloud.region}[by]}}
 
-    assert 200 == asked_with(client, client.log_in(scope).headers["X-Subject-Token"])[0]
+    assert 200 == get_with_token(client, client.log_in(scope).headers["X-Subject-Token"])[0]
 
 
 def test_token_of_another_project_is_refused(cloud, client):
-    """A token opens no other project, though the account has it."""
+    """A token is not valid for another project of the account."""
     cloud.projects["eu-de"] = "0123456789abcdef0123456789abcdef"
     token = client.log_in({"project": {"name": "eu-de"}}).headers["X-Subject-Token"]
 
-    assert (403, "APIGW.0310") == asked_with(client, token)[:2]
+    assert (403, "APIGW.0310") == get_with_token(client, token)[:2]
 
 
 @pytest.mark.parametrize("scope", [None, {"domain": {"name": "hwstatus-fake"}}])
-def test_token_without_project_opens_iam_only(client, scope):
-    """Without a project in the scope a token is useless for DLI and CPH."""
+def test_token_without_project_is_valid_for_iam_only(client, scope):
+    """DLI and CPH refuse a token without a project in its scope."""
     reply = client.log_in(scope)
     token = reply.headers["X-Subject-Token"]
 
     assert "project" not in reply.json()["token"]
-    assert (403, "APIGW.0310") == asked_with(client, token)[:2]
-    assert 200 == asked_with(client, token, "/v3/projects")[0]
+    assert (403, "APIGW.0310") == get_with_token(client, token)[:2]
+    assert 200 == get_with_token(client, token, "/v3/projects")[0]
 
 
 @pytest.mark.parametrize("wrong", ["name", "password", "domain"])
 def test_wrong_password_is_refused(cloud, client, wrong):
-    """A wrong user, password or account is not told apart."""
+    """A wrong user, password or account gets the same error."""
     reply = client.log_in(**{wrong: "wrong"})
     message = "The username or password is wrong."
 
@@ -67,7 +67,7 @@ def test_wrong_password_is_refused(cloud, client, wrong):
 
 
 def test_five_wrong_passwords_lock_the_user(cloud, client, clock):
-    """IAM's default policy: five failures within a quarter of an hour lock the user for another, good passwords too."""
+    """After five failures within 15 minutes, IAM locks the user for 15 minutes, as by default."""
     wrong = [client.log_in(password="wrong").json()["error"]["message"] for _ in range(5)]
     locked = client.log_in()
     clock.now += 899
@@ -79,8 +79,8 @@ def test_five_wrong_passwords_lock_the_user(cloud, client, clock):
     assert (401, 401, 201) == (locked.status_code, still.status_code, client.log_in().status_code)
 
 
-def test_wrong_passwords_now_and_then_lock_nobody(client, clock):
-    """A good password, or a quarter of an hour, is a new beginning; and nobody can lock a user who is not there."""
+def test_spread_out_failures_do_not_lock_the_user(client, clock):
+    """A correct password or 15 minutes reset the count. Failures of unknown users do not count."""
     for _ in range(3):
         for _ in range(4):
             client.log_in(password="wrong")
@@ -104,70 +104,70 @@ def test_wrong_passwords_now_and_then_lock_nobody(client, clock):
     ],
 )
 def test_wrong_scope_is_refused(client, scope):
-    """A project must exist and be named in one way."""
+    """The project in the scope must exist and have either an id or a name."""
     assert 400 == client.log_in(scope).status_code
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"auth": {}}', b'{"auth": {"identity": {"methods": ["token"]}}}'])
 def test_malformed_login_is_refused(cloud, client, body):
-    """A body that is not as documented is told so, in Keystone's words."""
+    """A malformed body gets an error in Keystone's format."""
     headers = {"Content-Type": "application/json"}
     reply = client.session.post(f"{cloud.url}/v3/auth/tokens", data=body, headers=headers, timeout=30)
 
     assert (400, "Bad Request") == (reply.status_code, reply.json()["error"]["title"])
 
 
-def test_login_needs_its_content_type(cloud, client):
-    """A form is not JSON."""
+def test_login_needs_a_json_content_type(cloud, client):
+    """A login with form data is refused."""
     reply = client.session.post(f"{cloud.url}/v3/auth/tokens", data={"auth": "{}"}, timeout=30)
 
     assert 400 == reply.status_code
 
 
 def test_token_expires(cloud, client, clock):
-    """After its lifetime a token must be updated."""
+    """A token is refused after its lifetime."""
     cloud.token_lifetime = 60
     token = cloud.connection("token")["password"]
     clock.now += 60
 
-    assert (401, "APIGW.0307", "The token must be updated") == asked_with(client, token)
+    assert (401, "APIGW.0307", "The token must be updated") == get_with_token(client, token)
 
 
-def test_tokens_can_be_expired_early(cloud, client):
-    """Tokens die early when the test says so; later ones are good."""
+def test_tokens_can_be_expired(cloud, client):
+    """expire_tokens expires existing tokens. New tokens are valid."""
     old = cloud.connection("token")["password"]
     cloud.expire_tokens()
     new = cloud.connection("token")["password"]
     cloud.job("dli_batch", "b1", "running")
 
-    assert ("APIGW.0307", None) == (asked_with(client, old)[1], asked_with(client, new)[1])
+    assert ("APIGW.0307", None) == (get_with_token(client, old)[1], get_with_token(client, new)[1])
 
 
 def test_unknown_token_is_refused(client):
-    """A token of nobody cannot be decrypted."""
-    status, code, message = asked_with(client, "MIIwrong")
+    """An unknown token gets the error of a failed decryption."""
+    status, code, message = get_with_token(client, "MIIwrong")
 
     assert (401, "APIGW.0301") == (status, code)
     assert message.endswith("decrypt token fail")
 
 
 @pytest.mark.parametrize("path", [DLI, "{cph}/jobs/j1", "/v3/projects"])
-def test_nobody_is_refused(client, path):
-    """Every service wants a login."""
+def test_request_without_credentials_is_refused(client, path):
+    """Every service requires credentials."""
     reply = client.send(path)
 
     assert (401, "APIGW.0301") == (reply.status_code, reply.json()["error_code"])
 
 
-def test_project_of_someone_else_is_refused(client):
-    """A signature opens the account's own projects only."""
+def test_project_of_another_account_is_refused(client):
+    """A signature is valid only for projects of the account."""
     reply = client.get("/v2.0/0123456789abcdef0123456789abcdef/batches/b1/state")
 
     assert (403, "APIGW.0310") == (reply.status_code, reply.json()["error_code"])
 
 
 def test_projects_are_found_by_name(cloud, client):
-    """The list of projects can be asked for one name, and a test can change what is there."""
+    """The list of projects can be filtered by name. A test can change the projects."""
     cloud.projects["eu-de"] = "0123456789abcdef0123456789abcdef"
 
     def names(query):
@@ -179,19 +179,19 @@ def test_projects_are_found_by_name(cloud, client):
 
 
 @pytest.mark.parametrize(("query", "count"), [("?enabled=true", 1), ("?enabled=false", 0), ("", 1)])
-def test_projects_can_be_asked_for_by_whether_they_are_enabled(client, query, count):
-    """All of the account's are."""
+def test_projects_can_be_filtered_by_enabled(client, query, count):
+    """All projects of the account are enabled."""
     assert count == len(client.get(f"/v3/projects{query}").json()["projects"])
 
 
-def test_enabled_is_true_or_false(client):
-    """What is no boolean is refused."""
+def test_enabled_must_be_true_or_false(client):
+    """Another value of the parameter "enabled" is refused."""
     assert 400 == client.get("/v3/projects?enabled=maybe").status_code
 
 
 @pytest.mark.parametrize("auth", ["key", "token"])
 def test_account_is_listed(cloud, client, auth):
-    """GET /v3/auth/domains says which account a key or token belongs to."""
+    """GET /v3/auth/domains returns the account of a key or token."""
     token = cloud.connection("token")["password"]
     reply = (
         client.get("/v3/auth/domains") if auth == "key" else client.send("/v3/auth/domains", {"X-Auth-Token": token})
@@ -202,8 +202,8 @@ def test_account_is_listed(cloud, client, auth):
     assert {"links", "domains"} == set(reply.json())
 
 
-def test_connection_signs_by_default(cloud):
-    """The default connection has the account's key and every endpoint."""
+def test_default_connection_uses_the_access_key(cloud):
+    """The default connection has the account's key and all endpoints."""
     connection = cloud.connection()
     extra = {"auth": "aksk", "region": "cn-north-4", "project_id": cloud.project_id}
     extra |= {"dli_endpoint": cloud.url, "cph_endpoint": cloud.url, "iam_endpoint": cloud.url}
@@ -214,8 +214,8 @@ def test_connection_signs_by_default(cloud):
     assert extra == connection["extra"]
 
 
-def test_connection_by_password_has_no_project(cloud):
-    """The project comes from the token."""
+def test_password_connection_has_no_project(cloud):
+    """With a password, the project comes from the token."""
     connection = cloud.connection("password")
 
     assert (cloud.user, cloud.password) == (connection["login"], connection["password"])
@@ -223,13 +223,13 @@ def test_connection_by_password_has_no_project(cloud):
     assert "project_id" not in connection["extra"]
 
 
-def test_connection_by_token_has_no_login(cloud):
-    """A token says by itself whose it is."""
+def test_token_connection_has_no_login(cloud):
+    """A token needs no login."""
     assert "login" not in cloud.connection("token")
 
 
-def test_connection_by_temporary_key_has_its_token(cloud):
-    """The security token goes into the extra."""
+def test_temporary_key_connection_has_a_security_token(cloud):
+    """The security token is in the extra."""
     key = cloud.temporary_key()
     connection = cloud.connection(key=key)
 
@@ -240,13 +240,13 @@ def test_connection_by_temporary_key_has_its_token(cloud):
 
 
 def test_extra_can_be_changed(cloud):
-    """Extras are added, replaced and taken away."""
+    """Fields of the extra can be added, replaced and removed."""
     extra = cloud.connection(region="eu-de", verify=False, project_id=None)["extra"]
 
     assert ("eu-de", False, False) == (extra["region"], extra["verify"], "project_id" in extra)
 
 
 def test_unknown_auth_is_refused(cloud):
-    """There is no such way to log in."""
+    """An unknown auth is a ValueError."""
     with pytest.raises(ValueError, match="auth must be one of aksk, password, token"):
         cloud.connection("magic")

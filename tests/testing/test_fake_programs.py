@@ -1,4 +1,4 @@
-"""The command line, and what importing costs."""
+"""The command line, and the cost of importing the package."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from airflow_provider_hwstatus.testing import Fault
 from airflow_provider_hwstatus.testing.__main__ import parse_job
 
 MODULE = "airflow_provider_hwstatus.testing"
-MINE = "5c1d8f02-7e64-4b8f-9d0e-8a4f6f1b2c3d"
+BATCH_ID = "5c1d8f02-7e64-4b8f-9d0e-8a4f6f1b2c3d"
 
 
-def ask(connection, path):
+def get_json(connection, path):
     extra = connection["extra"]
     request = Request("GET", extra["dli_endpoint"] + path.format(extra["project_id"]))
     signed = sign(request, AccessKey(connection["login"], connection["password"]), datetime.now(UTC))
@@ -30,16 +30,16 @@ def ask(connection, path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_program_serves_until_it_is_told_to_stop(number, without_slow_warnings):
-    """The printed connection works, each answer is printed, and a signal ends it in peace."""
-    command = [sys.executable, "-m", MODULE, "--port", "0", "--job", f"dli_batch:{MINE}:starting,success"]
+def test_program_serves_until_a_signal(number, without_slow_warnings):
+    """The printed connection works, each reply is printed, and a signal stops the program cleanly."""
+    command = [sys.executable, "-m", MODULE, "--port", "0", "--job", f"dli_batch:{BATCH_ID}:starting,success"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         lines = []
         while "Ctrl-C" not in (lines or [""])[-1]:
             lines.append(program.stdout.readline())
         exported = re.search("export AIRFLOW_CONN_HWSTATUS_DEFAULT='(.*)'", "".join(lines)).group(1)
-        replies = [ask(json.loads(exported), f"/v2.0/{{}}/batches/{MINE}/state") for _ in range(2)]
-        ready = ask(json.loads(exported), "/v1/{}/cloud-phone/jobs/cph-good")
+        replies = [get_json(json.loads(exported), f"/v2.0/{{}}/batches/{BATCH_ID}/state") for _ in range(2)]
+        ready = get_json(json.loads(exported), "/v1/{}/cloud-phone/jobs/cph-good")
         program.send_signal(number)
         output, errors = program.communicate(timeout=60)
 
@@ -57,11 +57,11 @@ def test_program_serves_until_it_is_told_to_stop(number, without_slow_warnings):
         ("dli_batch:b:0=starting,2.5=reset,30=success", (), {0: "starting", 2.5: Fault.RESET, 30: "success"}),
     ],
 )
-def test_job_of_the_command_line(text, steps, seconds):
-    """A job is written in one word."""
-    options = parse_job(text)
+def test_job_argument_is_parsed(text, steps, seconds):
+    """A --job argument contains kind, id and steps."""
+    job = parse_job(text)
 
-    assert (steps, seconds) == (options.steps, options.seconds)
+    assert (steps, seconds) == (job.steps, job.seconds)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_job_of_the_command_line(text, steps, seconds):
         "dli_batch:b:150",
     ],
 )
-def test_wrong_job_of_the_command_line_is_refused(text):
-    """What cannot be read is told."""
+def test_invalid_job_argument_is_refused(text):
+    """An invalid --job argument is an error."""
     with pytest.raises(argparse.ArgumentTypeError):
         parse_job(text)
 
 
 def test_plugin_is_cheap_to_load():
-    """Every pytest session of every user loads the plugin, so it brings no HTTP library and no Airflow."""
+    """The pytest plugin imports no HTTP library and no Airflow, because every pytest session loads it."""
     heavy = "{'aiohttp', 'airflow', 'requests', 'asyncio'}"
     code = f"import sys, {MODULE}.pytest_plugin; print({heavy} & set(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -93,8 +93,8 @@ def test_plugin_is_cheap_to_load():
     assert "set()\n" == output
 
 
-def test_unknown_name_is_no_attribute():
-    """The package exports what it says and nothing else."""
+def test_unknown_name_is_an_attribute_error():
+    """The package exports only the names in __all__."""
     import airflow_provider_hwstatus.testing as package
 
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -1,4 +1,4 @@
-"""What a test can make happen, and what it can see."""
+"""Scripted jobs, faults and the record of requests."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def states(client, calls, path=STATE):
     return [reply.json().get("state", reply.status_code) for reply in replies]
 
 
-def test_one_step_per_call_and_the_last_stays(cloud, client):
-    """A script by calls goes on with each call and then stands still."""
+def test_one_step_per_poll_and_the_last_stays(cloud, client):
+    """Each poll takes one step. The last step stays."""
     cloud.job("dli_batch", "b1", "starting", 503, "success")
 
     assert ["starting", 503, "success", "success"] == states(client, 4)
@@ -33,7 +33,7 @@ def test_one_step_per_call_and_the_last_stays(cloud, client):
 
 
 def test_steps_by_seconds_count_from_now(cloud, client, clock):
-    """A script by seconds does not care how often it is asked."""
+    """Steps by seconds do not depend on the number of polls."""
     cloud.job("dli_batch", "b1", seconds={0: "starting", 2.5: 500, 5: "success"})
     seen = []
     for seconds in (0, 2.4, 0.1, 2.4, 0.1, 100):
@@ -43,8 +43,8 @@ def test_steps_by_seconds_count_from_now(cloud, client, clock):
     assert ["starting", "starting", 500, 500, "success", "success"] == seen
 
 
-def test_steps_by_seconds_can_count_from_the_first_call(cloud, client, clock):
-    """A demo's job waits for whoever looks first."""
+def test_steps_by_seconds_can_count_from_the_first_poll(cloud, client, clock):
+    """With since_first_call, the seconds count from the first poll."""
     cloud.job("dli_batch", "b1", seconds={0: "starting", 5: "success"}, since_first_call=True)
     clock.now += 100
     seen = states(client, 1)
@@ -55,7 +55,7 @@ def test_steps_by_seconds_can_count_from_the_first_call(cloud, client, clock):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_scripted(cloud, client, kind):
-    """A kind goes by its name, and what it is asked for is in the reply."""
+    """Each kind can be used by its name. The reply contains its id and state."""
     state = min(KINDS[kind].success)
     cloud.job(kind, "x1", state)
     path = KINDS[kind].path.format(project_id=cloud.project_id, job_id="x1")
@@ -77,8 +77,8 @@ def test_every_kind_can_be_scripted(cloud, client, kind):
         ((), {-1: "running"}),
     ],
 )
-def test_senseless_script_is_refused(steps, seconds):
-    """A job without steps would be in progress for ever, which is never wanted."""
+def test_invalid_script_is_refused(steps, seconds):
+    """Missing, conflicting and invalid steps are a ValueError."""
     with pytest.raises(ValueError, match=r"steps|no state|before"):
         FakeHuaweiCloud().job(CPH_JOB, "j1", *steps, seconds=seconds)
 
@@ -98,8 +98,8 @@ def test_senseless_script_is_refused(steps, seconds):
         (429, "/v3/projects", "IAM.0012"),
     ],
 )
-def test_http_status_has_a_fitting_body(cloud, client, status, path, code):
-    """A status is answered as the service that was asked would."""
+def test_http_status_has_the_services_error_body(cloud, client, status, path, code):
+    """An HTTP status gets the error body of the addressed service."""
     cloud.break_with(status)
     reply = client.send(path)
 
@@ -107,23 +107,23 @@ def test_http_status_has_a_fitting_body(cloud, client, status, path, code):
 
 
 @pytest.mark.parametrize("path", [STATE, "{cph}/jobs/j1", "/v3/projects"])
-def test_plain_429_passes_in_a_second(cloud, client, path):
-    """A test that wants another pause says so; this one must not cost anybody a silent minute."""
+def test_plain_429_asks_for_one_second(cloud, client, path):
+    """A 429 without further options has "Retry-After: 1", so that tests stay fast."""
     cloud.break_with(429)
 
     assert "1" == client.send(path).headers["Retry-After"]
 
 
-def test_iam_fails_in_keystone_style(cloud, client):
-    """IAM has error bodies of its own."""
+def test_iam_errors_have_keystones_format(cloud, client):
+    """IAM's errors have their own format."""
     cloud.break_with(503, path_contains="/v3/auth")
 
     assert 503 == client.log_in().json()["error"]["code"]
     assert 201 == client.log_in().status_code
 
 
-def test_broken_requests_are_counted(cloud, client):
-    """A general fault ends after its calls, and takes no step of a job."""
+def test_forced_replies_are_limited(cloud, client):
+    """Forced replies end after the given number of calls. They take no step of a job."""
     cloud.job("dli_batch", "b1", "starting", "success")
     cloud.break_with(502, calls=2)
 
@@ -131,8 +131,8 @@ def test_broken_requests_are_counted(cloud, client):
 
 
 @pytest.mark.parametrize("step", ["running", 1, None])
-def test_general_fault_is_no_state(cloud, step):
-    """A state belongs to a job."""
+def test_forced_reply_cannot_be_a_state(cloud, step):
+    """break_with refuses a state."""
     with pytest.raises(ValueError, match="state"):
         cloud.break_with(step)
 
@@ -145,8 +145,8 @@ def test_general_fault_is_no_state(cloud, step):
         (b"\x00", "\x00", "application/json;charset=utf8"),
     ],
 )
-def test_reply_can_be_anything(cloud, client, body, text, content_type):
-    """Whatever a service could answer can be scripted."""
+def test_reply_can_have_any_body(cloud, client, body, text, content_type):
+    """A step can have any status, body and headers."""
     cloud.job("dli_batch", "b1", Reply(202, body, {"Retry-After": "7"}))
     reply = client.get(STATE)
 
@@ -154,16 +154,16 @@ def test_reply_can_be_anything(cloud, client, body, text, content_type):
     assert content_type == reply.headers["Content-Type"]
 
 
-def test_headers_of_a_reply_win(cloud, client):
-    """The usual headers can be replaced, too."""
+def test_reply_headers_replace_defaults(cloud, client):
+    """Headers of a reply replace the default headers."""
     cloud.job("dli_batch", "b1", Reply(headers={"content-type": "text/plain", "X-REQUEST-ID": "mine"}))
     reply = client.get(STATE)
 
     assert ("text/plain", "mine") == (reply.headers["Content-Type"], reply.headers["X-Request-Id"])
 
 
-def test_reply_can_be_late(cloud, client):
-    """A delay is real time, whatever the clock says."""
+def test_reply_can_be_delayed(cloud, client):
+    """A delay is real time, not the fake's clock."""
     cloud.job("dli_batch", "b1", Reply(delay=0.2))
     begin = time.monotonic()
     client.get(STATE)
@@ -171,8 +171,8 @@ def test_reply_can_be_late(cloud, client):
     assert 0.2 <= time.monotonic() - begin < 20
 
 
-def test_reset_closes_the_connection(cloud, client):
-    """A reset is a reset on the client's side."""
+def test_reset_resets_the_connection(cloud, client):
+    """The client gets a connection reset."""
     cloud.job("dli_batch", "b1", Fault.RESET, "success")
     with pytest.raises(requests.ConnectionError, match="reset"):
         client.get(STATE)
@@ -180,8 +180,8 @@ def test_reset_closes_the_connection(cloud, client):
     assert ["success"] == states(client, 1)
 
 
-def test_half_stops_in_the_middle(cloud, client):
-    """A reply that breaks off has begun well."""
+def test_half_ends_in_the_middle(cloud, client):
+    """The reply ends in the middle of its body."""
     cloud.job("dli_batch", "b1", Fault.HALF, "success")
     with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
         client.get(STATE)
@@ -189,8 +189,8 @@ def test_half_stops_in_the_middle(cloud, client):
     assert ["success"] == states(client, 1)
 
 
-def test_hang_says_nothing(cloud, client):
-    """A client has to leave by itself."""
+def test_hang_sends_nothing(cloud, client):
+    """The client gets no reply and must time out."""
     cloud.job("dli_batch", "b1", Fault.HANG, "success")
     with pytest.raises(requests.ReadTimeout):
         client.get(STATE, timeout=0.2)
@@ -198,8 +198,8 @@ def test_hang_says_nothing(cloud, client):
     assert ["success"] == states(client, 1)
 
 
-def test_drip_outlives_a_read_timeout(cloud):
-    """Each byte comes in time, but the body never ends: only a limit on the whole request helps."""
+def test_drip_does_not_trigger_a_read_timeout(cloud):
+    """Each byte arrives in time, but the body never ends. Only a limit for the whole request helps."""
     cloud.break_with(Fault.DRIP)
     begin = time.monotonic()
     with closing(http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=5)) as connection:
@@ -212,7 +212,7 @@ def test_drip_outlives_a_read_timeout(cloud):
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.DRIP])
 def test_stop_does_not_wait_for_faults(cloud, fault):
-    """A fault that never ends does not hold the server back, and ends with a reset."""
+    """Stopping the fake ends an endless fault with a reset."""
     cloud.break_with(fault)
     with socket.create_connection(("127.0.0.1", cloud.port), timeout=30) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -226,11 +226,11 @@ def test_stop_does_not_wait_for_faults(cloud, fault):
     assert time.monotonic() - begin < 20
 
 
-def test_records_say_what_happened(cloud, client):
-    """Each request is recorded with what was answered, before the client has it."""
+def test_requests_are_recorded(cloud, client):
+    """Each request is recorded with its reply before the client gets the reply."""
     cloud.job("cph_job", "j1", 1, 429, Fault.RESET)
-    heard = []
-    cloud.listeners.append(heard.append)
+    notified = []
+    cloud.listeners.append(notified.append)
     path = client.path("{cph}/jobs/j1")
     replies = [client.get(f"{path}?a=%20b"), client.get(path)]
     with pytest.raises(requests.ConnectionError):
@@ -242,11 +242,11 @@ def test_records_say_what_happened(cloud, client):
     assert ["a=%20b", "", ""] == [record.query for record in records]
     assert [reply.headers["X-Request-Id"] for reply in replies] == [record.request_id for record in records[:2]]
     assert records[0].headers["authorization"].startswith("SDK-HMAC-SHA256 Access=")
-    assert heard == records
+    assert notified == records
 
 
 def test_connections_are_counted(cloud, client):
-    """A connection that is kept alive counts once."""
+    """A keep-alive connection counts once."""
     client.get("/")
     client.get("/")
     requests.get(cloud.url, timeout=30)
@@ -255,7 +255,7 @@ def test_connections_are_counted(cloud, client):
 
 
 def test_outage_keeps_port_jobs_and_logins(cloud, client):
-    """After a stop and a start everything is as before."""
+    """Port, jobs and logins stay the same after a stop and a start."""
     cloud.job("dli_batch", "b1", "starting", "success")
     token, port = cloud.connection("token")["password"], cloud.port
     before = states(client, 1)
@@ -269,7 +269,7 @@ def test_outage_keeps_port_jobs_and_logins(cloud, client):
 
 
 def test_start_and_stop_can_be_repeated(cloud):
-    """A second start or stop does nothing."""
+    """A second start or stop has no effect."""
     cloud.start()
     cloud.stop()
     cloud.stop()
@@ -277,22 +277,22 @@ def test_start_and_stop_can_be_repeated(cloud):
     assert not [thread for thread in threading.enumerate() if thread.name == "fake-huawei-cloud"]
 
 
-def test_taken_port_is_told(cloud):
-    """Who wants a port that is taken learns it at once."""
+def test_port_in_use_is_an_error(cloud):
+    """Starting on a port in use is an OSError."""
     with pytest.raises(OSError, match="in use"):
         FakeHuaweiCloud(cloud.port).start()
 
 
 def test_many_clients_at_once_take_each_step_once(cloud, client):
-    """Steps are handed out one by one."""
+    """Concurrent polls take each step exactly once."""
     cloud.job("dli_batch", "b1", *[str(number) for number in range(40)])
     headers = {"X-Auth-Token": cloud.connection("token")["password"]}
     url, seen = cloud.url + client.path(STATE), []
 
-    def ask():
+    def poll():
         seen.extend(requests.get(url, headers=headers, timeout=30).json()["state"] for _ in range(10))
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=poll) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -302,7 +302,7 @@ def test_many_clients_at_once_take_each_step_once(cloud, client):
 
 
 def test_fixture_is_the_default_connection(huaweicloud, monkeypatch):
-    """The fixture's fake runs, and Airflow's default connection points at it."""
+    """The fixture runs a fake, and Airflow's default connection points to it."""
     import os
 
     connection = json.loads(os.environ["AIRFLOW_CONN_HWSTATUS_DEFAULT"])

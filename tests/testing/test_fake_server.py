@@ -1,15 +1,15 @@
-"""Where the fake cloud is served."""
+"""The port of the fake cloud."""
 
 from __future__ import annotations
 
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 
 
-def test_each_fake_has_a_port_of_its_own() -> None:
+def test_ports_are_not_reused() -> None:
     """
-    What one fake told its clients, a 429 above all, they must not keep from asking the next.
+    Each fake has a new port, so that state that clients keep by address, such as a 429, does not affect the next fake.
 
-    Of 400 free ports that the system gives, some are the same: it has 14,000 or so.
+    The system has about 14,000 free ports, so some of 400 random ones would repeat.
     """
     ports = set()
     for _ in range(400):
@@ -19,7 +19,7 @@ def test_each_fake_has_a_port_of_its_own() -> None:
 
 
 def test_fake_keeps_its_port() -> None:
-    """It may go away and come back, as a service does."""
+    """A fake that is stopped and started again keeps its port."""
     cloud = FakeHuaweiCloud()
     ports = list[int]()
     for _ in range(2):

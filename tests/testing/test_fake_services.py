@@ -1,4 +1,4 @@
-"""What DLI and CPH say about jobs."""
+"""The responses of DLI and CPH about jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def error(reply):
 
 
 def test_batch_state_has_two_fields(cloud, client):
-    """A DLI state is told with the id and nothing else."""
+    """DLI's state response contains only the id and the state."""
     cloud.job("dli_batch", "b1", "starting", name="etl")
 
     assert {"id": "b1", "state": "starting"} == client.get("{dli}/batches/b1/state").json()
@@ -20,20 +20,20 @@ def test_batch_state_has_two_fields(cloud, client):
 
 BATCH = "0a324461-d9d9-45da-a52a-3b3c7a3d809e"
 
-NO_UUIDS = ["b1", BATCH[:-1], f"{BATCH}0", f"batch-session-{BATCH}", BATCH.replace("-", ""), BATCH.replace("0", "g")]
+INVALID_IDS = ["b1", BATCH[:-1], f"{BATCH}0", f"batch-session-{BATCH}", BATCH.replace("-", ""), BATCH.replace("0", "g")]
 
 
 @pytest.fixture
-def strict(monkeypatch, batch_ids):
-    """Take ids as the fake does for its users."""
+def strict_ids(monkeypatch, batch_ids):
+    """Use the fake's original patterns for batch ids."""
     for name, pattern in zip(("BATCH_ID", "JOB_ID_PARAMETER"), batch_ids, strict=True):
         monkeypatch.setattr(dli, name, pattern)
 
 
-@pytest.mark.usefixtures("strict")
-@pytest.mark.parametrize("job_id", NO_UUIDS)
-def test_batch_has_a_uuid(cloud, client, job_id):
-    """A request with another id is refused as a wrong parameter; a test that adds a job with one is warned."""
+@pytest.mark.usefixtures("strict_ids")
+@pytest.mark.parametrize("job_id", INVALID_IDS)
+def test_batch_id_must_be_a_uuid(cloud, client, job_id):
+    """Adding a job with another id is a ValueError. A request with another id gets a parameter error."""
     for path in ("{dli}/batches/%s/state", "{dli}/batches/%s", "{dli}/batches/%s/log"):
         assert (400, "DLI.0001") == error(client.get(path % job_id))
     with pytest.warns(UserWarning, match="the id of a DLI batch is a UUID.* refuses it with HTTP 400"):
@@ -41,10 +41,10 @@ def test_batch_has_a_uuid(cloud, client, job_id):
     assert "running" == client.get(f"{{dli}}/batches/{job_id}/state").json()["state"]
 
 
-@pytest.mark.usefixtures("strict")
+@pytest.mark.usefixtures("strict_ids")
 @pytest.mark.parametrize("job_id", [BATCH, BATCH.upper()])
-def test_uuid_is_a_batchs_id(cloud, client, job_id):
-    """In either case of letters; another UUID is of no batch."""
+def test_uuid_is_a_valid_batch_id(cloud, client, job_id):
+    """A UUID in upper or lower case is valid. An unknown UUID gets a "not found" error."""
     cloud.job("dli_batch", job_id, "running")
 
     assert "running" == client.get(f"{{dli}}/batches/{job_id}/state").json()["state"]
@@ -53,16 +53,16 @@ def test_uuid_is_a_batchs_id(cloud, client, job_id):
     assert (400, "DLI.0001") == error(client.get("{dli}/batches?job-id=nightly"))
 
 
-@pytest.mark.usefixtures("strict")
-def test_other_kinds_have_ids_of_any_form(cloud):
-    """Sessions' ids have no documented pattern, and CPH's are hexadecimal by custom only."""
+@pytest.mark.usefixtures("strict_ids")
+def test_other_kinds_accept_any_id(cloud):
+    """Sessions and CPH jobs have no documented pattern for ids."""
     cloud.job("dli_session_ready", "s1", "idle")
     cloud.job("cph_job", "j1", 1)
 
 
 @pytest.mark.parametrize("collection", ["batches", "sessions"])
-def test_detail_has_what_was_given(cloud, client, clock, collection):
-    """The detail shows the present state, the documented fields and those of the test."""
+def test_detail_has_the_given_fields(cloud, client, clock, collection):
+    """The detail shows the current state, the documented fields and the fields of the test."""
     cloud.job(
         {"batches": "dli_batch", "sessions": "dli_session_ready"}[collection],
         "b1",
@@ -81,24 +81,24 @@ def test_detail_has_what_was_given(cloud, client, clock, collection):
 
 
 def test_detail_takes_no_step(cloud, client):
-    """Looking at details, logs and lists does not move a job."""
+    """Requests for details, logs and lists do not advance a job."""
     cloud.job("dli_batch", "b1", 503, "starting", "success")
 
-    def look():
+    def shown_states():
         client.get("{dli}/batches/b1/log")
         listed = client.get("{dli}/batches").json()["sessions"][0]["state"]
         return client.get("{dli}/batches/b1").json()["state"], listed
 
-    assert ("starting", "starting") == look()
+    assert ("starting", "starting") == shown_states()
     assert 503 == client.get("{dli}/batches/b1/state").status_code
     assert "starting" == client.get("{dli}/batches/b1/state").json()["state"]
-    assert ("starting", "starting") == look()
+    assert ("starting", "starting") == shown_states()
     assert "success" == client.get("{dli}/batches/b1/state").json()["state"]
-    assert ("success", "success") == look()
+    assert ("success", "success") == shown_states()
 
 
 def test_log_shows_the_last_lines(cloud, client):
-    """Without a range the log is its last hundred lines; the detail has ten."""
+    """Without a range, the log has the last 100 lines. The detail has the last 10."""
     cloud.job("dli_batch", "b1", "dead", log=[str(number) for number in range(120)])
     log = client.get("{dli}/batches/b1/log").json()
 
@@ -116,16 +116,16 @@ def test_log_shows_the_last_lines(cloud, client):
     ("query", "lines"),
     [("from=1&size=2", ["b", "c"]), ("type=driver&size=1", ["a"]), ("type=driver&index=1", [])],
 )
-def test_log_pages(cloud, client, query, lines):
-    """A range of the log can be asked for."""
+def test_log_range(cloud, client, query, lines):
+    """A request can select a range of the log."""
     cloud.job("dli_batch", "b1", "dead", log=["a", "b", "c", "d"])
 
     assert lines == client.get(f"{{dli}}/batches/b1/log?{query}").json()["log"]
 
 
 @pytest.mark.parametrize("query", ["log?type=executor", "log?size=x", "log?from=-1"])
-def test_wrong_log_range_is_refused(cloud, client, query):
-    """Parameters are checked."""
+def test_invalid_log_range_is_refused(cloud, client, query):
+    """Parameters of the log are checked."""
     cloud.job("dli_batch", "b1", "dead")
 
     assert (400, "DLI.0001") == error(client.get(f"{{dli}}/batches/b1/{query}"))
@@ -144,8 +144,8 @@ def test_wrong_log_range_is_refused(cloud, client, query):
         ("/", (404, "APIGW.0101")),
     ],
 )
-def test_unknown_things_are_told_apart(client, path, expected):
-    """Every service has its own way to say that it does not know."""
+def test_unknown_ids_and_paths_get_their_own_errors(client, path, expected):
+    """Each service has its own error for an unknown id or path."""
     reply = client.get(path)
 
     assert expected == error(reply)
@@ -153,7 +153,7 @@ def test_unknown_things_are_told_apart(client, path, expected):
 
 
 def test_batches_are_listed_newest_first(cloud, client, clock):
-    """The list is sorted by time and can be turned round."""
+    """The list is sorted by time. The order can be reversed."""
     for job_id in ("b1", "b2", "b3"):
         cloud.job("dli_batch", job_id, "running")
         clock.now += 1
@@ -167,8 +167,8 @@ def test_batches_are_listed_newest_first(cloud, client, clock):
     assert (400, "DLI.0001") == error(client.get("{dli}/batches?order=up"))
 
 
-def test_list_of_batches_pages(cloud, client):
-    """A page says where it begins and how many there are in all."""
+def test_batch_list_has_pages(cloud, client):
+    """A page contains its offset and the total."""
     for number in range(5):
         cloud.job("dli_batch", f"b{number}", "running")
     cloud.job("dli_session_ready", "s1", "idle")
@@ -180,8 +180,8 @@ def test_list_of_batches_pages(cloud, client):
 @pytest.mark.parametrize(
     "query", ["state=dead", "queue_name=q2", "job-id=b2", "job_name=etl", "cluster_name=q2&state=dead"]
 )
-def test_list_of_batches_filters(cloud, client, query):
-    """The list can be asked for some batches only."""
+def test_batch_list_has_filters(cloud, client, query):
+    """The list can be filtered."""
     cloud.job("dli_batch", "b1", "running", queue="q1")
     cloud.job("dli_batch", "b2", "dead", queue="q2", name="etl")
 
@@ -189,14 +189,14 @@ def test_list_of_batches_filters(cloud, client, query):
 
 
 def test_session_kinds_share_their_jobs(cloud, client):
-    """Both questions about a session go to the same session."""
+    """Both kinds of DLI sessions use the same sessions."""
     cloud.job("dli_session_stopped", "s1", "busy", "success")
 
     assert "busy" == client.get("{dli}/sessions/s1/state").json()["state"]
 
 
 def test_cph_job_has_all_fields(cloud, client, clock):
-    """A CPH job always has every documented field; results only when it is over."""
+    """A CPH job has every documented field. Results are null until it ends."""
     cloud.job("cph_job", "j1", 1, -1, request_id="r1", error_code="CPS.0005", execute_msg="out")
     running = client.get("{cph}/jobs/j1").json()
     clock.now += 5
@@ -209,7 +209,7 @@ def test_cph_job_has_all_fields(cloud, client, clock):
 
 
 def test_cph_state_is_a_number(cloud, client):
-    """A state that reads as a number is one on the wire; another word stays a word."""
+    """A state that looks like a number is sent as a number. A word stays a word."""
     cloud.job("cph_job", "j1", "2")
     cloud.job("cph_job", "j2", "odd")
 
@@ -217,7 +217,7 @@ def test_cph_state_is_a_number(cloud, client):
 
 
 def test_cph_jobs_are_listed_by_request(cloud, client):
-    """Jobs are found through the request that submitted them, page by page; several requests win over one."""
+    """CPH lists jobs by request, in pages. The parameter request_ids overrides request_id."""
     for job_id, request_id in (("j1", "r1"), ("j2", "r1"), ("j3", "r2"), ("j4", "r3")):
         cloud.job("cph_job", job_id, 1, request_id=request_id)
 
@@ -240,8 +240,8 @@ def test_cph_jobs_are_listed_by_request(cloud, client):
         ("request_id=r9", "CPS.0050"),
     ],
 )
-def test_wrong_list_of_cph_jobs_is_refused(cloud, client, query, code):
-    """Every wrong question has its code, and the body repeats the request id of the header."""
+def test_invalid_cph_list_request_is_refused(cloud, client, query, code):
+    """Each invalid request has its error code. The body repeats the header's request id."""
     cloud.job("cph_job", "j1", 1, request_id="r1")
     reply = client.get(f"{{cph}}/jobs?{query}")
 
@@ -253,14 +253,14 @@ def test_wrong_list_of_cph_jobs_is_refused(cloud, client, query, code):
     ("collection", "path"),
     [("sessions", "{dli}/sessions/s1/state"), ("batches", "{dli}/batches"), ("jobs", "{cph}/jobs/j1")],
 )
-def test_unpublished_collection_is_gone(cloud, client, collection, path):
-    """A region that lacks an API says so, to everybody."""
+def test_unpublished_collection_does_not_exist(cloud, client, collection, path):
+    """An unpublished collection gets the error of a region without the API, even without credentials."""
     cloud.unpublish(collection)
 
     assert (404, "APIGW.0101") == error(client.send(path))
 
 
 def test_unknown_collection_cannot_be_unpublished(cloud):
-    """A typing error is told."""
+    """An unknown collection is a ValueError."""
     with pytest.raises(ValueError, match="collection must be one of batches"):
         cloud.unpublish("session")

@@ -1,4 +1,4 @@
-"""The gateway accepts what the vendor's own signer signs, and nothing else."""
+"""The gateway accepts signatures of the vendor's SDK and refuses all others."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def vendor_signed(cloud, clock, job_id="b1", query=(), headers=None, body=b"") -
 
 
 def send(cloud, request: SdkRequest) -> tuple[int, str]:
-    """Send *request* byte by byte as it is."""
+    """Send *request* unchanged."""
     with closing(http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=30)) as connection:
         connection.putrequest(request.method, request.uri, skip_host=True, skip_accept_encoding=True)
         headers = request.header_params | ({"Content-Length": str(len(request.body))} if request.body else {})
@@ -63,7 +63,7 @@ def send(cloud, request: SdkRequest) -> tuple[int, str]:
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_vendor_signature_is_accepted(cloud, clock, shape):
-    """Whatever the vendor's SDK signs passes."""
+    """The gateway accepts every request that the vendor's SDK signs."""
     status, body = send(cloud, vendor_signed(cloud, clock, **shape))
 
     assert (200, True) == (status, '"running"' in body), body
@@ -104,7 +104,7 @@ def change_date(request):
     [change_path, change_query, change_header, drop_header, change_body, change_signature, change_date],
 )
 def test_one_changed_byte_is_refused(cloud, clock, change):
-    """What arrives must be what was signed, and the refusal shows the canonical request of the gateway."""
+    """A request that differs from the signed one is refused. The error shows the gateway's canonical request."""
     request = vendor_signed(cloud, clock, query=[("size", 1)], headers={"X-Note": "one"}, body=b"{0}")
     change(request)
     cloud.job("dli_batch", "b2", "running")
@@ -117,7 +117,7 @@ def test_one_changed_byte_is_refused(cloud, clock, change):
 
 
 def test_header_order_does_not_matter(cloud, clock):
-    """Headers may arrive in another order than they were signed in."""
+    """Headers can arrive in another order than they were signed in."""
     request = vendor_signed(cloud, clock, headers={"X-A": "1", "X-B": "2"})
     request.header_params = dict(reversed(request.header_params.items()))
 
@@ -125,16 +125,16 @@ def test_header_order_does_not_matter(cloud, clock):
 
 
 @pytest.mark.parametrize("skew", [-899, 899])
-def test_clock_may_be_off_by_a_quarter_of_an_hour(cloud, client, skew):
-    """A quarter of an hour of skew is tolerated, either way."""
+def test_clock_skew_of_15_minutes_is_accepted(cloud, client, skew):
+    """A skew of up to 15 minutes in either direction is accepted."""
     cloud.job("dli_batch", "b1", "running")
 
     assert 200 == client.get("{dli}/batches/b1/state", skew=skew).status_code
 
 
 @pytest.mark.parametrize("skew", [-901, 901])
-def test_clock_further_off_is_refused(client, skew):
-    """More skew is an expired signature, however good it is."""
+def test_larger_clock_skew_is_refused(client, skew):
+    """With a larger skew, the signature counts as expired."""
     reply = client.get("{dli}/batches/b1/state", skew=skew)
 
     assert (401, "APIGW.0301") == (reply.status_code, reply.json()["error_code"])
@@ -142,7 +142,7 @@ def test_clock_further_off_is_refused(client, skew):
 
 
 def test_unsigned_date_is_refused(cloud, clock):
-    """X-Sdk-Date must be among the signed headers."""
+    """X-Sdk-Date must be one of the signed headers."""
     request = vendor_signed(cloud, clock)
     text = request.header_params["Authorization"].replace("host;x-sdk-date", "host")
     request.header_params["Authorization"] = text
@@ -151,15 +151,15 @@ def test_unsigned_date_is_refused(cloud, clock):
 
 
 def test_unsigned_host_is_refused(cloud, clock):
-    """A signature that is good for any host is good for none."""
+    """The host must be part of the signature."""
     request = vendor_signed(cloud, clock)
     headers = {"x-sdk-date": request.header_params["X-Sdk-Date"]}
     canonical = canonical_request(
         Request("GET", f"http://fake{request.uri}", request.header_params, b""), canonical_headers(headers)
     )
-    proof = signature(cloud.secret_key, string_to_sign(canonical, headers["x-sdk-date"]))
+    sent_signature = signature(cloud.secret_key, string_to_sign(canonical, headers["x-sdk-date"]))
     request.header_params["Authorization"] = (
-        f"SDK-HMAC-SHA256 Access={cloud.access_key}, SignedHeaders=x-sdk-date, Signature={proof}"
+        f"SDK-HMAC-SHA256 Access={cloud.access_key}, SignedHeaders=x-sdk-date, Signature={sent_signature}"
     )
 
     status, body = send(cloud, request)
@@ -168,21 +168,21 @@ def test_unsigned_host_is_refused(cloud, clock):
 
 
 def test_malformed_authorization_is_refused(client):
-    """Another scheme is no signature."""
+    """Another authorization scheme is refused."""
     reply = client.send("{dli}/batches/b1/state", {"Authorization": "Basic YTpi"})
 
     assert (401, "APIGW.0301") == (reply.status_code, reply.json()["error_code"])
 
 
 def test_unknown_key_is_echoed(client):
-    """The gateway repeats an AK that it does not know, so clients must mask it."""
+    """The gateway's error contains an unknown access key, so clients must mask it."""
     reply = client.get("{dli}/batches/b1/state", key=AccessKey("NOSUCHKEY", "x"))
 
     assert reply.json()["error_msg"].endswith("Get secretKey failed,ak:NOSUCHKEY,err:ak not exist")
 
 
 def test_more_than_five_failures_lock_the_key(cloud, client, clock):
-    """The sixth failure in a row locks a key for five minutes, even for good signatures."""
+    """The sixth failure in a row locks a key for five minutes, also for correct signatures."""
     cloud.job("dli_batch", "b1", "running")
     wrong = AccessKey(cloud.access_key, "wrong")
     messages = [client.get("{dli}/batches/b1/state", key=wrong).json()["error_msg"] for _ in range(6)]
@@ -195,8 +195,8 @@ def test_more_than_five_failures_lock_the_key(cloud, client, clock):
     assert 200 == client.get("{dli}/batches/b1/state").status_code
 
 
-def test_success_ends_a_row_of_failures(cloud, client):
-    """Only failures in a row count."""
+def test_success_resets_the_count_of_failures(cloud, client):
+    """Only consecutive failures count."""
     cloud.job("dli_batch", "b1", "running")
     wrong = AccessKey(cloud.access_key, "wrong")
     for _ in range(3):
@@ -207,7 +207,7 @@ def test_success_ends_a_row_of_failures(cloud, client):
 
 
 def test_temporary_key_is_accepted_with_its_token(cloud, client):
-    """A temporary key and its security token belong together."""
+    """A temporary key is accepted with its security token."""
     cloud.job("dli_batch", "b1", "running")
 
     assert 200 == client.get("{dli}/batches/b1/state", key=cloud.temporary_key()).status_code
@@ -215,14 +215,14 @@ def test_temporary_key_is_accepted_with_its_token(cloud, client):
 
 @pytest.mark.parametrize("token", [None, "another"])
 def test_temporary_key_is_refused_without_its_token(cloud, client, token):
-    """Half of a temporary key is none."""
+    """A temporary key with a missing or unknown security token is refused."""
     key = cloud.temporary_key()
 
     assert 401 == client.get("/v3/projects", key=AccessKey(key.access_key, key.secret_key, token)).status_code
 
 
-def test_temporary_key_is_refused_with_the_token_of_another(cloud, client):
-    """Two good halves do not make a whole."""
+def test_temporary_key_is_refused_with_another_keys_token(cloud, client):
+    """A temporary key with the security token of another key is refused."""
     one, other = cloud.temporary_key(), cloud.temporary_key()
     mixed = AccessKey(one.access_key, one.secret_key, other.security_token)
 
@@ -230,7 +230,7 @@ def test_temporary_key_is_refused_with_the_token_of_another(cloud, client):
 
 
 def test_temporary_key_expires(cloud, client, clock):
-    """A temporary key is good for as long as tokens are."""
+    """A temporary key expires after the lifetime of tokens."""
     cloud.token_lifetime = 900
     key = cloud.temporary_key()
     clock.now += 900
