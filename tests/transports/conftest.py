@@ -1,19 +1,78 @@
-"""An event loop with simulated time, and a certificate for test servers."""
+"""Poll with both transports; an event loop with simulated time; a certificate for test servers."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from airflow_provider_hwstatus.core.connection.settings import Settings
+from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
+from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.testing import FakeHuaweiCloud
+from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection, SyncConnection
+
+#: Polls jobs, each a kind and an id, over one connection.
+Poll = Callable[..., list[JobStatus]]
+
+
+@pytest.fixture
+def cloud() -> Iterator[FakeHuaweiCloud]:
+    """Return a running fake cloud."""
+    with FakeHuaweiCloud() as cloud:
+        yield cloud
+
+
+def _poll_sync(settings: Settings, *jobs: tuple[JobKind, str], tolerance: float = 0.0) -> list[JobStatus]:
+    connection = SyncConnection(settings, str)
+    try:
+        return [connection.run(JobPoller(connection.client, *job).fetch_status(RetryBudget(tolerance))) for job in jobs]
+    finally:
+        connection.close()
+
+
+def _poll_async(settings: Settings, *jobs: tuple[JobKind, str], tolerance: float = 0.0) -> list[JobStatus]:
+    async def poll() -> list[JobStatus]:
+        connection = AsyncConnection(settings, AsyncMock())
+        try:
+            return [
+                await connection.run(JobPoller(connection.client, *job).fetch_status(RetryBudget(tolerance)))
+                for job in jobs
+            ]
+        finally:
+            await connection.close()
+
+    return asyncio.run(poll())
+
+
+@pytest.fixture
+def poll_sync() -> Poll:
+    """Return a function that polls with the sync transport."""
+    return _poll_sync
+
+
+@pytest.fixture
+def poll_async() -> Poll:
+    """Return a function that polls with the async transport."""
+    return _poll_async
+
+
+@pytest.fixture(params=[_poll_sync, _poll_async], ids=["sync", "async"])
+def poll(request: pytest.FixtureRequest) -> Any:
+    """Return a function that polls with each transport."""
+    return request.param
 
 
 class Loop(asyncio.SelectorEventLoop):

@@ -1,4 +1,4 @@
-"""Thousands of waits on one connection whose service is in trouble, by a clock that only sleeping moves."""
+"""Thousands of waits on one connection whose service has faults, with simulated time."""
 
 import asyncio
 import random
@@ -23,10 +23,10 @@ GOLDEN_RATIO = 0.618034
 
 
 class Crowd:
-    """Waits of an hour at most, for jobs that never end."""
+    """Many waits for jobs that never end, and a service with faults."""
 
     def __init__(self, loop, allowed, throttled, resets, errors):
-        self.loop, self.began = loop, loop.now
+        self.loop, self.started_at = loop, loop.now
         self.allowed, self.throttled, self.resets, self.errors = allowed, throttled, resets, errors
         self.client = Client(SETTINGS, loop.time)
         self.slots = defaultdict(lambda: PrioritySemaphore(20))
@@ -38,10 +38,10 @@ class Crowd:
 
     async def send(self, request, until):
         await asyncio.sleep(0.03)
-        second = self.loop.now - self.began
+        second = self.loop.now - self.started_at
         if second in self.resets:
             raise TransportError("reset")
-        if random.random() < self.errors:  # noqa: S311  # a service's mood is no secret
+        if random.random() < self.errors:  # noqa: S311  # not used for security
             return Response(503, {}, b"{}")
         while self._window and self._window[0] <= self.loop.now - 1.0:
             self._window.popleft()
@@ -53,14 +53,14 @@ class Crowd:
 
     async def one(self, number, options):
         poller = JobPoller(self.client, DLI_BATCH, f"b{number}")
-        flow = wait(poller, options, lambda seen: None, number * GOLDEN_RATIO % 1 * options.poke_interval)
+        flow = wait(poller, options, lambda status: None, number * GOLDEN_RATIO % 1 * options.poke_interval)
         try:
             await run_async(flow, self.handlers)
         except HwStatusError as error:
             self.failures.append(error)
 
-    async def go_on(self, count, seconds, tolerance):
-        options = WaitOptions(poke_interval=60.0, began=self.began, outage_tolerance=tolerance)
+    async def run_for(self, count, seconds, tolerance):
+        options = WaitOptions(poke_interval=60.0, began=self.started_at, outage_tolerance=tolerance)
         tasks = [asyncio.create_task(self.one(number, options)) for number in range(count)]
         await asyncio.sleep(seconds)
         for task in tasks:
@@ -69,7 +69,7 @@ class Crowd:
 
 
 class Span:
-    """Seconds from one to another, of which any fraction is in it."""
+    """A period of time in seconds. The end is excluded."""
 
     def __init__(self, first=0.0, last=0.0):
         self.first, self.last = first, last
@@ -87,10 +87,10 @@ class Span:
         pytest.param(3, Span(0, 9999), Span(1000, 1010), 0.0, 120.0, id="three a second and resets"),
     ],
 )
-def test_no_wait_of_a_crowd_is_lost(quick_loop, allowed, throttled, resets, errors, tolerance):
-    """Queueing for minutes behind a thousand others is no outage, and the rate is what the service allows."""
+def test_no_wait_is_lost_in_a_crowd(quick_loop, allowed, throttled, resets, errors, tolerance):
+    """Queueing for minutes is no outage, and the waits use the rate that the service allows."""
     crowd = Crowd(quick_loop, allowed, throttled, resets, errors)
-    quick_loop.run_until_complete(crowd.go_on(1000, 1800.0, tolerance))
+    quick_loop.run_until_complete(crowd.run_for(1000, 1800.0, tolerance))
 
     assert [] == crowd.failures
     allowed_at_the_end = 1000 / 60 if throttled.last < 1500 else allowed

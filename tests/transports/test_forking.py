@@ -1,4 +1,4 @@
-"""A forked process and its parent poll at the same time, and neither gets a reply to the other."""
+"""A forked process and its parent poll at the same time. Neither receives a reply to the other."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -23,15 +24,15 @@ from airflow_provider_hwstatus.transports.shared_connections import SyncConnecti
 
 POLLS = 40
 
-#: Each job's state, by which one knows whose answer it is where the reply has no id.
+#: State of each job. It identifies the job of a reply without an id.
 STATES = {"parent": "running", "child": "success"}
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded")  # of Python 3.12 on
+pytestmark = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded")  # Python 3.12 and newer
 
 
 class _Job(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # keeps connections
-    wbufsize = -1  # head and body in one packet: else each reply waits for an acknowledgement
+    protocol_version = "HTTP/1.1"  # keep-alive connections
+    wbufsize = -1  # sends head and body in one packet, which avoids a delay per reply
 
     def setup(self):
         super().setup()
@@ -41,7 +42,7 @@ class _Job(BaseHTTPRequestHandler):
         job_id = re.search("/batches/(.*)/state", self.path)[1]
         ids = {"id": job_id} if self.server.with_id else {}
         body = json.dumps(ids | {"state": STATES[job_id]}).encode()
-        time.sleep(0.002)  # so that two are under way at once
+        time.sleep(0.002)  # so that two requests overlap
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -53,7 +54,7 @@ class _Job(BaseHTTPRequestHandler):
 
 @pytest.fixture(params=["http", "https"])
 def server(request, certificate):
-    """A server that keeps connections."""
+    """Run a server with keep-alive connections."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Job) as server:
         server.daemon_threads, server.accepted = True, 0
         if request.param == "https":
@@ -74,7 +75,7 @@ def server(request, certificate):
 
 @contextlib.contextmanager
 def forked(work):
-    """Let a forked process do *work*, and return what it returned, a small number, when this process has done its."""
+    """Run *work* in a forked process. At the end of the block, check that it returned 0."""
     pid = os.fork()
     if not pid:
         signal.alarm(60)  # a deadlock must not outlive the test
@@ -87,22 +88,18 @@ def forked(work):
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-async def amask(secret):
-    """Mask nothing."""
-
-
 def poll(connection, job_id):
     return connection.run(JobPoller(connection.client, DLI_BATCH, job_id).fetch_status(RetryBudget(0.0)))
 
 
 def wrong_answers(connection, job_id):
-    """Return how many answers were about another job, or failed for being about another."""
+    """Return the number of replies that belong to another job."""
     return sum(poll(connection, job_id).state != STATES[job_id] for _ in range(POLLS))
 
 
 @pytest.mark.parametrize("with_id", [True, False])
-def test_parent_and_child_poll_over_connections_of_their_own(server, with_id):
-    """A hook that was used before the fork works in both, and in the parent on the same connection."""
+def test_parent_and_child_use_separate_connections(server, with_id):
+    """A hook that is used before the fork works in both processes. The parent keeps its connection."""
     server.with_id = with_id
     connection = SyncConnection(server.settings, str)
     poll(connection, "parent")
@@ -114,8 +111,8 @@ def test_parent_and_child_poll_over_connections_of_their_own(server, with_id):
     assert 2 == server.accepted
 
 
-def test_child_that_closes_its_hook_leaves_the_parents_connection_open(server):
-    """The child says no good-bye on a socket that it shares with its parent."""
+def test_child_does_not_close_the_parents_connection(server):
+    """Closing the hook in the child does not close the parent's connection."""
     server.with_id = True
     connection = SyncConnection(server.settings, str)
     poll(connection, "parent")
@@ -128,12 +125,12 @@ def test_child_that_closes_its_hook_leaves_the_parents_connection_open(server):
 
 
 @pytest.mark.parametrize("with_id", [True, False])
-def test_child_of_an_event_loop_polls_over_a_connection_of_its_own(server, with_id):
-    """A loop's connection is not the child's, also if the child leaves what it was in the middle of."""
+def test_child_of_an_event_loop_uses_its_own_connection(server, with_id):
+    """The child of a process with an event loop uses its own connection, also if it closes the parent's."""
     server.with_id = with_id
 
     async def wrong(job_id):
-        async with shared_connection(server.settings, amask) as connection:
+        async with shared_connection(server.settings, AsyncMock()) as connection:
             statuses = [
                 await connection.run(JobPoller(connection.client, DLI_BATCH, job_id).fetch_status(RetryBudget(0.0)))
                 for _ in range(POLLS)
@@ -141,7 +138,7 @@ def test_child_of_an_event_loop_polls_over_a_connection_of_its_own(server, with_
         return sum(status.state != STATES[job_id] for status in statuses)
 
     async def main():
-        async with shared_connection(server.settings, amask) as connection:
+        async with shared_connection(server.settings, AsyncMock()) as connection:
             await wrong("parent")
 
             def child():
@@ -157,15 +154,15 @@ def test_child_of_an_event_loop_polls_over_a_connection_of_its_own(server, with_
     assert 2 == server.accepted
 
 
-def test_child_waits_for_no_login_of_its_parent():
-    """What another thread of the parent was doing, and held a lock for, nobody does in the child."""
+def test_child_does_not_wait_for_the_parents_login():
+    """A login in another thread of the parent does not block the child."""
     with FakeHuaweiCloud() as cloud:
         cloud.job(DLI_BATCH, "b1", "running")
         fields = cloud.connection("password")
         settings = settings_from(fields["login"], fields["password"], fields["extra"])
         cloud.break_with(Reply(status=503, delay=1.0), path_ends="/tokens")
-        begun = threading.Event()
-        cloud.listeners.append(lambda record: begun.set())
+        login_started = threading.Event()
+        cloud.listeners.append(lambda record: login_started.set())
         connection = SyncConnection(settings, str)
 
         def log_in():
@@ -174,25 +171,25 @@ def test_child_waits_for_no_login_of_its_parent():
 
         thread = threading.Thread(target=log_in)
         thread.start()
-        assert begun.wait(10)
+        assert login_started.wait(10)
         with forked(lambda: poll(connection, "b1").state != "running"):
             thread.join()
         assert 1 == cloud.logins
 
 
-def test_child_waits_for_no_lock_of_its_parent():
-    """Nor does the child wait for the lock under which another thread was making a connection."""
+def test_child_does_not_wait_for_the_parents_lock():
+    """A lock that another thread of the parent holds does not block the child."""
     settings = Settings(auth="token", password="T", project_id="p1", region="cn-north-4")
-    held, enough = threading.Event(), threading.Event()
+    locked, released = threading.Event(), threading.Event()
 
-    def make():
+    def hold_lock():
         with shared_connections._creation_lock:
-            held.set()
-            enough.wait(0.2)
+            locked.set()
+            released.wait(0.2)
 
-    thread = threading.Thread(target=make)
+    thread = threading.Thread(target=hold_lock)
     thread.start()
-    assert held.wait(10)
+    assert locked.wait(10)
     with forked(lambda: SyncConnection(settings, str).close() or 0):
-        enough.set()
+        released.set()
     thread.join()

@@ -1,4 +1,4 @@
-"""Replies and ends of connections that only a server of one's own can give, byte by byte, in both colours."""
+"""Replies and closed connections that need a test server that sends single bytes, sync and async."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ import ssl
 import struct
 import threading
 import time
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -19,16 +20,12 @@ from airflow_provider_hwstatus.transports.shared_connections import AsyncConnect
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"state": "running"}'
 
-#: Instead of bytes to send: how to end the connection, or to leave it until the client does, or the test says so.
+#: Steps besides bytes to send: close, reset, wait until the client closes, or wait for the test.
 CLOSE, RESET, HANG, WAIT = "close", "reset", "hang", "wait"
 
 
-async def amask(secret):
-    """Mask nothing."""
-
-
 class Server:
-    """Answers the requests of each connection with the replies that the next script has, then closes it."""
+    """Answers each connection with the replies of the next script, then closes it."""
 
     def __init__(self, *scripts, certificate=None):
         self.requests = []
@@ -43,7 +40,7 @@ class Server:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self):
-        with contextlib.suppress(OSError):  # closed
+        with contextlib.suppress(OSError):  # the server is closed
             for script in self._scripts:
                 sock, _ = self._sockets[0].accept()
                 self._sockets.append(sock)
@@ -82,7 +79,7 @@ class Server:
 
 
 def read_request(sock):
-    """Return the next request, head and body; what there is of it if the client leaves."""
+    """Return the next request. It is incomplete if the client closes the connection."""
     request = b""
     while not (head := re.search(rb"(?s)^.*?\r\n\r\n", request)):
         data = sock.recv(65536)
@@ -97,11 +94,11 @@ def read_request(sock):
 
 @pytest.fixture
 def serve():
-    """Return a function that starts a server; all of them are stopped at the end."""
+    """Return a function that starts a server. All servers are stopped at the end."""
     with contextlib.ExitStack() as stack:
 
-        def start(*scripts, **how):
-            server = Server(*scripts, **how)
+        def start(*scripts, **options):
+            server = Server(*scripts, **options)
             stack.callback(server.close)
             return server
 
@@ -109,7 +106,7 @@ def serve():
 
 
 def flow_of(requests):
-    """Return the replies to *requests*, or what was raised instead."""
+    """Return the replies to *requests*, or the errors."""
     replies = []
     for request in requests:
         try:
@@ -130,7 +127,7 @@ def send_sync(settings, *requests):
 
 def send_async(settings, *requests):
     async def send():
-        connection = AsyncConnection(settings, amask)
+        connection = AsyncConnection(settings, AsyncMock())
         try:
             return await connection.run(flow_of(requests))
         finally:
@@ -141,7 +138,7 @@ def send_async(settings, *requests):
 
 @pytest.fixture(params=[send_sync, send_async], ids=["sync", "async"])
 def send(request):
-    """Send requests one after the other in one colour."""
+    """Send requests one after the other, sync and async."""
     return request.param
 
 
@@ -158,8 +155,8 @@ RUNNING = (200, b'{"state": "running"}')
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_request_on_a_connection_that_was_just_closed_is_repeated(send, serve, method, end):
-    """The server closes a kept connection as the next request arrives: it is sent once more, on a new one."""
+def test_request_on_a_closed_connection_is_repeated(send, serve, method, end):
+    """If the server closes a reused connection, the request is repeated once on a new one."""
     server = serve([OK, end], [OK, OK])
 
     assert [RUNNING] * 2 == send(settings_for(server), get(server), get(server, method))
@@ -167,8 +164,8 @@ def test_request_on_a_connection_that_was_just_closed_is_repeated(send, serve, m
 
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])
-def test_request_on_a_tls_connection_that_was_just_closed_is_repeated(send, serve, certificate, end):
-    """So it is over HTTPS, where a server may end without TLS's own good-bye."""
+def test_request_on_a_closed_tls_connection_is_repeated(send, serve, certificate, end):
+    """This also holds for HTTPS, where a server may close without a TLS shutdown."""
     server = serve([OK, end], [OK], certificate=certificate)
 
     assert [RUNNING] * 2 == send(settings_for(server, verify=str(certificate)), get(server), get(server))
@@ -176,8 +173,8 @@ def test_request_on_a_tls_connection_that_was_just_closed_is_repeated(send, serv
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_request_that_cannot_be_sent_any_more_is_repeated(serve, certificate, monkeypatch, tls):
-    """Where the connection is closed between the pool's look at it and the request, sending fails already."""
+def test_request_that_cannot_be_sent_is_repeated(serve, certificate, monkeypatch, tls):
+    """The connection can be closed after the pool's check, so that sending already fails."""
     server = serve([[OK, WAIT, RESET]], [OK], certificate=certificate if tls else None)
     settings = settings_for(server, verify=str(certificate))
 
@@ -194,8 +191,8 @@ def test_request_that_cannot_be_sent_any_more_is_repeated(serve, certificate, mo
 @pytest.mark.parametrize(
     "error", [BrokenPipeError(), ConnectionResetError(), ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")]
 )
-def test_every_way_in_which_sending_fails_is_known(serve, monkeypatch, error):
-    """Which error the system gives depends on what has arrived, and on TLS."""
+def test_every_send_error_is_repeated(serve, monkeypatch, error):
+    """The error depends on what has arrived and on TLS."""
     server = serve([OK], [OK])
     sent, send_on = [], http.client.HTTPConnection.send
 
@@ -212,7 +209,7 @@ def test_every_way_in_which_sending_fails_is_known(serve, monkeypatch, error):
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])
 def test_request_is_repeated_once_only(send, serve, end):
-    """A server that closes the new connection, too, has a problem that is not the old connection's age."""
+    """If the server also closes the new connection, the request fails."""
     server = serve([OK, end], [end], [OK])
 
     kept, failed = send(settings_for(server), get(server), get(server))
@@ -223,7 +220,7 @@ def test_request_is_repeated_once_only(send, serve, end):
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])
 def test_request_on_a_new_connection_is_not_repeated(send, serve, end):
-    """Where no connection was kept, there is nothing to be in doubt about."""
+    """On a new connection, a closed connection is an error."""
     server = serve([end], [OK])
 
     (failed,) = send(settings_for(server), get(server))
@@ -233,7 +230,7 @@ def test_request_on_a_new_connection_is_not_repeated(send, serve, end):
 
 @pytest.mark.parametrize("start", [b"H", b"HTTP/1.1 200 O", b"HTTP/1.1 102 Processing\r\n\r\n", OK[:-5]])
 def test_request_is_not_repeated_once_its_reply_has_begun(send, serve, start):
-    """What the server has begun to answer it has received."""
+    """If a part of the reply has arrived, the server has received the request."""
     server = serve([OK, [start, CLOSE]], [OK])
 
     kept, failed = send(settings_for(server), get(server), get(server))
@@ -243,8 +240,8 @@ def test_request_is_not_repeated_once_its_reply_has_begun(send, serve, start):
 
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])
-def test_what_may_not_be_done_twice_is_sent_on_a_new_connection(send, serve, end):
-    """A POST cannot be repeated, so it meets no connection that may be about to be closed."""
+def test_post_uses_a_new_connection(send, serve, end):
+    """A POST cannot be repeated, so it does not use a connection that may be about to close."""
     server = serve([OK, end], [OK], [OK])
 
     assert [RUNNING] * 2 == send(settings_for(server), get(server), get(server, "POST", body=b"{}"))
@@ -253,7 +250,7 @@ def test_what_may_not_be_done_twice_is_sent_on_a_new_connection(send, serve, end
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])
 def test_post_is_never_repeated(send, serve, end):
-    """Nobody knows whether the server has done it."""
+    """The server may have processed the POST."""
     server = serve([end], [OK])
 
     (failed,) = send(settings_for(server), get(server, "POST", body=b"{}"))
@@ -261,16 +258,16 @@ def test_post_is_never_repeated(send, serve, end):
     assert 1 == len(server.requests)
 
 
-def test_repeat_has_what_is_left_of_the_time_out(send, serve):
-    """A request takes no longer for having been repeated."""
+def test_repeat_keeps_the_time_limit(send, serve):
+    """A repeated request does not extend request_timeout."""
     server = serve([OK, CLOSE], [HANG])
     settings = settings_for(server, request_timeout=1.0)
 
-    began = time.monotonic()
+    started_at = time.monotonic()
     kept, failed = send(settings, get(server), get(server))
     assert RUNNING == kept
     assert isinstance(failed, TransportError)
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - started_at < 5.0
 
 
 INTERIM = b"HTTP/1.1 102 Processing\r\nX-A: b\r\n\r\n"
@@ -279,15 +276,15 @@ INTERIM = b"HTTP/1.1 102 Processing\r\nX-A: b\r\n\r\n"
 @pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", INTERIM, INTERIM.replace(b"102", b"103")])
 @pytest.mark.parametrize("count", [1, 10])
 def test_interim_reply_is_skipped(send, serve, interim, count):
-    """100, 102 and 103 announce a reply, and are none; the connection stays usable."""
+    """Responses 100, 102 and 103 are skipped. The connection stays usable."""
     server = serve([interim * count + OK] * 2)
 
     assert [RUNNING] * 2 == send(settings_for(server), get(server), get(server))
     assert 1 == server.connections
 
 
-def test_interim_replies_are_bounded(send, serve):
-    """A server that only announces is not listened to until the time-out."""
+def test_number_of_interim_replies_is_limited(send, serve):
+    """Too many interim replies are an error before the time-out."""
     server = serve([INTERIM * 1000])
 
     (failed,) = send(settings_for(server, request_timeout=60.0), get(server))
@@ -301,7 +298,7 @@ def with_header(value, name="X-Subject-Token"):
 
 @pytest.mark.parametrize("length", [9_000, 60_000])
 def test_long_header_is_read(send, serve, length):
-    """A token of an account with many roles has many KB."""
+    """The token of a user with many roles has many KB."""
     server = serve([with_header("a" * length)] * 2)
 
     assert [RUNNING] * 2 == send(settings_for(server), get(server), get(server))
@@ -322,8 +319,8 @@ def test_long_header_is_read(send, serve, length):
         pytest.param(b"HTTP/1.1 102 P\r\nX-A: " + b"a" * 66_000 + b"\r\n\r\n" + OK, id="interim"),
     ],
 )
-def test_headers_are_bounded(send, serve, reply):
-    """More than 64 KB in a line, or more than 100 lines, is no outage that may pass: it is no reply of this API."""
+def test_header_size_is_limited(send, serve, reply):
+    """A header line over 64 KB, or more than 100 headers, is a malformed response, not an outage."""
     server = serve([reply])
 
     (failed,) = send(settings_for(server), get(server))
@@ -334,7 +331,7 @@ def test_headers_are_bounded(send, serve, reply):
 
 @pytest.mark.parametrize("length", [9_000, 60_000])
 def test_long_header_is_sent(send, serve, length):
-    """The token goes back as it came."""
+    """A long token is sent unchanged."""
     server = serve([OK])
 
     assert [RUNNING] == send(settings_for(server), get(server, headers={"X-Auth-Token": "a" * length}))

@@ -1,4 +1,4 @@
-"""Waits that ask lists of jobs, against the fake cloud, by a clock that only sleeping moves."""
+"""Waits that use lists of jobs, against the fake cloud, with simulated time."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -30,7 +30,7 @@ GOLDEN_RATIO = 0.618034
 
 
 class World:
-    """The waits on one connection, in an event loop in which time passes only while they sleep."""
+    """Runs waits on one connection with simulated time."""
 
     def __init__(self, loop, **extra):
         self.loop = loop
@@ -101,7 +101,7 @@ class World:
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def calls(self):
-        """Return how many calls there were in each interval, by what was asked."""
+        """Return the number of calls per interval, by list and job."""
         found = Counter()
         for record in self.cloud.requests:
             kind = "list" if record.path.endswith(("/batches", "/jobs")) else "job"
@@ -124,8 +124,8 @@ def batches(world, ends, **fields):
         world.begin(job_id, poller, number * GOLDEN_RATIO % 1 * INTERVAL)
 
 
-def test_a_thousand_batches_cost_fifteen_calls_an_interval(new_world):
-    """And one for each that is over, instead of a thousand."""
+def test_1000_batches_cost_15_calls_per_interval(new_world):
+    """Waits for 1000 batches use few calls of the list, and one call for each ended batch."""
     with new_world(coalesce=True) as world:
         world.cloud.foreign_jobs("dli_batch", 50, "running")
         world.cloud.foreign_jobs("dli_batch", 500, "success")
@@ -161,8 +161,8 @@ misbehaviours = st.fixed_dictionaries(
     misbehaviour=misbehaviours,
     foreign=st.sampled_from([0, 10, 300]),
 )
-def test_a_list_delays_a_verdict_by_one_interval_and_never_changes_it(new_world, ends, bad, misbehaviour, foreign):
-    """However it is ordered, paged, cut or broken; and by as much more as it lags behind."""
+def test_list_delays_a_verdict_by_one_interval_at_most(new_world, ends, bad, misbehaviour, foreign):
+    """A misbehaving list delays a verdict by an interval and its age, and never changes the verdict."""
     with new_world(coalesce=True) as world:
         listing = world.cloud.batch_list
         for name, value in misbehaviour.items():
@@ -182,8 +182,8 @@ def test_a_list_delays_a_verdict_by_one_interval_and_never_changes_it(new_world,
             assert end - 0.001 <= at <= max(end, INTERVAL) + late  # nobody looks before its first look
 
 
-def test_a_throttled_list_starves_nobody(new_world):
-    """Its 429 holds back all waits for a minute, so it is tried again later and later, and never right after that."""
+def test_throttled_list_does_not_stop_polls(new_world):
+    """A 429 of the list delays all waits, so the list is retried after increasing delays."""
     with new_world(coalesce=True) as world:
         world.cloud.batch_list.answer = 429
         batches(world, [INTERVAL * 99] * 100)
@@ -198,8 +198,8 @@ def test_a_throttled_list_starves_nobody(new_world):
 
 @settings(max_examples=10, deadline=None)
 @given(liars=st.sets(st.integers(0, 39), min_size=1, max_size=40), end=st.floats(0, 5 * INTERVAL))
-def test_a_list_that_lies_delays_a_verdict_by_ten_polls(new_world, liars, end):
-    """No job is left to the list for good, and once it is caught, it is not asked any more."""
+def test_wrong_list_delays_a_verdict_by_ten_polls(new_world, liars, end):
+    """Each job is sometimes polled by its id. If the list proves wrong, it is no longer used."""
     with new_world(coalesce=True) as world:
         world.cloud.batch_list.lies = {f"b{number:05d}": "running" for number in liars}
         batches(world, [end] * 40)
@@ -212,8 +212,8 @@ def test_a_list_that_lies_delays_a_verdict_by_ten_polls(new_world, liars, end):
 
 
 @pytest.mark.parametrize(("answer", "most"), [(403, 1), (500, 8)])
-def test_a_list_that_is_forbidden_or_failing_is_left_alone_and_told_once(new_world, answer, most, caplog):
-    """The waits go on one by one, as without it; what may pass is tried again a minute later."""
+def test_failing_list_is_not_used_and_logged_once(new_world, answer, most, caplog):
+    """Waits continue without the list. A temporary failure is retried a minute later."""
     with new_world(coalesce=True) as world:
         world.cloud.batch_list.answer = answer
         batches(world, [INTERVAL * 10] * 50)
@@ -224,8 +224,8 @@ def test_a_list_that_is_forbidden_or_failing_is_left_alone_and_told_once(new_wor
         assert world.calls()[3, "job"] >= 45
 
 
-def test_a_list_of_other_peoples_jobs_is_left_alone(new_world):
-    """Twenty waits are not worth thirty pages."""
+def test_list_of_foreign_jobs_is_not_used(new_world):
+    """The list is not used if it needs more pages than the waits need polls."""
     with new_world(coalesce=True) as world:
         batches(world, [INTERVAL * 10] * 20)
         world.cloud.foreign_jobs("dli_batch", 3000, "running")
@@ -233,8 +233,8 @@ def test_a_list_of_other_peoples_jobs_is_left_alone(new_world):
         assert 1 == world.cloud.batch_list.calls
 
 
-def test_who_is_at_its_deadline_does_not_queue_for_the_list(new_world):
-    """A service that lets nobody ask for a quarter of an hour ends no wait later than its deadline."""
+def test_wait_at_its_deadline_does_not_queue_for_the_list(new_world):
+    """If the service throttles for 15 minutes, no wait ends later than its deadline."""
     with new_world(coalesce=True) as world:
         for number in range(50):
             world.cloud.job("dli_batch", f"b{number}", "running")
@@ -248,11 +248,11 @@ def test_who_is_at_its_deadline_does_not_queue_for_the_list(new_world):
         assert max(at for at, _ in world.ends.values()) <= 300.0 + 40.0
 
 
-def test_a_hint_is_not_taken_twice(new_world, monkeypatch):
-    """Who has looked since the list was read is not told the same again, but asks: else an end is never seen."""
+def test_list_result_is_used_once_per_wait(new_world, monkeypatch):
+    """A wait does not use the same list result twice, so that it always sees the end of its job."""
     monkeypatch.setattr(
         batch_coalescer.random, "randrange", lambda most: 0
-    )  # nobody's turn to be asked in person comes
+    )  # the coalescer selects no job to poll by its id
     with new_world(coalesce=True) as world:
         options = WaitOptions(poke_interval=INTERVAL, began=world.now)
         pollers = []
@@ -262,18 +262,18 @@ def test_a_hint_is_not_taken_twice(new_world, monkeypatch):
         for poller in pollers:
             poller.open()
             world.run(poller.poll(options))
-        last, told = pollers[-1], []
+        last, counts = pollers[-1], []
         for _ in range(4):
             world.sleep(1.0)
             world.run(last.poll(options))
-            told.append((world.cloud.batch_list.calls, world.cloud.polls(last.job_id)))
+            counts.append((world.cloud.batch_list.calls, world.cloud.polls(last.job_id)))
 
-        # It is still new enough; it is read again, as many have looked since; new enough; and few have looked since.
-        assert [(1, 0), (2, 0), (2, 0), (2, 1)] == told
+        # The list is fresh; it is read again after many polls; it is fresh; after few polls, the job is polled.
+        assert [(1, 0), (2, 0), (2, 0), (2, 1)] == counts
 
 
-def test_few_waits_and_waits_of_others_ask_no_list(new_world):
-    """By default no list is asked, and for few waits never."""
+def test_list_is_used_only_on_request_and_for_many_waits(new_world):
+    """By default, and for few waits, the list is not used."""
     with new_world() as world:
         batches(world, [INTERVAL * 3] * 50)
         world.go_on()
@@ -289,8 +289,8 @@ def cph(world, request_ids, rule=None, expected=None, **options):
     world.begin("wait", subject, **({"not_found_grace": 60.0} | options))
 
 
-def test_a_thousand_cph_jobs_cost_eleven_calls_an_interval(new_world):
-    """Twenty requests of fifty jobs, which would be a thousand calls."""
+def test_1000_cph_jobs_cost_11_calls_per_interval(new_world):
+    """A wait for 20 requests with 50 jobs each uses lists only."""
     with new_world() as world:
         for number in range(1000):
             world.cloud.job("cph_job", f"j{number}", seconds={0: 1, 200: 2}, request_id=f"r{number % 20}")
@@ -319,8 +319,8 @@ def test_a_thousand_cph_jobs_cost_eleven_calls_an_interval(new_world):
     ),
     known=st.booleans(),
 )
-def test_no_list_of_cph_jobs_makes_a_false_success(new_world, ends, bad, misbehaviour, known):
-    """However it is ordered, paged or cut, and whatever it shows late: success is when all have succeeded."""
+def test_cph_list_never_causes_a_false_success(new_world, ends, bad, misbehaviour, known):
+    """A misbehaving or incomplete list causes no success before all jobs succeeded."""
     with new_world() as world:
         for name, value in misbehaviour.items():
             setattr(world.cloud.cph_job_list, name, value)
@@ -347,8 +347,8 @@ def test_no_list_of_cph_jobs_makes_a_false_success(new_world, ends, bad, misbeha
             assert failed == {status.job_id for status in found.failed}
 
 
-def test_a_job_that_leaves_the_list_is_asked_about_by_itself(new_world):
-    """It is not taken for one that is over."""
+def test_job_missing_in_the_list_is_polled_by_its_id(new_world):
+    """A job that disappears from the list does not count as ended."""
     with new_world() as world:
         for number in range(3):
             world.cloud.job("cph_job", f"j{number}", seconds={0: 1, 400: 2}, request_id="r1")
@@ -361,8 +361,8 @@ def test_a_job_that_leaves_the_list_is_asked_about_by_itself(new_world):
         assert world.cloud.polls("j1") >= 4
 
 
-def test_a_request_that_is_not_there_is_an_error(new_world):
-    """Also beside one that is there: an answer for both cannot be told apart, so each is asked about at the end."""
+def test_unknown_request_is_an_error(new_world):
+    """This also holds beside a known request: at the end, each request is polled separately."""
     with new_world() as world:
         world.cloud.job("cph_job", "j1", 2, request_id="r1")
         cph(world, ["r1", "r2"])

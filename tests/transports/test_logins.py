@@ -1,9 +1,10 @@
-"""Every way to log in, against the fake, in both colours, with renewal while waits run."""
+"""Each login method against the fake cloud, sync and async, with renewal while waits run."""
 
 import asyncio
 import threading
 import time
 from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -23,20 +24,16 @@ from airflow_provider_hwstatus.transports import shared_connections
 from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, shared_connection
 
 
-async def amask(secret):
-    """Mask nothing."""
-
-
 @pytest.fixture
-def cloud():
-    with FakeHuaweiCloud() as cloud:
-        cloud.job(DLI_BATCH, "b1", "running")
-        yield cloud
+def cloud(cloud):
+    """Add a batch to the fake cloud."""
+    cloud.job(DLI_BATCH, "b1", "running")
+    return cloud
 
 
 @pytest.fixture
 def environment(monkeypatch, tmp_path):
-    """Put a key where the vendor's SDK finds it: its variables, or its profile file."""
+    """Return a function that puts a key into the variables or the profile file of the vendor's SDK."""
     monkeypatch.setenv("HOME", str(tmp_path))
 
     def put(key, where="variables", section="basic"):
@@ -60,7 +57,7 @@ def settings_of(connection):
 
 
 def in_turn(*steps):
-    """Return a function that calls one of *steps* each time; ``int`` is one that does nothing."""
+    """Return a function that calls the next of *steps* each time. ``int`` does nothing."""
     rounds = iter(steps)
 
     def call():
@@ -94,7 +91,7 @@ def poll_all_sync(settings, waits, polls, between=lambda: None):
 def poll_all_async(settings, waits, polls, between=lambda: None):
     async def run():
         results = []
-        async with shared_connection(settings, amask) as connection:
+        async with shared_connection(settings, AsyncMock()) as connection:
             for _ in range(polls):
                 between()
                 flows = (
@@ -108,13 +105,13 @@ def poll_all_async(settings, waits, polls, between=lambda: None):
 
 @pytest.fixture(params=[poll_all_sync, poll_all_async], ids=["sync", "async"])
 def poll_all(request):
-    """Poll with many waits at once, again and again, in one colour."""
+    """Poll repeatedly with many waits at once, sync and async."""
     return request.param
 
 
 @pytest.fixture
 def connection_of(cloud, environment):
-    """Return a connection for each way to log in."""
+    """Return a function that returns a connection for a login method."""
 
     def connection(auth):
         if auth == "env":
@@ -125,8 +122,8 @@ def connection_of(cloud, environment):
 
 
 @pytest.mark.parametrize("auth", list(LOGINS))
-def test_every_way_works_with_many_waits(cloud, connection_of, poll_all, auth):
-    """Twenty waits at once log in, and what is fetched is fetched once."""
+def test_every_login_method_works_with_many_waits(cloud, connection_of, poll_all, auth):
+    """Twenty concurrent waits fetch one token or key."""
     statuses = poll_all(settings_of(connection_of(auth)), 20, 2)
 
     assert ["running"] * 40 == [status.state for status in statuses]
@@ -134,8 +131,8 @@ def test_every_way_works_with_many_waits(cloud, connection_of, poll_all, auth):
 
 
 @pytest.mark.parametrize("auth", ["password", "agency"])
-def test_refused_login_is_renewed_once_while_waits_run(cloud, connection_of, poll_all, auth):
-    """When tokens and keys die early, all waits go on with one new login."""
+def test_refused_login_is_renewed_once(cloud, connection_of, poll_all, auth):
+    """If tokens and keys expire early, all waits continue with one new login."""
     statuses = poll_all(settings_of(connection_of(auth)), 10, 3, in_turn(int, cloud.expire_tokens, int))
     assert 30 == len(statuses)
     assert 2 == cloud.logins + cloud.metadata.keys
@@ -143,23 +140,23 @@ def test_refused_login_is_renewed_once_while_waits_run(cloud, connection_of, pol
 
 @pytest.mark.parametrize("auth", ["password", "agency"])
 def test_login_is_renewed_before_it_expires(monkeypatch, poll_all, auth):
-    """Waits that outlast their login never see it refused, by a clock that only this test moves."""
+    """No wait sees a login expire, with simulated time."""
     now = [time.time()]
     monkeypatch.setattr(shared_connections, "time", SimpleNamespace(time=lambda: now[0], monotonic=time.monotonic))
 
-    def pass_a_quarter_of_an_hour():
+    def advance_15_minutes():
         now[0] += 900.0
 
     with FakeHuaweiCloud(clock=lambda: now[0]) as cloud:
         cloud.job(DLI_BATCH, "b1", "running")
         cloud.token_lifetime = 3600.0
-        poll_all(settings_of(cloud.connection(auth)), 3, 7, pass_a_quarter_of_an_hour)
+        poll_all(settings_of(cloud.connection(auth)), 3, 7, advance_15_minutes)
     assert {200, 201} >= {record.status for record in cloud.requests}
     assert 2 <= cloud.logins + cloud.metadata.keys <= 3
 
 
 def test_environment_is_read_again_when_its_key_is_refused(cloud, environment, poll_all):
-    """A temporary key that something else replaces in the environment is taken up."""
+    """If the key in the environment is refused, the environment is read again."""
     environment(cloud.temporary_key())
 
     def replace():
@@ -170,8 +167,8 @@ def test_environment_is_read_again_when_its_key_is_refused(cloud, environment, p
 
 
 @pytest.mark.parametrize("auth", ["aksk", "password"])
-def test_open_telekom_cloud_works_like_the_others(cloud, poll_all, auth):
-    """Its regions have other hosts, and projects of their own names, which are looked up alike."""
+def test_open_telekom_cloud_works(cloud, poll_all, auth):
+    """Its regions have other hosts and project names."""
     cloud.projects["eu-de"] = "e" * 32
     connection = cloud.connection(auth, region="eu-de", project_id=None)
 
@@ -180,8 +177,8 @@ def test_open_telekom_cloud_works_like_the_others(cloud, poll_all, auth):
 
 
 @pytest.mark.parametrize("found", [{}, {"cn-north-4": "a" * 32, "cn-north-4_team": "b" * 32}])
-def test_project_that_is_not_one_is_listed(cloud, found):
-    """None or several found: the error says what was found, and what to set."""
+def test_missing_or_ambiguous_project_is_an_error(cloud, found):
+    """If none or several projects are found, the error lists them and says what to set."""
     projects = [{"name": "cn-north-4", "id": project_id} for project_id in found.values()]
     cloud.break_with(Reply(body={"projects": projects}), path_contains="/v3/projects")
 
@@ -192,15 +189,15 @@ def test_project_that_is_not_one_is_listed(cloud, found):
 
 
 @pytest.mark.parametrize("where", ["variables", "file"])
-def test_environment_is_where_the_vendors_sdk_looks(cloud, environment, poll_all, where):
-    """The variables come first, then the profile file."""
+def test_environment_is_that_of_the_vendors_sdk(cloud, environment, poll_all, where):
+    """The key comes from the variables or the profile file."""
     environment(cloud.temporary_key(), where)
 
     assert 1 == len(poll_all(settings_of(cloud.connection("env")), 1, 1))
 
 
 def test_profile_section_can_be_chosen(cloud, environment, poll_all):
-    """A file may have a section for each purpose."""
+    """The field "profile" selects a section of the profile file."""
     environment(cloud.temporary_key(), "file", "basic_airflow")
 
     assert 1 == len(poll_all(settings_of(cloud.connection("env", profile="basic_airflow")), 1, 1))
@@ -208,8 +205,8 @@ def test_profile_section_can_be_chosen(cloud, environment, poll_all):
         poll_all_async(settings_of(cloud.connection("env")), 1, 1)
 
 
-def test_broken_profile_file_shows_nothing_of_itself(cloud, environment, tmp_path):
-    """The file may hold a key on the very line that is broken."""
+def test_error_about_a_broken_profile_file_shows_no_content(cloud, environment, tmp_path):
+    """The error contains nothing of the file, which may contain a key."""
     (tmp_path / ".huaweicloud").mkdir()
     (tmp_path / ".huaweicloud" / "credentials").write_text("sk SECRETSECRET\n")
 
@@ -221,30 +218,30 @@ def test_broken_profile_file_shows_nothing_of_itself(cloud, environment, tmp_pat
 
 @pytest.mark.parametrize("handshake", [True, False])
 def test_agency_with_and_without_handshake(cloud, poll_all, handshake):
-    """Newer nodes insist on a token, older ones have none."""
+    """New nodes require a metadata token. Old ones have none."""
     cloud.metadata.handshake = handshake
 
     assert 1 == len(poll_all(settings_of(cloud.connection("agency")), 1, 1))
 
 
-def test_node_without_an_agency_says_so(cloud):
-    """The metadata service's no is told as what to do."""
+def test_node_without_an_agency_is_an_error(cloud):
+    """The error says that the node needs an agency."""
     cloud.metadata.agency = False
 
     with pytest.raises(ConfigurationError, match="next: assign an agency to this node"):
         poll_all_async(settings_of(cloud.connection("agency")), 1, 1)
 
 
-def test_no_metadata_service_is_told_from_a_refusal(cloud):
-    """Outside of an ECS or CCE node nothing answers, and within seconds the error says why."""
+def test_missing_metadata_service_is_a_transport_error(cloud):
+    """Outside of an ECS or CCE node, the error comes within seconds and contains the reason."""
     settings = settings_of(cloud.connection("agency", metadata_endpoint="http://127.0.0.1:9"))
 
     with pytest.raises(TransportError, match="auth=agency works on an ECS or CCE node only"):
         poll_all_async(settings, 1, 1)
 
 
-def test_unreachable_iam_is_told_from_a_refused_login(cloud):
-    """Nobody changes a password because a network is down."""
+def test_unreachable_iam_is_no_refused_login(cloud):
+    """A network error and a wrong password are different errors."""
     settings = settings_of(cloud.connection("password", iam_endpoint="http://127.0.0.1:9"))
     with pytest.raises(TransportError, match="IAM cannot be reached"):
         poll_all_async(settings, 1, 1)
@@ -253,8 +250,8 @@ def test_unreachable_iam_is_told_from_a_refused_login(cloud):
         poll_all_async(settings_of(cloud.connection("password") | {"password": "no"}), 1, 1)
 
 
-def test_refused_permanent_key_of_the_environment_is_not_repeated(cloud, environment):
-    """A permanent key is locked by repeats, wherever it came from; a new one is tried."""
+def test_refused_permanent_key_in_the_environment_is_sent_once(cloud, environment):
+    """Repeating a wrong permanent key would lock it. A new key is tried."""
     from airflow_provider_hwstatus.core.connection.signing import AccessKey
 
     environment(AccessKey(cloud.access_key, "wrong"))
@@ -269,8 +266,8 @@ def test_refused_permanent_key_of_the_environment_is_not_repeated(cloud, environ
 
 
 @pytest.mark.parametrize("auth", ["token", "aksk"])
-def test_what_cannot_be_renewed_fails(cloud, auth):
-    """A given token or temporary key that has died is an error."""
+def test_expired_login_without_renewal_fails(cloud, auth):
+    """An expired token or temporary key in the connection is an error."""
     connection = cloud.connection("token") if auth == "token" else cloud.connection(key=cloud.temporary_key())
     cloud.expire_tokens()
 
@@ -278,8 +275,8 @@ def test_what_cannot_be_renewed_fails(cloud, auth):
         poll_all_async(settings_of(connection), 1, 1)
 
 
-def test_metadata_is_asked_past_the_proxies(cloud, monkeypatch):
-    """No proxy can reach the node's own address."""
+def test_metadata_requests_use_no_proxy(cloud, monkeypatch):
+    """A proxy cannot reach the node's metadata service."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     settings = settings_of(cloud.connection("agency"))
@@ -293,8 +290,8 @@ def test_metadata_is_asked_past_the_proxies(cloud, monkeypatch):
     "body",
     [{}, {"credential": None}, {"credential": {"access": "a", "secret": "s"}}, {"credential": {"expires_at": "x"}}],
 )
-def test_odd_metadata_is_malformed(cloud, body):
-    """What is no key is not signed with."""
+def test_malformed_metadata_is_an_error(cloud, body):
+    """A response without a complete key is an error."""
     from airflow_provider_hwstatus.errors import MalformedResponseError
 
     cloud.break_with(Reply(body=body), path_contains="securitykey")

@@ -1,4 +1,4 @@
-"""How many polls are under way at once, and who goes next."""
+"""The limit of concurrent requests, and the order of queued ones."""
 
 import asyncio
 import math
@@ -14,14 +14,14 @@ from airflow_provider_hwstatus.transports.runners import AsyncHandlers, run_asyn
 
 
 class Requests:
-    """Requests that end when they are told to."""
+    """Requests that the test ends."""
 
     def __init__(self, count):
         self.slots = defaultdict(lambda: PrioritySemaphore(count))
         self.handlers = AsyncHandlers(self._send, None, self.slots, None, None)
-        self.under_way = {}
-        self.began = []
-        self.most = 0
+        self.running = {}
+        self.started = []
+        self.maximum = 0
 
     def send(self, name, urgent_after=math.inf, service="dli", limit=math.inf):
         now = time.monotonic()
@@ -40,16 +40,16 @@ class Requests:
 
     async def _send(self, request, until):
         name = request.url
-        self.began.append(name)
-        self.under_way[name] = asyncio.get_running_loop().create_future()
-        self.most = max(self.most, len(self.under_way))
+        self.started.append(name)
+        self.running[name] = asyncio.get_running_loop().create_future()
+        self.maximum = max(self.maximum, len(self.running))
         try:
-            return await self.under_way[name]
+            return await self.running[name]
         finally:
-            del self.under_way[name]
+            del self.running[name]
 
     async def end(self, name, error=None):
-        reply = self.under_way[name]
+        reply = self.running[name]
         if error:
             reply.set_exception(error)
         else:
@@ -62,34 +62,34 @@ async def settled():
         await asyncio.sleep(0)
 
 
-def test_no_more_than_the_bound_run_at_once():
-    """The others queue, and go in the order in which they came."""
+def test_number_of_slots_is_limited():
+    """Other requests queue, in the order of arrival."""
 
     async def run():
         requests = Requests(3)
         tasks = [requests.send(number) for number in range(50)]
         await settled()
-        while requests.under_way:
-            await requests.end(next(iter(requests.under_way)))
+        while requests.running:
+            await requests.end(next(iter(requests.running)))
         return requests, await asyncio.gather(*tasks)
 
     requests, replies = asyncio.run(run())
-    assert 3 == requests.most
-    assert list(range(50)) == requests.began == replies
+    assert 3 == requests.maximum
+    assert list(range(50)) == requests.started == replies
 
 
-@pytest.mark.parametrize("cancelled", ["under way", "its turn has come", "queued"])
-def test_a_wait_that_is_cancelled_keeps_no_slot(cancelled):
-    """Whatever a wait was doing when its trigger was moved away, the next one goes on."""
+@pytest.mark.parametrize("cancelled", ["running", "selected", "queued"])
+def test_cancelled_wait_keeps_no_slot(cancelled):
+    """A wait can be cancelled in any phase. Then the next one continues."""
 
     async def run():
         requests = Requests(1)
         first, second, third = (requests.send(name) for name in ("first", "second", "third"))
         await settled()
-        if cancelled == "under way":
+        if cancelled == "running":
             first.cancel()
-        elif cancelled == "its turn has come":
-            requests.under_way["first"].set_result(None)
+        elif cancelled == "selected":
+            requests.running["first"].set_result(None)
             await asyncio.sleep(0)
             second.cancel()
         else:
@@ -97,7 +97,7 @@ def test_a_wait_that_is_cancelled_keeps_no_slot(cancelled):
             await settled()
             await requests.end("first")
         await settled()
-        if "second" in requests.under_way:
+        if "second" in requests.running:
             await requests.end("second")
         await requests.end("third")
         return await third
@@ -105,8 +105,8 @@ def test_a_wait_that_is_cancelled_keeps_no_slot(cancelled):
     assert "third" == asyncio.run(run())
 
 
-def test_those_who_queue_share_an_outage():
-    """Where request after request gets no answer, those that queue need not find out one by one."""
+def test_queued_requests_share_an_outage():
+    """If several requests in a row get no response, queued requests fail, too."""
 
     async def run():
         requests = Requests(2)
@@ -114,16 +114,16 @@ def test_those_who_queue_share_an_outage():
         await settled()
         for number in range(7):
             await requests.end(number, TransportError("hangs"))
-        return requests.began, await asyncio.gather(*tasks, return_exceptions=True)
+        return requests.started, await asyncio.gather(*tasks, return_exceptions=True)
 
-    began, results = asyncio.run(run())
-    assert list(range(7)) == began
+    started, results = asyncio.run(run())
+    assert list(range(7)) == started
     assert ["hangs"] * 100 == list(map(str, results))
     assert 100 == len(set(map(id, results)))
 
 
-def test_a_service_that_hangs_holds_back_no_other():
-    """While DLI holds all of its slots, a poll of CPH is sent and answered, and it shares no outage of DLI."""
+def test_services_are_independent():
+    """If DLI hangs and uses all its slots, polls of CPH continue."""
 
     async def run():
         requests = Requests(1)
@@ -142,8 +142,8 @@ def test_a_service_that_hangs_holds_back_no_other():
     assert ["hangs"] * 7 == list(map(str, results))
 
 
-def test_nobody_queues_beyond_the_limit():
-    """A wait whose time is up leaves the queue, and the others keep their places."""
+def test_queueing_ends_at_the_limit():
+    """A wait at its limit leaves the queue. The others keep their order."""
 
     async def run():
         requests = Requests(1)
@@ -157,25 +157,25 @@ def test_nobody_queues_beyond_the_limit():
     assert ([0, 2], True) == asyncio.run(run())
 
 
-def test_who_cannot_wait_is_let_in_beyond_the_bound():
-    """At its deadline a wait asks, even if all slots are held by those that sleep for minutes."""
+def test_request_without_patience_exceeds_the_limit():
+    """A wait at its deadline sends its request even if all slots are in use."""
 
     async def run():
         requests = Requests(2)
         tasks = [requests.send(number) for number in range(4)]
         hurried = requests.send("hurried", urgent_after=0.05)
         await asyncio.sleep(0.7)
-        under_way = set(requests.under_way)
+        running = set(requests.running)
         for name in (0, 1, "hurried", 2, 3):
             await requests.end(name)
         await asyncio.gather(hurried, *tasks)
-        return under_way, requests.slots["dli"].idle
+        return running, requests.slots["dli"].idle
 
     assert ({0, 1, "hurried"}, True) == asyncio.run(run())
 
 
-def test_a_single_failure_is_not_shared():
-    """While others are answered, be it with an error of the service, a request that fails fails alone."""
+def test_single_failure_is_not_shared():
+    """If other requests get a response, even an error, a failed request fails alone."""
 
     async def run():
         requests = Requests(2)

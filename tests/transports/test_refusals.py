@@ -1,7 +1,8 @@
-"""A permanent key or a password that is refused is sent once by a process, whatever uses it: five refusals lock it."""
+"""A process sends a refused permanent key or password only once, because five refusals lock it."""
 
 import asyncio
 import threading
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -10,22 +11,12 @@ from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import ApiError, CredentialsRefusedError, HwStatusError, ServerError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
-from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
+from airflow_provider_hwstatus.testing import Reply
 from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, shared_connection
 
 
-@pytest.fixture
-def cloud():
-    with FakeHuaweiCloud() as cloud:
-        yield cloud
-
-
-async def amask(secret):
-    """Mask nothing."""
-
-
 def connections(cloud, auth, secret=None):
-    """Settings that have nothing in common but the login: other projects, and other ways to use the same project."""
+    """Yield settings with the same login and different projects or options."""
     fields = cloud.connection(auth)
     secret = secret or fields["password"]
     for number in range(10):
@@ -34,7 +25,7 @@ def connections(cloud, auth, secret=None):
         yield settings_from(fields["login"], secret, fields["extra"] | {"request_timeout": 20 + number})
 
 
-def poll_sync(settings):
+def poll_one_sync(settings):
     connection = SyncConnection(settings, str)
     try:
         return connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
@@ -42,17 +33,17 @@ def poll_sync(settings):
         connection.close()
 
 
-async def poll_async(settings):
-    async with shared_connection(settings, amask) as connection:
+async def poll_one_async(settings):
+    async with shared_connection(settings, AsyncMock()) as connection:
         return await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
 
 
-async def poll_together(every):
-    return await asyncio.gather(*map(poll_async, every), return_exceptions=True)
+async def poll_together(all_settings):
+    return await asyncio.gather(*map(poll_one_async, all_settings), return_exceptions=True)
 
 
 def in_threads(*calls):
-    """Call all of *calls* at the same time, each in a thread; return what they returned or raised."""
+    """Call each of *calls* in a thread at the same time. Return the results and errors."""
     results = []
 
     def run(call):
@@ -70,21 +61,23 @@ def in_threads(*calls):
     return results
 
 
-def each_in_a_thread(every):
-    return in_threads(*(lambda settings=settings: poll_sync(settings) for settings in every))
+def each_in_a_thread(all_settings):
+    return in_threads(*(lambda settings=settings: poll_one_sync(settings) for settings in all_settings))
 
 
-def all_in_one_loop(every):
-    return asyncio.run(poll_together(every))
+def all_in_one_loop(all_settings):
+    return asyncio.run(poll_together(all_settings))
 
 
-def in_loops_and_threads(every):
-    loops = [lambda part=every[n::3]: asyncio.run(poll_together(part)) for n in range(2)]
-    return in_threads(*loops, *(lambda settings=settings: poll_sync(settings) for settings in every[2::3]))
+def in_loops_and_threads(all_settings):
+    loops = [lambda part=all_settings[n::3]: asyncio.run(poll_together(part)) for n in range(2)]
+    return in_threads(*loops, *(lambda settings=settings: poll_one_sync(settings) for settings in all_settings[2::3]))
 
 
-def one_after_the_other(every):
-    return [result for settings in every for result in in_threads(lambda settings=settings: poll_sync(settings))]
+def one_after_the_other(all_settings):
+    return [
+        result for settings in all_settings for result in in_threads(lambda settings=settings: poll_one_sync(settings))
+    ]
 
 
 WAYS = [one_after_the_other, each_in_a_thread, all_in_one_loop, in_loops_and_threads]
@@ -93,7 +86,7 @@ WAYS = [one_after_the_other, each_in_a_thread, all_in_one_loop, in_loops_and_thr
 @pytest.mark.parametrize("poll_all", WAYS)
 @pytest.mark.parametrize("auth", ["aksk", "password"])
 def test_refused_secret_is_sent_once(cloud, auth, poll_all):
-    """Sixteen connections with the same wrong secret are refused by one request, in threads and event loops alike."""
+    """Sixteen connections with the same wrong secret send one request, in threads and event loops."""
     results = poll_all(list(connections(cloud, auth, "wrong")))
 
     assert [CredentialsRefusedError] * 16 == [type(result) for result in results]
@@ -102,18 +95,20 @@ def test_refused_secret_is_sent_once(cloud, auth, poll_all):
 
 @pytest.mark.parametrize("poll_all", WAYS)
 @pytest.mark.parametrize("auth", ["aksk", "password"])
-def test_first_request_of_a_good_secret_holds_nobody_back_for_long(cloud, auth, poll_all):
-    """Once a secret is known to be good, all of its connections use it."""
+def test_valid_secret_is_used_by_all_connections(cloud, auth, poll_all):
+    """When a secret is known to be valid, all its connections use it."""
     cloud.job("dli_batch", "b1", "running")
-    every = [settings for settings in connections(cloud, auth) if settings.project_id in (None, cloud.project_id)]
+    all_settings = [
+        settings for settings in connections(cloud, auth) if settings.project_id in (None, cloud.project_id)
+    ]
 
-    assert ["running"] * 6 == [result.state for result in poll_all(every)]
+    assert ["running"] * 6 == [result.state for result in poll_all(all_settings)]
 
 
 @pytest.mark.parametrize("poll_all", [each_in_a_thread, all_in_one_loop, in_loops_and_threads])
 @pytest.mark.parametrize("auth", ["aksk", "password"])
-def test_gateway_in_trouble_is_not_asked_by_each_connection_in_turn(cloud, auth, poll_all):
-    """Connections that queue for the first answer share its failure, and do not each sit out a time-out."""
+def test_connections_share_a_failed_first_request(cloud, auth, poll_all):
+    """Connections that wait for the first response share its failure."""
     cloud.break_with(Reply(status=503, delay=0.5), calls=100)
 
     results = poll_all(list(connections(cloud, auth)))
@@ -122,24 +117,24 @@ def test_gateway_in_trouble_is_not_asked_by_each_connection_in_turn(cloud, auth,
 
 
 @pytest.mark.parametrize("poll_all", WAYS)
-def test_mistake_of_one_connection_is_none_of_another(cloud, poll_all):
-    """A project that IAM does not know is no reason to refuse those that queue for the same user's first login."""
+def test_error_of_one_connection_does_not_affect_others(cloud, poll_all):
+    """An unknown project does not fail other connections with the same user."""
     cloud.job("dli_batch", "b1", "running")
-    every = list(connections(cloud, "password"))
+    all_settings = list(connections(cloud, "password"))
 
-    results = poll_all(every)
+    results = poll_all(all_settings)
     assert 6 == sum(getattr(result, "state", "") == "running" for result in results)
     assert 10 == sum(type(result) is ApiError for result in results)
 
 
-def test_another_secret_is_another_one(cloud):
-    """That one secret was refused keeps no connection from trying the right one."""
+def test_refused_secret_does_not_affect_another_secret(cloud):
+    """After a refused secret, another connection can use the correct one."""
     cloud.job("dli_batch", "b1", "running")
     wrong, right = (next(connections(cloud, "aksk", secret)) for secret in ("wrong", None))
     right = Settings(**{**vars(right), "project_id": cloud.project_id})
 
     assert CredentialsRefusedError is type(one_after_the_other([wrong])[0])
-    assert "running" == poll_sync(right).state
+    assert "running" == poll_one_sync(right).state
 
 
 @pytest.mark.parametrize(
@@ -152,6 +147,6 @@ def test_another_secret_is_another_one(cloud):
         ({"iam_endpoint": "http://127.0.0.1:8001"}, {"iam_endpoint": "http://127.0.0.1:8002"}, False),
     ],
 )
-def test_a_secret_is_judged_by_its_cloud(one, other, same):
-    """The regions of a cloud share its accounts; other clouds and private endpoints do not."""
+def test_secrets_are_tracked_per_cloud(one, other, same):
+    """Regions of a cloud share accounts. Other clouds and private endpoints do not."""
     assert same == (Settings(**one).cloud == Settings(**other).cloud)

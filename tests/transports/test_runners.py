@@ -1,4 +1,4 @@
-"""Single flight, in both colours."""
+"""Single flight, sync and async."""
 
 import asyncio
 import threading
@@ -12,26 +12,26 @@ from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 
 class Once:
-    """Something that need be done only once, that goes on until *many* need it, and that fails at first if told so."""
+    """Work that runs once. It ends when *expected* callers have arrived, and fails the first *failures* times."""
 
-    def __init__(self, failures=0, many=30):
+    def __init__(self, failures=0, expected=30):
         self.failures = failures
-        self.many = many
-        self.came = 0
+        self.expected = expected
+        self.callers = 0
         self.tries = 0
         self.done = None
 
-    def need(self):
-        self.came += 1
-        return self.done or (yield Exclusive("once", self._do))
+    def run(self):
+        self.callers += 1
+        return self.done or (yield Exclusive("once", self._work))
 
-    def _do(self):
+    def _work(self):
         if self.done:
             return self.done
         self.tries += 1
-        while self.came < self.many:
+        while self.callers < self.expected:
             yield Sleep(0.01)
-        yield Sleep(0.2)  # until the last one queues, too
+        yield Sleep(0.2)  # until the last caller queues
         if self.tries <= self.failures:
             raise ServerError(f"failure {self.tries}")
         self.done = f"done {self.tries}"
@@ -66,38 +66,38 @@ def all_async(make, count):
 
 @pytest.fixture(params=[all_sync, all_async], ids=["sync", "async"])
 def run_all(request):
-    """Run many flows at once in one colour."""
+    """Run many flows at once, sync and async."""
     return request.param
 
 
-def test_many_need_it_one_does_it(run_all):
-    """Those who come while it is being done wait and share what was done."""
+def test_concurrent_callers_share_the_result(run_all):
+    """Callers that arrive during the work wait and share its result."""
     once = Once()
 
-    assert ["done 1"] * 30 == run_all(once.need, 30)
+    assert ["done 1"] * 30 == run_all(once.run, 30)
     assert 1 == once.tries
 
 
-def test_failure_is_shared_by_those_who_waited(run_all):
-    """A thousand waits do not sit out a time-out one after the other."""
+def test_concurrent_callers_share_a_failure(run_all):
+    """Callers that wait do not repeat a failed request one after the other."""
     once = Once(failures=99)
 
-    results = run_all(once.need, 30)
+    results = run_all(once.run, 30)
     assert 1 == once.tries
     assert {"failure 1"} == {str(error) for error in results}
     assert 30 == len({id(error) for error in results})
 
 
-def test_who_comes_later_tries_again(run_all):
-    """A failure is not remembered longer than it took."""
-    once = Once(failures=1, many=5)
-    run_all(once.need, 5)
+def test_later_caller_retries(run_all):
+    """A failure is not shared with callers that arrive later."""
+    once = Once(failures=1, expected=5)
+    run_all(once.run, 5)
 
-    assert ["done 2"] * 5 == run_all(once.need, 5)
+    assert ["done 2"] * 5 == run_all(once.run, 5)
 
 
-def test_other_names_do_not_wait(run_all):
-    """A flow that is run alone may need something else done."""
+def test_other_names_are_independent(run_all):
+    """Exclusive work can contain exclusive work with another name."""
 
     def outer():
         return (yield Exclusive("outer", inner))
@@ -112,14 +112,14 @@ def test_other_names_do_not_wait(run_all):
     assert ["both"] * 3 == run_all(outer, 3)
 
 
-def test_cancelled_turn_lets_the_next_one_in():
-    """A wait that is cancelled in its turn leaves the turn free and the work to do."""
-    once = Once(many=0)
+def test_cancelled_caller_is_replaced():
+    """If the working caller is cancelled, the next one does the work."""
+    once = Once(expected=0)
 
     async def run():
         handlers = AsyncHandlers(None, SingleFlights(lambda name: asyncio.Lock()), {}, None, None)
-        first = asyncio.create_task(run_async(once.need(), handlers))
-        second = asyncio.create_task(run_async(once.need(), handlers))
+        first = asyncio.create_task(run_async(once.run(), handlers))
+        second = asyncio.create_task(run_async(once.run(), handlers))
         await asyncio.sleep(0.05)
         first.cancel()
         return await second

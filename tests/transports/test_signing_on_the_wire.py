@@ -1,4 +1,4 @@
-"""What arrives is what was signed: the vendor's signer, given the bytes from the wire, agrees with ours."""
+"""Requests arrive as they were signed: the vendor's signer computes the same signature from them."""
 
 import asyncio
 import threading
@@ -24,18 +24,18 @@ KEY = AccessKey("AKIDEXAMPLE000000001", "SKEXAMPLEsecret000000000000000000000000
 CLIENT = Client(Settings(login="AK", password="SK", request_timeout=10.0), lambda: 0.0)
 
 
-class _Note(BaseHTTPRequestHandler):
+class _Recorder(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
         raw = [(name, value.encode("iso-8859-1").decode()) for name, value in self.headers.items()]
-        self.server.seen.append(
+        self.server.requests.append(
             (self.command, self.path, raw, self.rfile.read(int(self.headers["Content-Length"] or 0)))
         )
         self.send_response(204)
         self.end_headers()
 
-    do_POST = do_GET  # noqa: N815  # http.server's name
+    do_POST = do_GET  # noqa: N815  # a name of http.server
 
     def log_message(self, *args):
         pass
@@ -43,8 +43,8 @@ class _Note(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server():
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Note) as server:
-        server.seen, server.daemon_threads = [], True
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Recorder) as server:
+        server.requests, server.daemon_threads = [], True
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server
         server.shutdown()
@@ -52,7 +52,7 @@ def server():
 
 @pytest.fixture(scope="module", params=["sync", "async"])
 def send(request):
-    """Send one request in one colour, over a session that stays open."""
+    """Send a request over a session that stays open, sync and async."""
     if request.param == "sync":
         with SyncTransport(CLIENT) as transport:
             yield transport.send
@@ -64,9 +64,9 @@ def send(request):
 
 
 def vendors_authorization(server, method, target, headers, body):
-    """Return what the vendor's SDK has as Authorization for the request that came over the wire."""
-    given = dict(headers)
-    signed = given.pop("Authorization").split("SignedHeaders=")[1].split(",")[0].split(";")
+    """Return the Authorization header of the vendor's SDK for a received request."""
+    received = dict(headers)
+    signed = received.pop("Authorization").split("SignedHeaders=")[1].split(",")[0].split(";")
     path, _, query = target.partition("?")
     request = SdkRequest(
         method=method,
@@ -74,13 +74,13 @@ def vendors_authorization(server, method, target, headers, body):
         host=f"127.0.0.1:{server.server_port}",
         resource_path=path,
         query_params=parse_qsl(query, keep_blank_values=True),
-        header_params={name: value for name, value in given.items() if name.lower() in signed},
+        header_params={name: value for name, value in received.items() if name.lower() in signed},
         body=body or "",
     )
     return Signer(BasicCredentials(KEY.access_key, KEY.secret_key)).sign(request).header_params["Authorization"]
 
 
-# No surrogates, and no "." or ".." segments, which HTTP libraries resolve and no id of ours can be.
+# Without surrogates and without the segments "." and "..", which HTTP libraries resolve and ids cannot be.
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 segment = text.map(lambda s: s.replace("/", "")).filter(lambda s: s.strip(".") != "" and s != "")
 header = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs"]), min_size=1, max_size=12)
@@ -95,17 +95,17 @@ header = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs"]
     body=st.binary(max_size=40),
 )
 def test_agrees_with_the_vendor_sdk(server, send, segments, query, value, token, body):
-    """Whatever stands in path, query, headers and body goes onto the wire as it was signed."""
+    """Path, query, headers and body are sent as they were signed."""
     url = f"http://127.0.0.1:{server.server_port}/" + "/".join(encode(part) for part in segments)
     if query:
-        url += "?" + "&".join(f"{quote(name, safe='~')}={quote(given, safe='~')}" for name, given in query)
+        url += "?" + "&".join(f"{quote(name, safe='~')}={quote(text_value, safe='~')}" for name, text_value in query)
     headers = {"Content-Type": "application/json", "X-Project-Id": value}
     method = "POST" if body else "GET"
     key = AccessKey(KEY.access_key, KEY.secret_key, token)
 
     request = sign(Request(method, url, headers, body), key, datetime(2026, 11, 21, 8, 15, 30, tzinfo=UTC))
-    server.seen.clear()
+    server.requests.clear()
     assert 204 == send(request).status
-    (seen,) = server.seen
+    (received,) = server.requests
 
-    assert dict(seen[2])["Authorization"] == vendors_authorization(server, *seen)
+    assert dict(received[2])["Authorization"] == vendors_authorization(server, *received)

@@ -1,6 +1,5 @@
-"""TLS, with a certificate of our own making."""
+"""TLS with a self-signed certificate."""
 
-import asyncio
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,16 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from airflow_provider_hwstatus.core.connection.settings import Settings
-from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
-from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import ConfigurationError, TransportError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.transports import network
-from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection, SyncConnection
 
-
-async def amask(secret):
-    """Mask nothing."""
+JOB = (DLI_BATCH, "b1")
 
 
 class _Job(BaseHTTPRequestHandler):
@@ -34,7 +28,7 @@ class _Job(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server(certificate):
-    """Return the URL of a server with that certificate."""
+    """Return the URL of a server with the test certificate."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Job) as server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
@@ -44,63 +38,38 @@ def server(certificate):
         server.shutdown()
 
 
-def ask_sync(settings):
-    connection = SyncConnection(settings, str)
-    try:
-        return connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
-    finally:
-        connection.close()
-
-
-def ask_async(settings):
-    async def ask():
-        connection = AsyncConnection(settings, amask)
-        try:
-            return await connection.run(JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)))
-        finally:
-            await connection.close()
-
-    return asyncio.run(ask())
-
-
-@pytest.fixture(params=[ask_sync, ask_async], ids=["sync", "async"])
-def ask(request):
-    """Ask in one colour."""
-    return request.param
-
-
 def settings(server, verify=True):
     return Settings(auth="token", password="T", project_id="p1", dli_endpoint=server, verify=verify)
 
 
-def test_unknown_certificate_is_refused(ask, server):
-    """By default a server must prove who it is."""
+def test_unknown_certificate_is_refused(poll, server):
+    """By default, the server's certificate must be trusted."""
     with pytest.raises(TransportError, match=r"(?i)certificate"):
-        ask(settings(server))
+        poll(settings(server), JOB)
 
 
-def test_certificate_of_the_bundle_is_trusted(ask, server, certificate):
-    """A CA bundle of one's own is enough."""
-    assert "running" == ask(settings(server, str(certificate))).state
+def test_certificate_of_the_bundle_is_trusted(poll, server, certificate):
+    """A certificate in the CA bundle of "verify" is trusted."""
+    assert "running" == poll(settings(server, str(certificate)), JOB)[0].state
 
 
-@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")  # urllib3's, and rightly so
-def test_check_can_be_turned_off(ask, server):
-    """verify=false takes any certificate."""
-    assert "running" == ask(settings(server, False)).state
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")  # a warning of urllib3
+def test_verification_can_be_disabled(poll, server):
+    """verify=false accepts any certificate."""
+    assert "running" == poll(settings(server, False), JOB)[0].state
 
 
-def test_bundle_of_the_machine_is_trusted(ask, server, certificate, monkeypatch):
-    """REQUESTS_CA_BUNDLE counts in both colours."""
+def test_bundle_in_the_environment_is_trusted(poll, server, certificate, monkeypatch):
+    """Sync and async use REQUESTS_CA_BUNDLE."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     network.ssl_context.cache_clear()
     try:
-        assert "running" == ask(settings(server)).state
+        assert "running" == poll(settings(server), JOB)[0].state
     finally:
         network.ssl_context.cache_clear()
 
 
-def test_missing_bundle_is_named(ask, server):
-    """A path that is none is an error of the connection's field."""
+def test_missing_bundle_is_an_error(poll, server):
+    """The error about a missing bundle contains the field and the path."""
     with pytest.raises(ConfigurationError, match=r"verify: no CA bundle can be read from /no/such/file"):
-        ask(settings(server, "/no/such/file"))
+        poll(settings(server, "/no/such/file"), JOB)
