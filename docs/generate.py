@@ -80,7 +80,8 @@ def states() -> str:
     for kind in KINDS.values():
         columns = {"in progress": kind.in_progress, "success": kind.success, "failure": kind.failure}
         rows = [[f"`{state}`", name] for name, listed in columns.items() for state in sorted(listed)]
-        source = f"{kind.title}: `GET {kind.path}`, field `{kind.state_field}`. Source: {kind.source}"
+        fields = " or ".join(f"`{path}`" for path in kind.paths["state"])
+        source = f"{kind.title}: `GET {kind.path}`, field {fields}. Source: {kind.source}"
         parts += [f"## `{kind.name}`", source, table(("state", "outcome"), rows)]
     return "\n\n".join(parts) + "\n"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import importlib.util
+import json
 import os
 import random
 import re
@@ -21,8 +22,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -38,6 +41,52 @@ MASKERS = (
     "airflow._shared.secrets_masker.secrets_masker",
     "airflow.sdk._shared.secrets_masker.secrets_masker",
 )
+
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """
+    A sample reply.
+
+    :param outcome: What the vendor's documentation says about its state.
+    """
+
+    kind: str
+    job_id: str
+    parameters: dict[str, str]
+    outcome: str
+    reply: dict[str, Any]
+
+
+def _samples_of(path: Path) -> list[Sample]:
+    about = json.loads(path.read_text(encoding="utf-8"))
+    outcomes = ("in_progress", "success", "failure", "unknown")
+    where = path.stem, about["job_id"], about["parameters"]
+    return [Sample(*where, outcome, reply) for outcome in outcomes for reply in about[outcome]]
+
+
+@pytest.fixture(scope="session")
+def samples_by_kind() -> dict[str, list[Sample]]:
+    """Return the sample replies of each kind."""
+    return {path.stem: _samples_of(path) for path in _sample_files()}
+
+
+def _sample_files() -> list[Path]:
+    return sorted(path for path in SAMPLES.glob("*.json") if path.name != "signing-vectors.json")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test once for each sample reply, or once for all those of a kind."""
+    by_kind = {path.stem: _samples_of(path) for path in _sample_files()}
+    if "samples_of_kind" in metafunc.fixturenames:
+        metafunc.parametrize("samples_of_kind", by_kind.values(), ids=by_kind)
+    if "sample" in metafunc.fixturenames:
+        every = [sample for samples in by_kind.values() for sample in samples]
+        ids = [f"{sample.kind}-{sample.outcome}-{number}" for number, sample in enumerate(every)]
+        metafunc.parametrize("sample", every, ids=ids)
 
 
 def _remove(directory: Path, owner: int) -> None:

@@ -36,8 +36,17 @@ def _argument(*flags: str, **options: Any) -> Argument:
 
 
 _JOBS = (
-    _argument("kind", choices=tuple(KINDS), help="what the ids are of", metavar="KIND"),
-    _argument("ids", nargs="+", help="the jobs", metavar="ID"),
+    _argument("ids", nargs="+", help="the kind of job, and the jobs; with --kind, the jobs alone", metavar="KIND ID"),
+    _argument(
+        "--kind", help=f"one of {', '.join(KINDS)}; or a kind of your own, as package.module:NAME", metavar="KIND"
+    ),
+    _argument(
+        "--parameter",
+        action="append",
+        dest="parameters",
+        help="what the kind needs beside the id, such as cluster_id=…; can be repeated",
+        metavar="NAME=VALUE",
+    ),
     _argument("--conn-id", default="hwstatus_default", help="the Airflow connection; hwstatus_default by default"),
     _argument("--region", help="wins over the connection's"),
     _argument("--project-id", help="wins over the connection's"),

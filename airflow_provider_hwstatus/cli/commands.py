@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from airflow_provider_hwstatus.cli.jobs import Exit, Job, Jobs
+from airflow_provider_hwstatus.cli.kinds import asked_for
 from airflow_provider_hwstatus.cli.progress import Progress
 from airflow_provider_hwstatus.core.polling import wait as waiting
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
@@ -19,7 +20,6 @@ from airflow_provider_hwstatus.core.reporting.connection_check import Result, St
 from airflow_provider_hwstatus.core.reporting.failure_message import failure_message
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
-from airflow_provider_hwstatus.kinds import KINDS
 
 
 def check(arguments: Namespace) -> NoReturn:
@@ -46,10 +46,11 @@ def check(arguments: Namespace) -> NoReturn:
 
 def status(arguments: Namespace) -> NoReturn:
     """``status``: poll once."""
-    hook, jobs = _hook(arguments), [Job(job_id) for job_id in arguments.ids]
+    kind, ids = asked_for(arguments)
+    hook, jobs = _hook(arguments), [Job(job_id) for job_id in ids]
     for job in jobs:
         try:
-            job.status = hook.get_status(arguments.kind, job.job_id, outage_tolerance=0.0)
+            job.status = hook.get_status(kind, job.job_id, outage_tolerance=0.0)
         except HwStatusError as error:
             job.error = with_advice(error)
     hook.close()
@@ -58,8 +59,8 @@ def status(arguments: Namespace) -> NoReturn:
 
 def wait(arguments: Namespace) -> NoReturn:
     """``wait``: poll until all jobs are over."""
-    kind, hook = KINDS[arguments.kind], _hook(arguments)
-    jobs, began = [Job(job_id) for job_id in arguments.ids], time.time()
+    kind, ids = asked_for(arguments)
+    hook, jobs, began = _hook(arguments), [Job(job_id) for job_id in ids], time.time()
     progress = Progress(began)
     try:
         options = WaitOptions(poke_interval=arguments.poke_interval, began=began, deadline=began + arguments.timeout)
@@ -78,7 +79,7 @@ def wait(arguments: Namespace) -> NoReturn:
     for job in jobs:
         if job.status is not None and job.exit is Exit.FAILURE:
             found = hook.diagnose(kind, job.status)
-            job.status, job.message = found.status, failure_message(found.status, found.missing, found.console)
+            job.status, job.message = found.status, failure_message(kind, found.status, found.missing, found.console)
     hook.close()
     exits = {job.exit for job in jobs}
     worst = next((exit_ for exit_ in (Exit.FAILURE, Exit.ERROR, Exit.TIMEOUT) if exit_ in exits), Exit.SUCCESS)

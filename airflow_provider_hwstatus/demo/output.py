@@ -12,14 +12,18 @@ from threading import Lock
 
 from airflow_provider_hwstatus.demo.airflow_home import AirflowHome
 from airflow_provider_hwstatus.demo.scenario import expected_state
-from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds.cph import CPH_JOB
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
 from airflow_provider_hwstatus.testing.wire import Record
 
 #: ANSI codes by name. Task states have the name of the state.
 _COLOURS = {"success": 32, "failed": 31, "skipped": 33, "dim": 2, "bold": 1}
 
 #: Titles of the kinds of jobs, by the collection in the path of their API.
-_TITLES = {kind.path.partition("/{job_id}")[0].rpartition("/")[2]: kind.title for kind in KINDS.values()}
+_TITLES = {
+    kind.path.partition("/{job_id}")[0].rpartition("/")[2]: kind.title
+    for kind in (DLI_BATCH, DLI_SESSION_READY, CPH_JOB)
+}
 
 _COLUMNS = ("dag", "task", "mode", "state")
 _MAX_WIDTH = 100

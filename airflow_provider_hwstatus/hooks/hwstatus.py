@@ -26,7 +26,7 @@ from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELIN
 from airflow_provider_hwstatus.hooks.connection_cache import connection_cache
 from airflow_provider_hwstatus.hooks.metrics import counter_of_triggerer, counter_of_worker
 from airflow_provider_hwstatus.hooks.time_limit import within
-from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds import kind_of
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.transports.shared_connections import (
     AsyncConnection,
@@ -134,29 +134,35 @@ class HwStatusHook(BaseHook):
             return False
 
     def get_status(
-        self, kind: JobKind | str, job_id: str, outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
+        self,
+        kind: JobKind | str,
+        job_id: str,
+        outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE,
+        parameters: Mapping[str, object] | None = None,
     ) -> JobStatus:
         """
         Request the status of a job.
 
-        :param kind: A kind, or the name of one in :data:`~airflow_provider_hwstatus.kinds.KINDS`.
+        :param kind: A kind, also of your own, or the name of one in :data:`~airflow_provider_hwstatus.kinds.KINDS`.
         :param job_id: Id of the job.
         :param outage_tolerance: Seconds to retry during an outage; 0 to send one request only.
+        :param parameters: What the kind needs beside the id, such as ``{"cluster_id": "…"}`` for ``mrs_job``.
         :raises ConfigurationError: *kind* or *job_id* is invalid, or the Airflow connection is.
         :raises HwStatusError: The status could not be determined.
         """
-        return self.run(
-            lambda client: JobPoller(client, kind_of(kind), job_id).fetch_status(RetryBudget(outage_tolerance))
-        )
+        polled, budget = _polled(kind, parameters), RetryBudget(outage_tolerance)
+        return self.run(lambda client: JobPoller(client, polled, job_id).fetch_status(budget))
 
     async def aget_status(
-        self, kind: JobKind | str, job_id: str, outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
+        self,
+        kind: JobKind | str,
+        job_id: str,
+        outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE,
+        parameters: Mapping[str, object] | None = None,
     ) -> JobStatus:
         """Do the same as :meth:`get_status`, without blocking the event loop."""
-        budget = RetryBudget(outage_tolerance)
-        return await self.arun(
-            lambda connection: JobPoller(connection.client, kind_of(kind), job_id).fetch_status(budget)
-        )
+        polled, budget = _polled(kind, parameters), RetryBudget(outage_tolerance)
+        return await self.arun(lambda connection: JobPoller(connection.client, polled, job_id).fetch_status(budget))
 
     def get_dli_batch_status(self, batch_id: str) -> JobStatus:
         """Request the status of a DLI batch."""
@@ -174,7 +180,13 @@ class HwStatusHook(BaseHook):
         """Request the status of a CPH job."""
         return self.get_status("cph_job", job_id)
 
-    def diagnose(self, kind: JobKind | str, status: JobStatus, seconds: float = BUDGET) -> Diagnosis:
+    def diagnose(
+        self,
+        kind: JobKind | str,
+        status: JobStatus,
+        seconds: float = BUDGET,
+        parameters: Mapping[str, object] | None = None,
+    ) -> Diagnosis:
         """
         Request what explains the failure of a job: its name, queue, times and log, if the service has them.
 
@@ -183,10 +195,11 @@ class HwStatusHook(BaseHook):
         :param kind: The kind of the job, or its name.
         :param status: The status of the failed job.
         :param seconds: Seconds for all requests together.
+        :param parameters: As for :meth:`get_status`.
         """
         try:
             connection = self.get_conn()
-            flow = diagnose(connection.client, kind_of(kind), status, seconds)
+            flow = diagnose(connection.client, _polled(kind, parameters), status, seconds)
             return within(seconds, lambda: connection.run(flow))
         except TimeoutError:
             return Diagnosis(status, f"no answer within {seconds:g} s")
@@ -202,8 +215,9 @@ class HwStatusHook(BaseHook):
         """Return the URL of a job, or else of its service, in the cloud's web console; None if it is not known."""
         try:
             kind = kind_of(kind)
-            return console_url(kind, self.get_conn().client.settings, check_job_id(kind.id_name, job_id))
-        except HwStatusError:
+            checked = check_job_id(kind.id_name, job_id, kind.id_characters)
+            return console_url(kind, self.get_conn().client.settings, checked)
+        except (HwStatusError, ValueError):
             return None
 
     def test_connection(self) -> tuple[bool, str]:
@@ -300,18 +314,16 @@ class _ConnectionNamed:
             raise without_frames(error.about(self._subject))
 
 
-def kind_of(kind: JobKind | str) -> JobKind:
+def _polled(kind: JobKind | str, parameters: Mapping[str, object] | None = None) -> JobKind:
     """
-    Return the kind with a name.
+    Return a kind with the values of its parameters.
 
-    :param kind: The name; a kind is returned unchanged.
-    :raises ConfigurationError: There is no kind with that name.
+    :raises ConfigurationError: There is no kind with that name, or a parameter is missing, superfluous or invalid.
     """
-    if isinstance(kind, JobKind):
-        return kind
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ConfigurationError(f"kind must be one of {', '.join(KINDS)}; it is {str(kind)[:64]!r}")
-    return KINDS[kind]
+    try:
+        return kind_of(kind).with_parameters(parameters or {})
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 async def _look_up(conn_id: str) -> tuple[Connection, dict[str, Any]]:
@@ -350,6 +362,6 @@ def _run_once(settings: Settings, flow_with: Callable[[Client], Flow[T]]) -> T:
 def _warn_of_region(region: str) -> None:
     logging.getLogger(__name__).warning(
         "This release does not know region %s, and assumes the usual host names for its endpoints; next: if they are "
-        "different, set dli_endpoint, cph_endpoint and iam_endpoint in the connection",
+        "different, set dli_endpoint, cph_endpoint, iam_endpoint or endpoints in the connection",
         region,
     )

@@ -10,16 +10,41 @@ CPH_JOB = JobKind(
     service="cph",
     id_name="job_id",
     path="/v1/{project_id}/cloud-phone/jobs/{job_id}",
-    id_field="job_id",
-    state_field="status",
-    begin_field="begin_time",
-    end_field="end_time",
-    log_field="execute_msg",
+    id="job_id",
+    state="status",
+    begin="begin_time",
+    end="end_time",
+    log="execute_msg",
+    extra_fields={"phone_id": "phone_id", "server_id": "server_id"},
     permission="cph:jobs:get",
-    detail_path=None,
-    log_path=None,
-    in_progress=frozenset({"1"}),
-    success=frozenset({"2"}),
-    failure=frozenset({"-1"}),
+    in_progress={"1"},
+    success={"2"},
+    failure={"-1"},
+    advice="look the error code up in the CPH API reference, and check the phone or server in {console}",
     source="https://support.huaweicloud.com/intl/en-us/api-cph/cph_api_0521.html",
 )
+
+# Right after a restart, a phone may still show "2": wait for the job of the restart instead.
+CPH_PHONE = JobKind(
+    name="cph_phone",
+    title="CPH phone",
+    service="cph",
+    id_name="phone_id",
+    path="/v1/{project_id}/cloud-phone/phones/{job_id}",
+    id="phone_id",
+    state="status",
+    begin="create_time",
+    end="update_time",
+    job_name="phone_name",
+    queue="server_id",
+    in_progress={"0", "1", "3", "4", "7"},
+    success={"2"},
+    failure={"6", "8", "-5", "-6", "-7", "-8", "-9"},
+    source="huaweicloudsdkcph 3.1.219, ShowCloudPhoneDetail; huaweicloudDocs/cph (API reference, 查询云手机详情)",
+)
+
+CPH_PHONE_RUNNING = CPH_PHONE.for_goal("running")
+
+CPH_PHONE_STOPPED = CPH_PHONE.for_goal("stopped", success={"8"}, failure={"6", "-5", "-6", "-7", "-8", "-9"})
+
+KINDS = (CPH_JOB, CPH_PHONE, CPH_PHONE_RUNNING, CPH_PHONE_STOPPED)

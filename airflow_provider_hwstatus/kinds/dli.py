@@ -6,24 +6,30 @@ from dataclasses import replace
 
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 
+_ADVICE = "open {console} for the driver's log"
+
 DLI_BATCH = JobKind(
     name="dli_batch",
     title="DLI batch",
     service="dli",
     id_name="batch_id",
     path="/v2.0/{project_id}/batches/{job_id}/state",
-    id_field="id",
-    state_field="state",
-    begin_field="create_time",
-    end_field="update_time",
-    log_field="log",
+    id="id",
+    state="state",
+    begin="create_time",
+    end="update_time",
+    job_name="name",
+    queue=("queue", "cluster_name"),
+    log="log",
     permission="dli:jobs:get",
     detail_path="/v2.0/{project_id}/batches/{job_id}",
     log_path="/v2.0/{project_id}/batches/{job_id}/log?type=driver",  # deprecated; some regions have removed it
-    in_progress=frozenset({"starting", "running", "recovering"}),
-    success=frozenset({"success"}),
+    in_progress={"starting", "running", "recovering"},
+    success={"success"},
     # DLI does not document "killed" and "error". Its API is derived from Livy, which has both.
-    failure=frozenset({"dead", "killed", "error"}),
+    failure={"dead", "killed", "error"},
+    console="/dli/?region={region}#/main/jobs/spark/submitLog/{job_id}?type=RUN",
+    advice=_ADVICE,
     source="https://support.huaweicloud.com/intl/en-us/api-dli/dli_02_0127.html",
 )
 
@@ -35,17 +41,20 @@ DLI_SESSION_READY = JobKind(
     service="dli",
     id_name="session_id",
     path="/v2.0/{project_id}/sessions/{job_id}/state",
-    id_field="id",
-    state_field="state",
-    begin_field="create_time",
-    end_field="update_time",
-    log_field="log",
+    id="id",
+    state="state",
+    begin="create_time",
+    end="update_time",
+    job_name="name",
+    queue=("queue", "cluster_name"),
+    log="log",
     permission="dli:jobs:get",
     detail_path="/v2.0/{project_id}/sessions/{job_id}",
     log_path="/v2.0/{project_id}/sessions/{job_id}/log",
-    in_progress=frozenset({"not_started", "starting", "recovering"}),
-    success=frozenset({"idle", "busy"}),
-    failure=frozenset({"shutting_down", "success", "error", "dead", "killed"}),
+    in_progress={"not_started", "starting", "recovering"},
+    success={"idle", "busy"},
+    failure={"shutting_down", "success", "error", "dead", "killed"},
+    advice=_ADVICE,
     source="https://github.com/huaweicloudDocs/dli (API reference, 查看会话状态, 2020-08-04)",
 )
 
@@ -53,7 +62,89 @@ DLI_SESSION_READY = JobKind(
 DLI_SESSION_STOPPED = replace(
     DLI_SESSION_READY,
     name="dli_session_stopped",
-    in_progress=frozenset({"not_started", "starting", "recovering", "idle", "busy", "shutting_down"}),
-    success=frozenset({"success"}),
-    failure=frozenset({"error", "dead", "killed"}),
+    in_progress={"not_started", "starting", "recovering", "idle", "busy", "shutting_down"},
+    success={"success"},
+    failure={"error", "dead", "killed"},
+)
+
+DLI_SQL_JOB = JobKind(
+    name="dli_sql_job",
+    title="DLI SQL job",
+    service="dli",
+    path="/v1.0/{project_id}/jobs/{job_id}/status",
+    id="job_id",
+    state="status",
+    guard=("is_success", False),
+    begin="start_time",
+    duration="duration",
+    queue="queue_name",
+    error_message="message",
+    permission="dli:jobs:get",
+    in_progress={"LAUNCHING", "RUNNING", "SCALING"},
+    # The SDK's documentation has "FINISH", the examples of the API have "FINISHED".
+    success={"FINISHED", "FINISH"},
+    failure={"FAILED", "CANCELLED"},
+    source="https://support.huaweicloud.com/api-dli/dli_02_0021.md; huaweicloudsdkdli 3.1.219, ShowSqlJobStatus",
+)
+
+# A stream. "job_init" is a draft, or a job that was stopped and reset: it is neither a success nor a failure, and
+# never ends by itself, so it is not listed.
+DLI_FLINK_JOB = JobKind(
+    name="dli_flink_job",
+    title="DLI Flink job",
+    service="dli",
+    path="/v1.0/{project_id}/streaming/jobs/{job_id}",
+    id="job_detail.job_id",
+    state="job_detail.status",
+    guard=("is_success", "false"),  # a text here
+    begin="job_detail.start_time",
+    duration="job_detail.duration",
+    job_name="job_detail.name",
+    queue="job_detail.queue_name",
+    error_message="job_detail.status_desc",
+    permission="dli:jobs:get",
+    in_progress={
+        "job_submitting",
+        "job_running",
+        "job_downloading",
+        "job_idle",
+        "job_canceling",
+        "job_savepointing",
+        "job_arrearage_recovering",
+    },
+    success={"job_finish"},
+    failure={
+        "job_submit_fail",
+        "job_running_exception",
+        "job_cancel_success",
+        "job_cancel_fail",
+        "job_arrearage_stopped",
+    },
+    source="huaweicloudsdkdli 3.1.219, ShowFlinkJob; opentelekomcloud-docs/data-lake-insight, querying_job_details",
+)
+
+DLI_FLINK_JOB_FINISHED = DLI_FLINK_JOB.for_goal("finished")
+
+DLI_FLINK_JOB_RUNNING = DLI_FLINK_JOB.for_goal(
+    "running",
+    success={"job_running", "job_finish"},
+    failure={"job_submit_fail", "job_running_exception", "job_cancel_success", "job_arrearage_stopped"},
+)
+
+DLI_FLINK_JOB_STOPPED = DLI_FLINK_JOB.for_goal(
+    "stopped",
+    success={"job_cancel_success", "job_finish", "job_init"},
+    # All but the first are inferred: the job does not run any more, but nobody stopped it.
+    failure={"job_cancel_fail", "job_submit_fail", "job_running_exception", "job_arrearage_stopped"},
+)
+
+KINDS = (
+    DLI_BATCH,
+    DLI_SESSION_READY,
+    DLI_SESSION_STOPPED,
+    DLI_SQL_JOB,
+    DLI_FLINK_JOB,
+    DLI_FLINK_JOB_FINISHED,
+    DLI_FLINK_JOB_RUNNING,
+    DLI_FLINK_JOB_STOPPED,
 )

@@ -35,7 +35,6 @@ from airflow_provider_hwstatus.core.reporting.progress import ProgressLogger, du
 from airflow_provider_hwstatus.errors import ConfigurationError, DeadlineError, HwStatusError, TriggerError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import waited_in_worker
-from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 from airflow_provider_hwstatus.sensors.console_link import ConsoleLink, push_console_link
 from airflow_provider_hwstatus.sensors.failure import why_failed
@@ -74,7 +73,7 @@ class JobStatusSensor(BaseSensorOperator):
     """
     Waits until one job or several jobs are over. A failed job fails the task at once, regardless of ``retries``.
 
-    :param kind: The kind of job: one of :data:`~airflow_provider_hwstatus.kinds.KINDS`.
+    :param kind: The kind of job.
     :param hwstatus_conn_id: The Airflow connection.
     :param region: Overrides the connection's region.
     :param project_id: Overrides the connection's project.
@@ -124,8 +123,6 @@ class JobStatusSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if kind not in KINDS.values():
-            raise ValueError(f"kind must be one of KINDS ({', '.join(KINDS)}); other kinds cannot be waited for")
         self.hwstatus_conn_id = hwstatus_conn_id
         self.region = region
         self.project_id = project_id
@@ -179,7 +176,7 @@ class JobStatusSensor(BaseSensorOperator):
     @cached_property
     def _progress(self) -> ProgressLogger:
         options = self.wait_options()
-        return ProgressLogger(self.log, time.time, options.began, options.until)
+        return ProgressLogger(self.log, self._subject, time.time, options.began, options.until)
 
     def execute(self, context: Context) -> Any:
         """
@@ -338,7 +335,7 @@ class JobStatusSensor(BaseSensorOperator):
         if found.over and self._began is not None:
             waited_in_worker(self.kind.name, time.time() - self._began)
         if found.outcome is Outcome.FAILURE:
-            raise AirflowFailException(why_failed(self.hook, self.kind, found, self.log))
+            raise AirflowFailException(why_failed(self.hook, self.wait_target.polled_kind, found, self.log))
         return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self.wait_target.value(found))
 
     @property

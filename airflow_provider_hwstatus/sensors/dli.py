@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED
+from airflow_provider_hwstatus.core.protocol.arguments import one_of
+from airflow_provider_hwstatus.kinds.dli import (
+    DLI_BATCH,
+    DLI_FLINK_JOB_FINISHED,
+    DLI_FLINK_JOB_RUNNING,
+    DLI_FLINK_JOB_STOPPED,
+    DLI_SESSION_READY,
+    DLI_SESSION_STOPPED,
+    DLI_SQL_JOB,
+)
 from airflow_provider_hwstatus.sensors.base import JobStatusSensor
 
 if TYPE_CHECKING:
@@ -51,8 +60,48 @@ class DliSessionSensor(JobStatusSensor):
         **kwargs: Unpack[SensorArguments],
     ) -> None:
         kinds = {"ready": DLI_SESSION_READY, "stopped": DLI_SESSION_STOPPED}
-        if wait_for not in kinds:
-            raise ValueError(f"wait_for must be 'ready' or 'stopped'; it is {wait_for!r}")
-        super().__init__(kind=kinds[wait_for], **kwargs)
+        super().__init__(kind=kinds[one_of("wait_for", wait_for, tuple(kinds))], **kwargs)
         self.session_id = session_id
+        self.wait_for = wait_for
+
+
+class DliSqlJobSensor(JobStatusSensor):
+    """
+    Waits until a DLI SQL job is over, or several.
+
+    :param job_id: The ``job_id`` in the response to the submission, or a list of them. A statement that DLI runs at
+        once (``job_mode`` is ``sync``) is over when it has been submitted.
+    """
+
+    template_fields: Sequence[str] = ("job_id", *JobStatusSensor.template_fields)
+
+    def __init__(self, *, job_id: str | Sequence[str] | XComArg, **kwargs: Unpack[SensorArguments]) -> None:
+        super().__init__(kind=DLI_SQL_JOB, **kwargs)
+        self.job_id = job_id
+
+
+class DliFlinkJobSensor(JobStatusSensor):
+    """
+    Waits until a DLI Flink job has finished, runs, or has been stopped; or several.
+
+    :param job_id: The ``job_id`` in the response to its creation, a number, or a list of them.
+    :param wait_for: ``finished`` (jobs with an end only), ``running`` or ``stopped``.
+    """
+
+    template_fields: Sequence[str] = ("job_id", *JobStatusSensor.template_fields)
+
+    def __init__(
+        self,
+        *,
+        job_id: str | int | Sequence[str] | Sequence[int] | XComArg,
+        wait_for: Literal["finished", "running", "stopped"] = "finished",
+        **kwargs: Unpack[SensorArguments],
+    ) -> None:
+        kinds = {
+            "finished": DLI_FLINK_JOB_FINISHED,
+            "running": DLI_FLINK_JOB_RUNNING,
+            "stopped": DLI_FLINK_JOB_STOPPED,
+        }
+        super().__init__(kind=kinds[one_of("wait_for", wait_for, tuple(kinds))], **kwargs)
+        self.job_id = job_id
         self.wait_for = wait_for

@@ -24,11 +24,12 @@ def why_failed(hook: HwStatusHook, kind: JobKind, found: PollResult, log: Log) -
 
     The worker fetches the details, not the trigger: an event is stored in Airflow's database and must be small.
 
+    :param kind: The kind of the jobs, with the values of its parameters.
     :param found: A failed job, or several jobs; the first of them that failed are diagnosed.
     """
     failed = [found] if isinstance(found, JobStatus) else found.failed[:AT_LENGTH]
     messages = _messages(hook, kind, failed, log)
-    return messages[0] if isinstance(found, JobStatus) else failures_message(found, messages)
+    return messages[0] if isinstance(found, JobStatus) else failures_message(kind, found, messages)
 
 
 def _messages(hook: HwStatusHook, kind: JobKind, failed: list[JobStatus], log: Log) -> list[str]:
@@ -39,17 +40,18 @@ def _messages(hook: HwStatusHook, kind: JobKind, failed: list[JobStatus], log: L
             left = until - time.monotonic()
             if messages and left < _ENOUGH:
                 break
-            messages.append(_message(hook.diagnose(kind, status, left), log))
+            messages.append(_message(kind, hook.diagnose(kind, status, left), log))
     except AirflowTaskTimeout:  # execution_timeout, but how the wait ended is known already
-        messages = messages or [failure_message(failed[0], "execution_timeout came first")]
+        messages = messages or [failure_message(kind, failed[0], "execution_timeout came first")]
     finally:
         hook.close()
     return messages
 
 
-def _message(found: Diagnosis, log: Log) -> str:
-    if found.status.log:
-        log.info("The last %d lines of output of %s:", len(found.status.log), found.status.subject)
+def _message(kind: JobKind, found: Diagnosis, log: Log) -> str:
+    status = found.status
+    if status.log:
+        log.info("The last %d lines of output of %s %s:", len(status.log), kind.title, status.job_id)
         for line in found.status.log:
             log.info("  %s", line)
-    return failure_message(found.status, found.missing, found.console)
+    return failure_message(kind, found.status, found.missing, found.console)

@@ -10,7 +10,7 @@ from typing import Self
 from uuid import uuid4
 
 from airflow_provider_hwstatus.core.connection.signing import AccessKey
-from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds import kind_of
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.testing.account import Account
@@ -146,17 +146,18 @@ class FakeHuaweiCloud:
             "agency": {"project_id": self.project_id, "metadata_endpoint": self.url},
             "env": {"project_id": self.project_id},
         }
-        return {"auth": auth, "region": self.region} | by_auth[auth] | endpoints
+        return {"auth": auth, "region": self.region} | by_auth[auth] | endpoints | {"endpoints": {"*": self.url}}
 
     def job(
         self,
         kind: JobKind | str,
-        job_id: str,
+        job_id: str | int,
         *steps: Step,
         seconds: Mapping[float, Step] | None = None,
         since_first_call: bool = False,
         request_id: str | None = None,
         listed_after: float = 0.0,
+        parameters: Mapping[str, object] | None = None,
         **fields: object,
     ) -> None:
         """
@@ -166,27 +167,33 @@ class FakeHuaweiCloud:
         a :class:`Fault`. A request to the job's status endpoint takes one step. A list takes steps only if its
         ``takes_steps`` is set. Details, logs and lists show the current state.
 
-        :param kind: The kind or its name.
-        :param job_id: The job's id. DLI's batch ids are UUIDs: another id is accepted here, with a warning, and any
-            request with an id that is neither a UUID nor one of these is refused.
+        :param kind: The name of a kind, or a kind of your own: its replies are made from its declaration.
+        :param job_id: The job's id; replies have an integer as a number. DLI's batch ids are UUIDs: another id is
+            accepted here, with a warning, and any request with an id that is neither a UUID nor one of these is refused.
         :param steps: One step per poll. The last one stays.
         :param seconds: Instead of *steps*: steps by the second at which they begin.
         :param since_first_call: Whether the seconds count from the first poll instead of from now.
         :param request_id: Id of the request that submitted the job. CPH lists jobs by it; see :meth:`submission`.
         :param listed_after: Seconds from now until lists show the job. ``math.inf`` means never.
+        :param parameters: What a request needs beside the id, such as ``{"cluster_id": "…"}``: with other values there
+            is no such job. By default any values do.
         :param fields: Fields of the replies that show more than the state, e.g. ``error_code``, ``queue`` or ``log``
-            (lines). CPH shows ``error_code``, ``error_msg`` and ``execute_msg`` when the job has ended.
-        :raises ValueError: There are no steps, or both *steps* and *seconds*, or a step is invalid.
+            (lines). CPH shows ``error_code``, ``error_msg`` and ``execute_msg`` when the job has ended. For all kinds
+            but DLI batches, DLI sessions and CPH jobs, they are named like the paths of the kind, such as
+            ``error_message``.
+        :raises ValueError: There is no such kind; there are no steps, or both *steps* and *seconds*; a step is invalid.
         """
         now = self.clock()
         script = new_script(steps, seconds, None if since_first_call else now, now)
-        kind = KINDS[kind] if isinstance(kind, str) else kind
+        kind, integer_id, job_id = kind_of(kind), isinstance(job_id, int), str(job_id)
+        self._dispatcher.serve(kind)
         try:
             check_id(kind, job_id)
         except ValueError as error:
             warnings.warn(f"{error}; the real service refuses it with HTTP 400", UserWarning, stacklevel=2)
         request_id = request_id or self._jobs.request_of(job_id) or new_request_id()
-        self._jobs.add(Job(kind, job_id, script, request_id, now, fields, listed_after))
+        job = Job(kind, job_id, script, request_id, now, fields, listed_after, parameters or {}, integer_id)
+        self._jobs.add(job)
 
     def foreign_jobs(
         self,
@@ -211,7 +218,7 @@ class FakeHuaweiCloud:
         if not is_state(state):
             raise ValueError(f"{state!r} is not a state")
         now = self.clock()
-        kind = KINDS[kind] if isinstance(kind, str) else kind
+        kind = kind_of(kind)
         fields = fields if kind is CPH_JOB else {"owner": "somebody-else"} | fields
         job_ids = [uuid4().hex if kind is CPH_JOB else str(uuid4()) for _ in range(count)]
         for job_id in job_ids:

@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
+from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.testing.account import Account
 from airflow_provider_hwstatus.testing.cph import Cph
+from airflow_provider_hwstatus.testing.declared import DeclaredJobs
 from airflow_provider_hwstatus.testing.dli import Dli, DliBatches
 from airflow_provider_hwstatus.testing.gateway import Gateway
 from airflow_provider_hwstatus.testing.iam import Iam
@@ -28,9 +31,10 @@ class Route:
     """
     One endpoint of an API.
 
-    :param path: Path template. It can contain ``{project_id}`` and ``{job_id}``.
-    :param view: Takes the request and, if the path has one, the job's id.
+    :param path: Path template. It can contain names in braces, and end in a query whose values it compares or names.
+    :param view: Takes the request and, if the path has one, the job's id; for declared kinds all names in the path.
     :param is_poll: Whether a request counts as a poll.
+    :param declared: The jobs of a declared kind, if the endpoint returns their status.
     :param open: Whether the endpoint needs no login.
     :param listing: How the list behaves, if the endpoint is one.
     """
@@ -41,13 +45,17 @@ class Route:
     is_poll: bool = False
     open: bool = False
     listing: JobList | None = None
+    declared: DeclaredJobs | None = None
 
     def match(self, request: Incoming) -> dict[str, str] | None:
         """Return the values of the path's parameters, or None if *request* is for another endpoint."""
-        parts = self.path.split("/")[1:]
+        path, _, query = self.path.partition("?")
+        parts = path.split("/")[1:]
         if request.method != self.method or len(parts) != len(request.segments):
             return None
         pairs = list(zip(parts, request.segments, strict=True))
+        for name, _, wanted in (pair.partition("=") for pair in query.split("&") if pair):
+            pairs.append((wanted, request.parameters.get(name, "")))
         if any(part != segment for part, segment in pairs if not part.startswith("{")):
             return None
         return {part.strip("{}"): segment for part, segment in pairs if part.startswith("{")}
@@ -113,14 +121,23 @@ class Dispatcher:
         self.unpublished: set[str] = set()
         self.polls: Counter[str] = Counter()
         self._gateway = Gateway(account)
+        self._jobs = jobs
         self._routes = list(_routes(self.iam, self.metadata, jobs, self.batch_list, self.cph_job_list))
+        for kind in KINDS.values():
+            self.serve(kind)
+
+    def serve(self, kind: JobKind) -> None:
+        """Serve the status of jobs of *kind*, from its declaration, unless its path is served already."""
+        if not any(route.path == kind.path for route in self._routes):
+            declared = DeclaredJobs(self._jobs, kind)
+            self._routes.append(Route("GET", kind.path, declared.show, is_poll=True, declared=declared))
 
     def answer(self, request: Incoming) -> Reply | Fault:
         """Record a request and return the reply. A client that has a reply always finds its record."""
         route, names = self._find(request)
         job_id = names.get("job_id")
-        if route and route.is_poll and job_id:
-            self.polls[job_id] += 1
+        if route and route.is_poll:
+            self.polls.update(route.declared.polled(names) if route.declared else [names["job_id"]])
         if route and route.listing:
             route.listing.calls += 1
         answer = self._forced_answer(request) or self._view_answer(request, route, names)
@@ -144,6 +161,8 @@ class Dispatcher:
                 self._gateway.check(request, names.get("project_id"))
             if route.listing and route.listing.answer is not None:
                 return _forced(request, route.listing.answer)
+            if route.declared:
+                return route.view(request, names)
             return route.view(request, names["job_id"]) if "job_id" in names else route.view(request)
         except RefusedError as refused:
             return Answer(refused.reply)

@@ -111,6 +111,8 @@ class Job:
     :param created: Seconds since 1970.
     :param fields: Further fields of its replies.
     :param listed_after: Seconds after *created* until lists show it.
+    :param parameters: What a request needs beside the id; empty if any values do.
+    :param integer_id: Whether replies have the id as a number.
     """
 
     kind: JobKind
@@ -120,6 +122,8 @@ class Job:
     created: float
     fields: Mapping[str, object]
     listed_after: float = 0.0
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    integer_id: bool = False
 
     def poll(self, request: Incoming, render: Callable[[State, float], Mapping[str, object]]) -> Answer:
         """

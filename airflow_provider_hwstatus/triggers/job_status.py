@@ -24,7 +24,7 @@ from airflow_provider_hwstatus.core.polling.wait_options import OPTION_NAMES, Wa
 from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget, event_of
 from airflow_provider_hwstatus.core.reporting.progress import ProgressLogger
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
-from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook, kind_of
+from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.core.polling.wait import Poller
@@ -52,8 +52,9 @@ class JobStatusTrigger(BaseTrigger):
     *target* and *options*. An operator of your own may give their fields directly:
     ``JobStatusTrigger(kind="dli_batch", job_id="…", poke_interval=60.0, deferred_at=time.time())``.
 
-    :param target: What to wait for, such as ``{"kind": "dli_batch", "job_id": "…"}``; ``job_id`` may be a list, and for
-        all jobs of CPH requests there is ``request_id``, a list, with ``expected_jobs`` and ``rejected``. Optional are
+    :param target: What to wait for, such as ``{"kind": "dli_batch", "job_id": "…"}``. ``kind`` may be a declaration, as
+        :meth:`JobKind.to_dict` returns it; ``parameters`` has what it needs beside the id. ``job_id`` may be a list.
+        For all jobs of CPH requests there is ``request_id``, a list, with ``expected_jobs`` and ``rejected``. Optional are
         ``success_states``, ``failure_states``, ``wait_for_all`` and ``fail_fast``. As
         :meth:`~airflow_provider_hwstatus.core.polling.wait_target.WaitTarget.to_dict` returns it.
     :param options: How to wait, such as ``{"poke_interval": 60.0, "deadline": 1795000000.0}``: the arguments of
@@ -108,7 +109,7 @@ class JobStatusTrigger(BaseTrigger):
                     raise ConfigurationError("the trigger's row has an empty list of ids")
         except HwStatusError as error:  # silent_fail and not_found_grace do not apply to an invalid row
             return event_of(error)
-        progress = ProgressLogger(_log, time.time, options.began, options.until)
+        progress = ProgressLogger(_log, target.subject, time.time, options.began, options.until)
         found: PollResult | HwStatusError
         try:
             found = await self._wait(target, options, progress, options.poke_interval - settling)
@@ -156,4 +157,4 @@ class JobStatusTrigger(BaseTrigger):
 
         :raises ConfigurationError: *target* does not describe it.
         """
-        return WaitTarget.from_dict(self.target, kind_of)
+        return WaitTarget.from_dict(self.target)

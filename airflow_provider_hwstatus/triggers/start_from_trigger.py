@@ -28,7 +28,7 @@ OUTPUT = "output_as_json"
 
 #: The template fields of all sensors, which Airflow renders.
 _WHERE = ("hwstatus_conn_id", "region", "project_id")
-FIELDS = ("batch_id", "session_id", "job_id", "request_id", "expected_jobs", *_WHERE)
+FIELDS = ("batch_id", "session_id", "job_id", "parameters", "request_id", "expected_jobs", *_WHERE)
 
 
 class StartedTrigger(BaseTrigger):
@@ -131,7 +131,9 @@ class StartedTrigger(BaseTrigger):
         # A CPH request is the one target with an expectation; all others have ids of jobs.
         names = {"request_id": "request_id", "expected_jobs": "expected_jobs"}
         names = names if self.id_argument == "request_id" else {"job_id": self.id_argument}
-        ids = {name: self._given(argument) for name, argument in names.items()}
+        ids = {name: self._given(argument) for name, argument in names.items()} | {
+            "parameters": self._given("parameters")
+        }
         where = {name: self._given(name) for name in _WHERE}
         options = {**self.options, "began": began, "deadline": began + self.limit}
         return JobStatusTrigger({**self.target, **ids}, options, **where)

@@ -2,22 +2,30 @@
 
 import json
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from airflow_provider_hwstatus.errors import AuthenticationError, UnknownStateError
+from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor
-from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
+from airflow_provider_hwstatus.sensors.dli import (
+    DliBatchSensor,
+    DliFlinkJobSensor,
+    DliSessionSensor,
+    DliSqlJobSensor,
+)
+from airflow_provider_hwstatus.sensors.job import JobSensor
 from airflow_provider_hwstatus.testing import Reply
-
-SAMPLES = sorted(Path(__file__).parents[1].glob("samples/*/*/*.json"))
 
 SENSORS = {
     "dli_batch": lambda **kwargs: DliBatchSensor(batch_id="j1", **kwargs),
     "dli_session_ready": lambda **kwargs: DliSessionSensor(session_id="j1", **kwargs),
     "dli_session_stopped": lambda **kwargs: DliSessionSensor(session_id="j1", wait_for="stopped", **kwargs),
     "cph_job": lambda **kwargs: CphJobSensor(job_id="j1", **kwargs),
+    "dli_sql_job": lambda **kwargs: DliSqlJobSensor(job_id="j1", **kwargs),
+    "dli_flink_job_finished": lambda **kwargs: DliFlinkJobSensor(job_id="j1", **kwargs),
+    "dli_flink_job_running": lambda **kwargs: DliFlinkJobSensor(job_id="j1", wait_for="running", **kwargs),
+    "dli_flink_job_stopped": lambda **kwargs: DliFlinkJobSensor(job_id="j1", wait_for="stopped", **kwargs),
 }
 
 FLAGS = ({}, {"soft_fail": True}, {"never_fail": True}, {"silent_fail": True})
@@ -50,22 +58,37 @@ def flag_of(flags):
     return next(iter(flags), "")
 
 
+def sensor_for(sample):
+    """Return what makes the sensor for a sample's job: its own one, or the one for all kinds."""
+
+    def make(**kwargs):
+        sensor = JobSensor(kind=sample.kind, job_id=sample.job_id, parameters=sample.parameters or None, **kwargs)
+        if own := SENSORS.get(sample.kind):
+            sensor = own(**kwargs)
+            setattr(sensor, sensor.id_argument, sample.job_id)
+        return sensor
+
+    return make
+
+
 @pytest.mark.parametrize("flags", FLAGS, ids=flag_of)
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: "-".join(path.with_suffix("").parts[-3:]))
-def test_verdict(huaweicloud, run_sensor, mode, sample, flags):
+def test_verdict(huaweicloud, run_sensor, mode, samples_of_kind, flags):
     """Each documented state ends the task as its outcome and the flag say, in each mode alike."""
-    kind, outcome, state = sample.with_suffix("").parts[-3:]
-    huaweicloud.job(kind, "j1", Reply(body=json.loads(sample.read_text()) | {"id": "j1", "job_id": "j1"}))
+    for sample in samples_of_kind:
+        kind, job_id = sample.kind, sample.job_id
+        huaweicloud.job(kind, job_id, Reply(body=sample.reply), parameters=sample.parameters)
+        state = HwStatusHook().get_status(kind, job_id, parameters=sample.parameters).state
 
-    end = run_sensor(SENSORS[kind], mode, **FAST, **flags)
+        end = run_sensor(sensor_for(sample), mode, **FAST, **flags)
 
-    assert VERDICTS[outcome][flag_of(flags)] == end.verdict
-    if outcome == "success":
-        assert (kind, "j1", state, "success") == tuple(end.value[key] for key in ("kind", "job_id", "state", "outcome"))
-        assert end.value == json.loads(json.dumps(end.value))
-    else:
-        assert "j1" in str(end.error)
-        assert state in str(end.error)
+        assert VERDICTS[sample.outcome][flag_of(flags)] == end.verdict, sample
+        if sample.outcome == "success":
+            shown = tuple(end.value[key] for key in ("kind", "job_id", "state", "outcome"))
+            assert (kind, job_id, state, "success") == shown
+            assert end.value == json.loads(json.dumps(end.value))
+        else:
+            assert job_id in str(end.error)
+            assert state in str(end.error)
 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=flag_of)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,22 +17,10 @@ from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 
-#: One sample for each documented state, in folders by kind and outcome.
-SAMPLES = Path(__file__).parents[1] / "samples"
-
 
 def read(kind: JobKind) -> dict[str, Outcome]:
     """Return the outcome of every state in the table of *kind*."""
     return {state: kind.outcome_of(state) for state in kind.states}
-
-
-@every_kind
-def test_documented_states(kind: JobKind) -> None:
-    """Every state in the table has a sample with the same outcome, and every other sample is of an unknown state."""
-    samples = (SAMPLES / kind.name).glob("*/*.json")
-    expected = {path.stem.lower(): Outcome(path.parent.name) for path in samples}
-
-    assert expected == read(kind) | dict.fromkeys(expected.keys() - kind.states, Outcome.UNKNOWN)
 
 
 def test_names() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic
 
 from airflow_provider_hwstatus.core.connection.credentials import CredentialRecords
@@ -32,6 +32,7 @@ from airflow_provider_hwstatus.errors import (
     RetryableError,
     ThrottledError,
 )
+from airflow_provider_hwstatus.kinds.service import IAM, Service
 
 
 class Client:
@@ -62,9 +63,17 @@ class Client:
         self.accepted = False
         self._login = login_for(settings, clock, self.redact, records)
         self._project_id = settings.project_id
-        self._endpoints: dict[str, str] = {}
+        self._endpoints: dict[Service, str] = {}
 
-    def get(self, service: str, path: str, budget: RetryBudget, read: Callable[[Response], T], metric: str) -> Flow[T]:
+    def get(
+        self,
+        service: Service,
+        path: str,
+        budget: RetryBudget,
+        read: Callable[[Response], T],
+        metric: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> Flow[T]:
         """
         Send an authenticated GET request, and repeat it during an outage.
 
@@ -73,16 +82,17 @@ class Client:
         :param budget: For how long to retry.
         :param read: Returns the result, or raises what the response means.
         :param metric: The metric ``hwstatus.<metric>.polls`` counts each attempt.
+        :param headers: Further headers, which are signed, too.
         :raises HwStatusError: There was no usable answer.
         """
-        attempt = _Attempt(self, service, path, budget, read, metric)
+        attempt = _Attempt(self, service, path, budget, read, metric, headers or {})
         try:
             return (yield from attempt.send())
         except RetryableError as error:
             failure = error
         return (yield from retry(attempt, failure))  # not above: the failure would be the context of later errors
 
-    def endpoint(self, service: str) -> str:
+    def endpoint(self, service: Service) -> str:
         """
         Return the URL of a service, without a slash at its end.
 
@@ -130,7 +140,7 @@ class Client:
         :raises HwStatusError: IAM did not answer.
         """
         region = self.settings.region
-        url = f"{self.settings.endpoint('iam')}/v3/projects" + (f"?name={encode(region)}" if region else "")
+        url = f"{self.settings.endpoint(IAM)}/v3/projects" + (f"?name={encode(region)}" if region else "")
         response = yield from self._login.exchange(Request("GET", url, {"Content-Type": "application/json"}))
         listed = json_or_raise(response, self.redact, self.clock()).get("projects")
         if not isinstance(listed, list):
@@ -163,18 +173,19 @@ class _Attempt(Generic[T]):
     def __init__(
         self,
         client: Client,
-        service: str,
+        service: Service,
         path: str,
         budget: RetryBudget,
         read: Callable[[Response], T],
         metric: str,
+        headers: Mapping[str, str],
     ) -> None:
         ahead = 0.0 if client.monotonic is client.clock else client.monotonic() - client.clock()
         self.clock = client.monotonic
         self.budget = budget
         self.deadline = math.inf if budget.deadline is None else budget.deadline + ahead
         self._until = budget.end + ahead
-        self.throttle = client.throttles[service]
+        self.throttle = client.throttles[service.label]
         self.queued_at = 0.0
         self.sent_at: float | None = None
         self._client = client
@@ -182,6 +193,7 @@ class _Attempt(Generic[T]):
         self._path = path
         self._read = read
         self._metric = metric
+        self._headers = headers
 
     def send(self) -> Flow[T]:
         """
@@ -189,7 +201,7 @@ class _Attempt(Generic[T]):
 
         :raises HwStatusError: There was no usable answer.
         """
-        service = self._service
+        service = self._service.label
         self.queued_at, self.sent_at = self.clock(), None
         try:
             yield AcquireSlot(service, self.deadline, self._until)
@@ -212,4 +224,4 @@ class _Attempt(Generic[T]):
         # A project id is letters and digits, so it needs no encoding.
         project_id = client.known_project_id or (yield from client.project_id())
         url = client.endpoint(self._service) + self._path.replace("{project_id}", project_id)
-        return Request("GET", url, {"Content-Type": "application/json", "X-Project-Id": project_id})
+        return Request("GET", url, {"Content-Type": "application/json", "X-Project-Id": project_id, **self._headers})

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from airflow_provider_hwstatus.core.connection.endpoints import DOMAINS, endpoint_of
+from airflow_provider_hwstatus.core.connection.endpoints import DOMAINS, endpoint_field, endpoint_of
 from airflow_provider_hwstatus.errors import ConfigurationError, MalformedResponseError
+from airflow_provider_hwstatus.kinds.service import IAM, Service
 
 DEFAULT_REQUEST_TIMEOUT = 30.0
 DEFAULT_MAX_CONCURRENT_REQUESTS = 20
@@ -32,6 +34,8 @@ class Settings:
     :param domain_name: Account name, for ``auth=password``.
     :param security_token: Security token of a temporary access key.
     :param dli_endpoint: URL of DLI; None for the endpoint of the region. *cph_endpoint* and *iam_endpoint* are alike.
+    :param endpoints: URLs of services, by label: a name and a URL each. The name ``*`` stands for all services that have
+        no URL, and ``{service}`` in its URL for their label.
     :param metadata_endpoint: URL of the metadata service, for ``auth=agency``; None for the node's own.
     :param profile: Section of the vendor SDK's profile file, for ``auth=env``.
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle to verify them with.
@@ -52,6 +56,7 @@ class Settings:
     dli_endpoint: str | None = None
     cph_endpoint: str | None = None
     iam_endpoint: str | None = None
+    endpoints: tuple[tuple[str, str], ...] = ()
     metadata_endpoint: str | None = None
     profile: str | None = None
     verify: bool | str = True
@@ -60,25 +65,31 @@ class Settings:
     max_concurrent_requests: int = DEFAULT_MAX_CONCURRENT_REQUESTS
     coalesce: bool = False
 
-    def endpoint(self, service: str) -> str:
+    def endpoint(self, service: Service) -> str:
         """
         Return the URL of a service, without a slash at its end.
 
-        :param service: ``dli``, ``cph`` or ``iam``.
         :raises ConfigurationError: Neither the endpoint nor the region is set.
         """
-        configured: str | None = getattr(self, f"{service}_endpoint")
-        if configured:
+        if configured := self._configured(service.label):
             return configured
         if not self.region:
-            raise ConfigurationError(f"region is not set\n  next: set region or {service}_endpoint")
+            raise ConfigurationError(f"region is not set\n  next: set region or {endpoint_field(service)}")
         return endpoint_of(service, self.region)
+
+    def _configured(self, label: str) -> str | None:
+        fields = {"dli": self.dli_endpoint, "cph": self.cph_endpoint, "iam": self.iam_endpoint}
+        if own := fields.get(label):
+            return own
+        listed = dict(self.endpoints)
+        return listed.get(label) or listed.get("*", "").replace("{service}", label) or None
 
     @property
     def cloud(self) -> str:
         """The cloud that accepts or refuses the credentials: its domain, or host and port of a configured endpoint."""
         configured = self.iam_endpoint or self.dli_endpoint or self.cph_endpoint
-        url = configured if configured or not self.region else self.endpoint("iam")
+        configured = configured or self._configured(IAM.label)
+        url = configured if configured or not self.region else self.endpoint(IAM)
         host = urlsplit(url or "").netloc
         return next((domain for _, domain in DOMAINS if host.endswith(f".{domain}")), host)
 
@@ -112,6 +123,7 @@ def settings_from(
         proxy=_checked(fields, "proxy", _proxy),
         max_concurrent_requests=_max_concurrent_requests(fields.get("max_concurrent_requests")),
         coalesce=_coalesce(fields.get("coalesce")),
+        endpoints=_endpoints(fields.get("endpoints")),
         **texts,
         **endpoints,
     )
@@ -146,7 +158,7 @@ def _checked(fields: Mapping[str, object], name: str, check: Callable[[str, str]
 
 
 def _region(name: str, text: str) -> str:
-    endpoint_of("iam", text)
+    endpoint_of(IAM, text)
     return text
 
 
@@ -159,6 +171,33 @@ def _project_id(name: str, text: str) -> str:
 def _endpoint(name: str, text: str) -> str:
     if not _is_url(text) or set("?#@") & set(text):
         raise ConfigurationError(f"{name} must be a URL such as https://host or https://host:port/path, without user")
+    return text.rstrip("/")
+
+
+def _endpoints(value: object) -> tuple[tuple[str, str], ...]:
+    """Return the URLs by service; the connection form holds them as JSON text."""
+    if value is None or value == "":
+        return ()
+    try:
+        listed = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        listed = None
+    if not isinstance(listed, Mapping):
+        raise ConfigurationError('endpoints must be a JSON object of service and URL, such as {"mrs": "https://host"}')
+    return tuple((label, _endpoint_of_service(label, url)) for label, url in sorted(listed.items()))
+
+
+def _endpoint_of_service(label: str, url: object) -> str:
+    name = f"endpoints[{label!r}]"
+    if label != "*":
+        try:
+            Service(label=label)
+        except ValueError as error:
+            raise ConfigurationError(f"{name}: {error}") from None
+    text = _text(name, url)
+    if text is None:
+        raise ConfigurationError(f"{name} is empty")
+    _endpoint(name, text.replace("{service}", "service") if label == "*" else text)
     return text.rstrip("/")
 
 

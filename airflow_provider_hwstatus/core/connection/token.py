@@ -21,6 +21,7 @@ from airflow_provider_hwstatus.errors import (
     MalformedResponseError,
     TransportError,
 )
+from airflow_provider_hwstatus.kinds.service import IAM
 
 #: Seconds before it expires at which a token is replaced, but at most a tenth of its lifetime.
 RENEWAL_LEAD = 300.0
@@ -126,7 +127,7 @@ class Password:
         body = {"auth": {"identity": identity, "scope": {"project": project}}}
         return Request(
             "POST",
-            f"{settings.endpoint('iam')}/v3/auth/tokens?nocatalog=true",
+            f"{settings.endpoint(IAM)}/v3/auth/tokens?nocatalog=true",
             {"Content-Type": "application/json;charset=utf8"},
             json.dumps(body).encode(),
         )

@@ -77,7 +77,7 @@ class CphRequests:
         except HwStatusError as error:
             raise error.about(self.subject)  # noqa: B904  # the same error, with its subject
         for status in summary.going:
-            check_known(status.subject, status, options)
+            check_known(f"{self._kind.title} {status.job_id}", status, options)
         return summary
 
     def _poll(self, options: WaitOptions) -> Flow[JobsSummary]:
@@ -152,7 +152,7 @@ class CphRequests:
         return listed
 
     def _read(self, row: Mapping[str, object], request_id: str | None) -> JobStatus:
-        job_id, redact = row.get(self._kind.id_field), self.client.redact
+        job_id, redact = self._kind.value("id", row, ""), self.client.redact
         job_id = redact(job_id).strip() if isinstance(job_id, str) else job_id
         if not is_job_id(job_id):
             raise MalformedResponseError("a row of the list of jobs has no job_id", request_id=request_id)

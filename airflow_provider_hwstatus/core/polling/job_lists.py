@@ -10,6 +10,7 @@ from airflow_provider_hwstatus.core.protocol.effects import Flow, Response, enco
 from airflow_provider_hwstatus.core.protocol.responses import json_or_raise, request_id_of
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import MalformedResponseError
+from airflow_provider_hwstatus.kinds.service import CPH, DLI, Service
 
 Row = Mapping[str, object]
 
@@ -43,7 +44,7 @@ class JobList:
     :param field: The field of the response that has the rows.
     """
 
-    service: str
+    service: Service
     path: str
     field: str
 
@@ -60,7 +61,7 @@ class JobList:
             return self._read(client, response)
 
         path = self.path.replace("{first}", str(first))
-        return (yield from client.get(self.service, path, budget, read, f"{self.service}_list"))
+        return (yield from client.get(self.service, path, budget, read, f"{self.service.label}_list"))
 
     def _read(self, client: Client, response: Response) -> Page:
         body = json_or_raise(response, client.redact, client.clock())
@@ -102,7 +103,7 @@ def cph_jobs(request_ids: Sequence[str]) -> JobList:
     # Older editions know request_id alone.
     name = "request_id" if len(request_ids) == 1 else "request_ids"
     query = f"{name}={','.join(map(encode, request_ids))}&offset={{first}}&limit={PAGE}"
-    return JobList("cph", "/v1/{project_id}/cloud-phone/jobs?" + query, "jobs")
+    return JobList(CPH, "/v1/{project_id}/cloud-phone/jobs?" + query, "jobs")
 
 
 def dli_batches(state: str) -> JobList:
@@ -126,4 +127,4 @@ def dli_batches_since(since: float) -> JobList:
 
 
 def _dli_batches(query: str) -> JobList:
-    return JobList("dli", f"/v2.0/{{project_id}}/batches?{query}&from={{first}}&size={PAGE}", "sessions")
+    return JobList(DLI, f"/v2.0/{{project_id}}/batches?{query}&from={{first}}&size={PAGE}", "sessions")

@@ -32,14 +32,14 @@ class JobPoller:
     """
     Polls one job.
 
-    :param kind: The kind of the job.
+    :param kind: The kind of the job, with the values of its parameters.
     :raises ConfigurationError: *job_id* is no valid id.
     """
 
     def __init__(self, client: Client, kind: JobKind, job_id: str) -> None:
         self.client = client
         self.kind = kind
-        self.job_id = check_job_id(kind.id_name, job_id)
+        self.job_id = check_job_id(kind.id_name, job_id, kind.id_characters)
         self.subject = f"{kind.title} {self.job_id}"
         self._path = job_path(kind.path, self.job_id)
         self._coalesced: CoalescedWait | None = None
@@ -71,7 +71,10 @@ class JobPoller:
         :raises HwStatusError: There was no usable answer.
         """
         try:
-            return (yield from self.client.get(self.kind.service, self._path, budget, self._read, self.kind.name))
+            kind = self.kind
+            return (
+                yield from self.client.get(kind.cloud_service, self._path, budget, self._read, kind.name, kind.headers)
+            )
         except HwStatusError as error:
             raise error.about(self.subject)  # noqa: B904  # the same error, with its subject
 

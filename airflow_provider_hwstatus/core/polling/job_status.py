@@ -5,14 +5,21 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airflow_provider_hwstatus.core.protocol.effects import Response, encode
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
-from airflow_provider_hwstatus.core.protocol.responses import clip, iso_time, json_or_raise, request_id_of, shown
-from airflow_provider_hwstatus.errors import MalformedResponseError
-from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.core.protocol.responses import (
+    clip,
+    iso_time,
+    json_or_raise,
+    refusal_of,
+    request_id_of,
+    shown,
+)
+from airflow_provider_hwstatus.errors import JobNotFoundError, MalformedResponseError
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
+from airflow_provider_hwstatus.kinds.json_path import is_id, value_at
 
 #: Lines of output that a status holds at most.
 _MAX_LOG_LINES = 50
@@ -44,8 +51,8 @@ class JobStatus:
     :param log: The last lines of output.
     :param name: The name that the submitter gave the job.
     :param queue: The queue or cluster on which it runs.
-    :param phone_id: The cloud phone of a CPH job.
-    :param server_id: The cloud phone server of a CPH job.
+    :param extra_fields: What else the kind declares, such as ``phone_id`` and ``server_id`` of a CPH job. In
+        :meth:`to_dict`, they stand beside the other fields.
     """
 
     kind: str
@@ -60,18 +67,12 @@ class JobStatus:
     log: tuple[str, ...] = ()
     name: str | None = None
     queue: str | None = None
-    phone_id: str | None = None
-    server_id: str | None = None
+    extra_fields: Mapping[str, str | None] = field(default_factory=dict, hash=False)
 
     @property
     def over(self) -> bool:
         """Whether the job has ended."""
         return self.outcome in (Outcome.SUCCESS, Outcome.FAILURE)
-
-    @property
-    def subject(self) -> str:
-        """The name of the job in messages: its kind and id."""
-        return f"{KINDS[self.kind].title} {self.job_id}"
 
     @property
     def unknown_states(self) -> set[str]:
@@ -95,17 +96,19 @@ class JobStatus:
 
     def to_dict(self) -> dict[str, object]:
         """Return a JSON object from which :meth:`from_dict` makes an equal status."""
-        return vars(self) | {"outcome": self.outcome.value, "log": list(self.log)}
+        own = vars(self) | {"outcome": self.outcome.value, "log": list(self.log)}
+        return {**own.pop("extra_fields"), **own}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> JobStatus:
         """
-        Return the status that :meth:`to_dict` described. Unknown fields, of a later release, are ignored.
+        Return the status that :meth:`to_dict` described. Unknown texts are taken as extra fields.
 
         :raises ValueError: *fields* does not describe a status.
         """
         try:
-            known = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name in fields}
+            known = {name: fields[name] for name in _FIELDS if name in fields}
+            extra = {name: value for name, value in fields.items() if name not in _FIELDS and _is_text(value)}
             log = known.pop("log", ())
             if not isinstance(log, list | tuple):
                 raise TypeError("log is not a list")
@@ -113,10 +116,18 @@ class JobStatus:
                 if not isinstance(value, str) and (value is not None or name in _REQUIRED):
                     raise TypeError(f"{name} is not text")
             times = {name: iso_time(known.get(name)) for name in ("begin_time", "end_time")}
-            typed = {"outcome": Outcome(str(known["outcome"])), "log": tuple(map(str, log))}
+            typed = {"outcome": Outcome(str(known["outcome"])), "log": tuple(map(str, log)), "extra_fields": extra}
             return cls(**(known | times | typed))  # type: ignore[arg-type]  # the types are checked above
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a job status: {error}") from error
+
+
+#: The names of a status's fields.
+_FIELDS = frozenset(each.name for each in dataclasses.fields(JobStatus)) - {"extra_fields"}
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def job_path(template: str, job_id: str) -> str:
@@ -130,11 +141,17 @@ def read_status(kind: JobKind, job_id: str, response: Response, redact: Redactor
 
     :param now: Seconds since 1970.
     :raises ApiError: The service refused the request.
+    :raises JobNotFoundError: The service lists jobs, and not this one.
     :raises MalformedResponseError: The response is not what the API reference specifies, or is about another job.
     """
-    body = json_or_raise(response, redact, now)
+    body = json_or_raise(response, redact, now, kind.permission)
+    if kind.is_refused(body):
+        raise refusal_of(response, body, kind.value("error_message", body, job_id), redact)
     check_id(kind, job_id, body, redact)
-    return status_of(kind, job_id, body, request_id_of(response, body, redact), redact)
+    request_id = request_id_of(response, body, redact)
+    if kind.is_not_listed_in(body, job_id):
+        raise JobNotFoundError("the service lists no such job", http_status=response.status, request_id=request_id)
+    return status_of(kind, job_id, body, request_id, redact)
 
 
 def status_of(
@@ -145,7 +162,7 @@ def status_of(
 
     :raises MalformedResponseError: The state is neither a number nor text.
     """
-    state = _state(kind, body)
+    state = _state(kind, body, job_id)
     listed = kind.outcomes.get(state)
     outcome = listed or kind.outcome_of(state)
     return JobStatus(
@@ -153,13 +170,15 @@ def status_of(
         job_id=job_id,
         state=state if listed else shown(state, redact, 100),  # a listed state holds no secret
         outcome=outcome,
-        error_code=_text(body.get("error_code"), redact),
-        error_message=_text(body.get("error_msg"), redact),
-        begin_time=iso_time(body.get(kind.begin_field)),
-        end_time=iso_time(body.get(kind.end_field)) if outcome in (Outcome.SUCCESS, Outcome.FAILURE) else None,
+        error_code=_text(kind.value("error_code", body, job_id), redact),
+        error_message=_text(kind.value("error_message", body, job_id), redact),
+        begin_time=iso_time(kind.value("begin", body, job_id)),
+        end_time=_end_time(kind, body, job_id) if outcome in (Outcome.SUCCESS, Outcome.FAILURE) else None,
         request_id=request_id,
-        log=log_lines(body.get(kind.log_field), redact),
-        **_optional_texts(body, redact),
+        log=log_lines(kind.value("log", body, job_id), redact),
+        name=_text(kind.value("job_name", body, job_id), redact),
+        queue=_text(kind.value("queue", body, job_id), redact),
+        extra_fields=_extra_fields(kind, body, job_id, redact),
     )
 
 
@@ -169,39 +188,51 @@ def with_details(kind: JobKind, status: JobStatus, body: Mapping[str, object], r
 
     :raises MalformedResponseError: The response is about another job.
     """
-    check_id(kind, status.job_id, body, redact)
+    job_id = status.job_id
+    check_id(kind, job_id, body, redact)
     return dataclasses.replace(
         status,
-        begin_time=iso_time(body.get(kind.begin_field)) or status.begin_time,
-        end_time=iso_time(body.get(kind.end_field)) or status.end_time,
-        log=log_lines(body.get(kind.log_field), redact) or status.log,
-        **_optional_texts(body, redact),  # type: ignore[arg-type]  # its keys are fields of type str | None
+        begin_time=iso_time(kind.value("begin", body, job_id)) or status.begin_time,
+        end_time=_end_time(kind, body, job_id) or status.end_time,
+        log=log_lines(kind.value("log", body, job_id), redact) or status.log,
+        name=_text(kind.value("job_name", body, job_id), redact),
+        queue=_text(kind.value("queue", body, job_id), redact),
+        extra_fields=_extra_fields(kind, body, job_id, redact),
     )
 
 
-def _optional_texts(body: Mapping[str, object], redact: Redactor) -> dict[str, str | None]:
-    return {
-        "name": _text(body.get("name"), redact),
-        "queue": _text(body.get("queue") or body.get("cluster_name"), redact),
-        "phone_id": _text(body.get("phone_id"), redact),
-        "server_id": _text(body.get("server_id"), redact),
-    }
+def _extra_fields(kind: JobKind, body: Mapping[str, object], job_id: str, redact: Redactor) -> dict[str, str | None]:
+    values = {name: [value_at(path, body, job_id) for path in paths] for name, paths in kind.extra_paths.items()}
+    found = {name: next((value for value in each if value is not None), None) for name, each in values.items()}
+    return {name: _text(value, redact) for name, value in found.items()}
+
+
+def _end_time(kind: JobKind, body: Mapping[str, object], job_id: str) -> str | None:
+    """Return when the job ended: as the service says it, or from its begin and its duration."""
+    if end := iso_time(kind.value("end", body, job_id)):
+        return end
+    begin, duration = (kind.value(name, body, job_id) for name in ("begin", "duration"))
+    if not isinstance(begin, int) or not isinstance(duration, int):
+        return None
+    return iso_time(begin + duration)
 
 
 def check_id(kind: JobKind, job_id: str, body: Mapping[str, object], redact: Redactor) -> None:
     """:raises MalformedResponseError: *body* is about another job."""
-    answered = body.get(kind.id_field)
-    if isinstance(answered, str) and answered and answered.lower() != job_id.lower():
-        raise MalformedResponseError(f"the response is about another job: {shown(answered, redact, 128)!r}")
+    answered = kind.value("id", body, job_id)
+    if isinstance(answered, str | int) and answered != "" and not is_id(answered, job_id):
+        raise MalformedResponseError(f"the response is about another job: {shown(str(answered), redact, 128)!r}")
 
 
-def _state(kind: JobKind, body: Mapping[str, object]) -> str:
-    state = body.get(kind.state_field)
-    if state is None:
-        return ""
-    if isinstance(state, bool) or not isinstance(state, str | int | float):
-        raise MalformedResponseError(f"{kind.state_field} is a JSON {type(state).__name__}, not a number or text")
-    return str(state)
+def _state(kind: JobKind, body: Mapping[str, object], job_id: str) -> str:
+    """Return the state; empty if the response has none. Of several, a failure counts, or else the first."""
+    states = list[str]()
+    for state in kind.states_in(body, job_id):
+        if isinstance(state, bool) or not isinstance(state, str | int | float):
+            path = " or ".join(kind.paths["state"])
+            raise MalformedResponseError(f"{path} is a JSON {type(state).__name__}, not a number or text")
+        states.append(str(state))
+    return next((state for state in states if kind.outcome_of(state) is Outcome.FAILURE), states[0] if states else "")
 
 
 def _text(value: object, redact: Redactor) -> str | None:

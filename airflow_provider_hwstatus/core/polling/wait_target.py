@@ -8,8 +8,9 @@ all jobs were polled. If all jobs have to succeed, the event of a success has al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from airflow_provider_hwstatus.core.connection.client import Client
@@ -22,7 +23,7 @@ from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, 
 from airflow_provider_hwstatus.core.polling.wait import Poller
 from airflow_provider_hwstatus.core.protocol.responses import clip
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, TriggerError, error_from_dict
-from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds import KINDS, kind_of
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 
 
@@ -32,6 +33,7 @@ class WaitTarget:
     The target of a wait.
 
     :param kind: The kind of job, with the states that end this wait.
+    :param parameters: What the kind's path or headers need beside the id.
     :param ids: The id of one job, or a list of the ids of jobs or requests. Duplicates stay in the list.
     :param rule: When a wait for several jobs is over.
     :param expected: The jobs that the requests should have; None if *ids* are ids of jobs.
@@ -41,43 +43,70 @@ class WaitTarget:
     ids: str | Sequence[str]
     rule: CompletionRule
     expected: Expected | None = None
+    parameters: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def of(cls, kind: JobKind, given: object, rule: CompletionRule, expected: Expected | None = None) -> WaitTarget:
+    def of(
+        cls,
+        kind: JobKind,
+        given: object,
+        rule: CompletionRule,
+        expected: Expected | None = None,
+        parameters: Mapping[str, object] | None = None,
+        argument: str | None = None,
+    ) -> WaitTarget:
         """
         Return the target for the ids that a user gave.
 
-        :raises ConfigurationError: An id is missing or invalid.
+        :param argument: How the user calls the ids; the kind's name for them by default.
+        :raises ConfigurationError: An id or a parameter is missing or invalid.
         """
-        return cls(
-            kind, one_or_more(kind.id_name, given) if expected is None else all_of("request_id", given), rule, expected
-        )
+        if expected is not None:
+            return cls(kind, all_of("request_id", given), rule, expected)
+        ids = one_or_more(argument or kind.id_name, given, kind.id_characters)
+        target = cls(kind, ids, rule, parameters={} if parameters is None else parameters)
+        target.polled_kind  # noqa: B018  # checks the parameters
+        return target
+
+    @cached_property
+    def polled_kind(self) -> JobKind:
+        """
+        The kind with the values of its parameters.
+
+        :raises ConfigurationError: A parameter is missing, superfluous or invalid.
+        """
+        if not isinstance(self.parameters, Mapping):
+            raise ConfigurationError(f"parameters must be a mapping; it is {clip(repr(self.parameters), 64)}")
+        try:
+            return self.kind.with_parameters(self.parameters)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the target as JSON, from which :meth:`from_dict` restores it."""
         ids = self.ids if isinstance(self.ids, str) else list(self.ids)
         own: dict[str, Any] = {"job_id": ids} if self.expected is None else {"request_id": ids}
-        states = {} if self.kind == KINDS.get(self.kind.name) else _states_of(self.kind)
         expected = {} if self.expected is None else self.expected.to_dict()
-        return {"kind": self.kind.name} | own | expected | states | asdict(self.rule)
+        parameters = {"parameters": dict(self.parameters)} if self.parameters else {}
+        return _kind_in_row(self.kind) | own | parameters | expected | asdict(self.rule)
 
     @classmethod
-    def from_dict(cls, row: object, kind_of: Callable[[Any], JobKind]) -> WaitTarget:
+    def from_dict(cls, row: object) -> WaitTarget:
         """
         Restore a target from :meth:`to_dict`. Unknown fields are ignored.
 
-        :param kind_of: Returns the kind for the field ``kind``.
         :raises ConfigurationError: *row* does not describe a target.
         """
         if not isinstance(row, Mapping):
             raise ConfigurationError(f"target must be an object; it is {clip(repr(row), 64)}")
         try:
-            kind = kind_of(row.get("kind")).with_states(row.get("success_states"), row.get("failure_states"))
+            kind = kind_of(row.get("kind", "")).with_states(row.get("success_states"), row.get("failure_states"))
             rule = CompletionRule(wait_for_all=row.get("wait_for_all", True), fail_fast=row.get("fail_fast", True))
             expected = expected_in_row(row) if "request_id" in row else None
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
-        return cls.of(kind, row.get("job_id") if expected is None else row["request_id"], rule, expected)
+        ids = row.get("job_id") if expected is None else row["request_id"]
+        return cls.of(kind, ids, rule, expected, row.get("parameters"))
 
     @property
     def subject(self) -> str:
@@ -104,8 +133,8 @@ class WaitTarget:
         if self.expected is not None:
             return CphRequests(client, self.ids, self.rule, self.expected, self.kind)
         if isinstance(self.ids, str):
-            return JobPoller(client, self.kind, self.ids)
-        return JobPollers(client, self.kind, self.ids, self.rule)
+            return JobPoller(client, self.polled_kind, self.ids)
+        return JobPollers(client, self.polled_kind, self.ids, self.rule)
 
     def value(self, found: PollResult) -> object:
         """Return the task's return value: a dict for one job, or a list of dicts in the order of *ids*."""
@@ -185,5 +214,16 @@ def event_of(found: PollResult | HwStatusError) -> dict[str, object]:
     return {"status" if isinstance(found, JobStatus) else "summary": found.to_dict()}
 
 
-def _states_of(kind: JobKind) -> dict[str, list[str]]:
-    return {"success_states": sorted(kind.success), "failure_states": sorted(kind.failure)}
+def _kind_in_row(kind: JobKind) -> dict[str, Any]:
+    """
+    Return a kind as the trigger's row has it: the name, if this package has the kind, with the states that end the wait.
+
+    The row has the whole declaration of any other kind, because a triggerer may not have the code of the DAGs.
+    """
+    states = {"success_states": sorted(kind.success), "failure_states": sorted(kind.failure)}
+    shipped = KINDS.get(kind.name)
+    if shipped == kind:
+        return {"kind": kind.name}
+    if shipped and shipped.with_states(**states) == kind:
+        return {"kind": kind.name} | states
+    return {"kind": kind.to_dict()}

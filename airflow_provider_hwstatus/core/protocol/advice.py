@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from airflow_provider_hwstatus import errors
 
-_PERMISSION = (
-    "give the user dli:jobs:get (DLI), dli:jobs:list (lists of DLI batches), cph:jobs:get (CPH) or cph:jobs:list (CPH "
-    "requests) in this project, or use the key of another user"
+_ACTIONS = (
+    "dli:jobs:get (DLI), dli:jobs:list (lists of DLI batches), cph:jobs:get (CPH) or cph:jobs:list (CPH requests)"
 )
+_PERMISSION = f"give the user {_ACTIONS} in this project, or use the key of another user"
 _PASSES = "do nothing, as the error passes by itself; if it lasts, give the request id to Huawei Cloud's support"
 _UNEXPECTED = (
     "check the id, region and endpoint; if they are correct, report a bug with the request id: a wait should never "
@@ -365,6 +365,11 @@ def by_class(cls: type[errors.HwStatusError], text: str = "", otherwise: str | N
     rows = [(part, what) for base, part, what in CLASSES if base is nearest and re.search(part, text)]
     matched = next((what for part, what in rows if part), None)
     return matched or otherwise or next((what for _, what in rows), None)
+
+
+def naming(permission: str | None, what: str | None) -> str | None:
+    """Return the advice *what* with the one permission that is missing, where it is known."""
+    return what.replace(_ACTIONS, permission) if what and permission else what
 
 
 def with_next(message: str, what: str | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from airflow_provider_hwstatus.core.protocol.advice import by_class, by_code, normalised, with_next
+from airflow_provider_hwstatus.core.protocol.advice import by_class, by_code, naming, normalised, with_next
 from airflow_provider_hwstatus.core.protocol.effects import Response
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
 from airflow_provider_hwstatus.core.protocol.throttle import LONGEST_HOLD
@@ -46,6 +46,10 @@ MEANINGS: dict[str, type[ApiError]] = {
 #: The form of the gateway's request ids. It cannot contain a part of a key or token, so it is not redacted.
 _REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 
+#: Milliseconds since 1970 as text; and a time as Go's ``String()`` prints it, which CCE does.
+_MILLISECONDS = re.compile(r"[1-9][0-9]{11,13}")
+_GO_TIME = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d{4})(?: [A-Z]{3,4})?$")
+
 #: The period of a rate limit in the text of a 429, and the seconds of its units.
 _PERIOD = re.compile(r"time:\s*(\d{1,6})\s*(second|minute|hour|day)")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -72,16 +76,19 @@ def json_object(response: Response) -> Mapping[str, object] | None:
     return body if isinstance(body, dict) else None
 
 
-def json_or_raise(response: Response, redact: Redactor, now: float) -> Mapping[str, object]:
+def json_or_raise(
+    response: Response, redact: Redactor, now: float, permission: str | None = None
+) -> Mapping[str, object]:
     """
     Return the JSON object of a successful response.
 
     :param now: Seconds since 1970, for a ``Retry-After`` that is a date.
+    :param permission: The IAM action that the request needs, for the advice about a 403.
     :raises ApiError: The HTTP status is not 2xx.
     :raises MalformedResponseError: The body is not a JSON object.
     """
     if not 200 <= response.status < 300:
-        raise error_of(response, redact, now)
+        raise error_of(response, redact, now, permission=permission)
     body = json_object(response)
     if body is None:
         raise MalformedResponseError(
@@ -101,6 +108,7 @@ def error_of(
     now: float,
     refused: type[AuthenticationError] = AuthenticationError,
     advice: str | None = None,
+    permission: str | None = None,
 ) -> HwStatusError:
     """
     Return the error of a response whose HTTP status is not 2xx.
@@ -108,6 +116,7 @@ def error_of(
     :param now: Seconds since 1970, for a ``Retry-After`` that is a date.
     :param refused: The error of an HTTP 401.
     :param advice: What to do next, if neither the error code nor the text of the response says it.
+    :param permission: The IAM action that the request needs; None if it is not known.
     """
     body = json_object(response) or {}
     code, text = _code_and_text(body)
@@ -115,12 +124,33 @@ def error_of(
     request_id = request_id_of(response, body, redact)
     shown_code = shown(code, redact, 64) if code else None
     message = _message(response, shown_code, shown(text, redact) or snippet(response, redact), request_id)
+    what = by_code(code, text, response.status) or by_class(cls, message, advice)
     return cls(
-        with_next(message, by_code(code, text, response.status) or by_class(cls, message, advice)),
+        with_next(message, naming(permission, what)),
         http_status=response.status,
         code=shown_code,
         request_id=request_id,
         retry_after=_retry_after(response, text, now),
+    )
+
+
+def refusal_of(response: Response, body: Mapping[str, object], text: object, redact: Redactor) -> HwStatusError:
+    """
+    Return the error of a reply that says in its body that the service did not answer the question.
+
+    :param text: The reason, where the body has it.
+    """
+    code, reason = _code_and_text(body)
+    reason = reason or next((each for each in (text, body.get("message")) if isinstance(each, str) and each), "")
+    request_id = request_id_of(response, body, redact)
+    shown_code = shown(code, redact, 64) if code else None
+    message = _message(response, shown_code, shown(reason, redact) or snippet(response, redact), request_id)
+    cls = _class_of(200, code, AuthenticationError)
+    return cls(
+        with_next(message, by_code(code, reason) or by_class(cls, message)),
+        http_status=response.status,
+        code=shown_code,
+        request_id=request_id,
     )
 
 
@@ -213,8 +243,10 @@ def iso_time(value: object) -> str | None:
     """
     Return a time from a response in ISO 8601, UTC; None if it is not a valid time.
 
-    :param value: A text in ISO 8601, in UTC by default, or milliseconds since 1970.
+    :param value: A text in ISO 8601, in UTC by default, or milliseconds since 1970, also as text.
     """
+    if isinstance(value, str):
+        value = int(value) if _MILLISECONDS.fullmatch(value) else _GO_TIME.sub(r"\1\2", value)
     try:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return _iso(datetime.fromtimestamp(value / 1000, UTC))

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.connection.settings import Settings
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
 from airflow_provider_hwstatus.core.protocol.advice import normalised, on_one_line
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Request, Response
@@ -25,12 +26,14 @@ from airflow_provider_hwstatus.errors import (
     HwStatusError,
     RetryableError,
 )
-from airflow_provider_hwstatus.kinds.cph import CPH_JOB
-from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
+from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.kinds.service import CPH, DLI, IAM, Service, service_of
 
-#: Ids that no job has. A service that says so has accepted the login, and is the right endpoint.
-NO_JOBS = ((DLI_BATCH, "00000000-0000-0000-0000-000000000000"), (CPH_JOB, "0" * 32))
+#: The id of no job. A service that says so has accepted the login, and is the right endpoint.
+_NO_JOB = {CPH.label: "0" * 32}
+_NO_UUID = "00000000-0000-0000-0000-000000000000"
+_NO_JOBS = (_NO_UUID, *_NO_JOB.values())
 
 #: Seconds that the clock of this machine may be off: the gateway's limit for signatures.
 _MAX_SKEW = 900.0
@@ -38,7 +41,16 @@ _MAX_SKEW = 900.0
 #: Codes of a refused token or key, whatever the HTTP status.
 _LOGIN_CODES = {"DLI.0015", "IAM.0066", "IAM.0067", "IAM.1105", "IAM.1107", "IAM.1108"}
 
-_SERVICES = ("iam", "dli", "cph")
+
+def services_of(settings: Settings) -> list[Service]:
+    """Return the services that a check asks: DLI, CPH, and those whose endpoint is set."""
+    listed = [service_of(label) for label, _ in settings.endpoints if label not in ("*", "dli", "cph", "iam")]
+    return [DLI, CPH, *listed]
+
+
+def _probe(service: Service) -> JobKind | None:
+    """Return the kind of job that a check asks a service for; None for a service without a kind in the table."""
+    return next((kind for kind in KINDS.values() if kind.cloud_service.label == service.label), None)
 
 
 def check(client: Client) -> Flow[str]:
@@ -50,13 +62,13 @@ def check(client: Client) -> Flow[str]:
     project_id = yield from client.project_id()
     project = yield from _project_name(client, project_id)
     found, errors = [], []
-    for kind, job_id in NO_JOBS:
-        error = yield from _why_unusable(client, kind, job_id)
+    for service in services_of(client.settings):
+        if _probe(service) is None:
+            continue
+        error = yield from _why_unusable(client, service)
         if isinstance(error, CredentialsRefusedError):
             raise error
-        found.append(
-            f"{kind.service.upper()} {'answers' if error is None else f'cannot be used ({on_one_line(str(error))})'}"
-        )
+        found.append(f"{service.title} {'answers' if error is None else f'cannot be used ({on_one_line(str(error))})'}")
         errors.append(error)
     first = errors[0]
     if first is not None and all(errors):
@@ -77,10 +89,14 @@ def _project_name(client: Client, project_id: str) -> Flow[str]:
     return f"{names[0]} ({project_id})" if names else project_id
 
 
-def _why_unusable(client: Client, kind: JobKind, job_id: str) -> Flow[HwStatusError | None]:
+def _why_unusable(client: Client, service: Service) -> Flow[HwStatusError | None]:
     """Return why a service cannot be used; None if it can: it answers that there is no such job, in any words."""
+    kind = _probe(service)
+    if kind is None:
+        return None
+    kind = kind.with_parameters(dict.fromkeys(kind.parameters, "0"))
     try:
-        yield from JobPoller(client, kind, job_id).fetch_status(RetryBudget(0.0))
+        yield from JobPoller(client, kind, _NO_JOB.get(service.label, _NO_UUID)).fetch_status(RetryBudget(0.0))
     except (AuthenticationError, ApiNotAvailableError, ConfigurationError, RetryableError) as error:
         return error
     except ApiError:
@@ -114,7 +130,7 @@ class Step:
 def usable(steps: list[Step]) -> bool:
     """Return whether the connection can be used: the login works, there is a project, and one service answers."""
     results = {step.name: step.result for step in steps}
-    permissions = [results.get(f"permission {kind.service}") for kind, _ in NO_JOBS]
+    permissions = [result for name, result in results.items() if name.startswith("permission ")]
     failed = {name for name, result in results.items() if result is Result.FAILED}
     return Result.OK in permissions and not failed & {"connection", "clock", "login", "project"}
 
@@ -135,31 +151,32 @@ class Checkup:
 
     def run(self) -> Flow[list[Step]]:
         """Take all steps, and return them."""
-        for service in _SERVICES:
+        services = services_of(self._client.settings)
+        for service in (IAM, *services):
             yield from self._check_endpoint(service)
         self._check_clock()
         if not self._reached:
-            for name in ("login", "project", *(f"permission {kind.service}" for kind, _ in NO_JOBS)):
+            for name in ("login", "project", *(f"permission {service.label}" for service in services)):
                 self._note(name, Result.NOT_CHECKED, "no service can be reached")
             return self.steps
         errors: dict[str, HwStatusError | None] = {}
         project = yield from self._project()
-        for kind, job_id in NO_JOBS if not isinstance(project, HwStatusError) else ():
+        for service in services if not isinstance(project, HwStatusError) else ():
             refused = next((error for error in errors.values() if isinstance(error, CredentialsRefusedError)), None)
-            errors[kind.service] = refused or (yield from _why_unusable(self._client, kind, job_id))
+            errors[service.label] = refused or (yield from _why_unusable(self._client, service))
         self._note_login([project, *errors.values()])
         self._note_project(project)
-        for kind, _ in NO_JOBS:
-            self._note_permission(kind, errors)
+        for service in services:
+            self._note_permission(service, errors)
         return self.steps
 
     def _note(self, name: str, result: Result, said: str) -> None:
         self.steps.append(Step(name, result, said))
         self._on_step(self.steps[-1])
 
-    def _check_endpoint(self, service: str) -> Flow[None]:
+    def _check_endpoint(self, service: Service) -> Flow[None]:
         """Send a request without a login: any response shows that the endpoint is there, and that TLS works."""
-        client, name = self._client, f"endpoint {service}"
+        client, name = self._client, f"endpoint {service.label}"
         try:
             url = client.endpoint(service)
         except ConfigurationError as error:
@@ -174,7 +191,7 @@ class Checkup:
             return
         except HwStatusError:  # a response that is too long is a response
             response = Response(200, {}, b"")
-        self._reached.add(service)
+        self._reached.add(service.label)
         self._skew = _skew(response, (sent_at + client.clock()) / 2) if self._skew is None else self._skew
         self._note(name, Result.OK, f"{url}, {tls}")
 
@@ -213,18 +230,22 @@ class Checkup:
         else:
             self._note("project", Result.FAILED, _text(project))
 
-    def _note_permission(self, kind: JobKind, errors: dict[str, HwStatusError | None]) -> None:
-        name, error = f"permission {kind.service}", errors.get(kind.service)
-        if kind.service not in self._reached or kind.service not in errors:
+    def _note_permission(self, service: Service, errors: dict[str, HwStatusError | None]) -> None:
+        label, kind = service.label, _probe(service)
+        name, error = f"permission {label}", errors.get(label)
+        if kind is None:
+            self._note(name, Result.NOT_CHECKED, "no kind of job in this package's table is of this service")
+        elif label not in self._reached or label not in errors:
             self._note(name, Result.NOT_CHECKED, "an earlier step failed")
         elif error is not None and _is_login(error):
             self._note(name, Result.NOT_CHECKED, "the login failed")
         elif isinstance(error, AuthenticationError):
-            self._note(name, Result.FAILED, f"{kind.permission} is missing: {on_one_line(str(error))}")
+            missing = kind.permission or "a permission"
+            self._note(name, Result.FAILED, f"{missing} is missing: {on_one_line(str(error))}")
         elif error is not None:
             self._note(name, Result.FAILED, _text(error))
         else:
-            self._note(name, Result.OK, kind.permission)
+            self._note(name, Result.OK, kind.permission or "the service answers")
 
 
 def _is_login(error: HwStatusError) -> bool:
@@ -235,9 +256,9 @@ def _is_login(error: HwStatusError) -> bool:
 
 def _text(error: HwStatusError) -> str:
     """Return the message without the id of the job that does not exist."""
-    subjects = [f"{kind.title} {job_id}: " for kind, job_id in NO_JOBS]
     message = on_one_line(str(error))
-    return next((text for subject in subjects if (text := message.removeprefix(subject)) != message), message)
+    _, no_job, text = message.partition(next((f" {no_job}: " for no_job in _NO_JOBS if no_job in message), "\n"))
+    return text if no_job else message
 
 
 def _skew(response: Response, now: float) -> float | None:

@@ -14,6 +14,8 @@ from airflow_provider_hwstatus.core.connection.settings import Settings
 from airflow_provider_hwstatus.core.protocol.effects import encode
 from airflow_provider_hwstatus.errors import ConfigurationError
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.kinds.service import Service
+from airflow_provider_hwstatus.kinds.template import fill
 
 #: Hosts of the console by a pattern of the region. The hosts of partners (eu-west-0, ru-*, my-*, ae-*) are unknown.
 HOSTS = (
@@ -23,23 +25,18 @@ HOSTS = (
     (re.compile(r"(ap-southeast|af|la|me-east|tr-west|sa-brazil|na-mexico)-.*"), "console-intl.huaweicloud.com"),
 )
 
-#: Pages by the name of the job's kind. CPH has no page for a job, so its page is that of the service.
-_PAGES = {
-    "dli_batch": "/dli/?region={region}#/main/jobs/spark/submitLog/{job_id}?type=RUN",
-    "cph_job": "/cph/?region={region}",
-}
-
 
 def console_url(kind: JobKind, settings: Settings, job_id: str) -> str | None:
     """Return the URL of a job's page in the console, or of its service; None if it is unknown."""
-    region, page = settings.region, _PAGES.get(kind.name)
-    if not region or not page or not _is_public(kind.service, settings, region):
+    region, page = settings.region, kind.console or kind.cloud_service.console
+    if not region or not page or not _is_public(kind.cloud_service, settings, region):
         return None
     host = next((host for pattern, host in HOSTS if pattern.fullmatch(region)), None)
-    return f"https://{host}{page.format(region=region, job_id=encode(job_id))}" if host else None
+    values = {"region": region, "job_id": encode(job_id)}
+    return f"https://{host}{fill(page, values.__getitem__)}" if host else None
 
 
-def _is_public(service: str, settings: Settings, region: str) -> bool:
+def _is_public(service: Service, settings: Settings, region: str) -> bool:
     """Return whether the service's endpoint is the region's default; another endpoint may belong to another cloud."""
     try:
         return settings.endpoint(service) == endpoint_of(service, region)

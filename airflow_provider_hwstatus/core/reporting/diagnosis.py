@@ -52,10 +52,11 @@ def diagnose(client: Client, kind: JobKind, status: JobStatus, seconds: float = 
     """
     Fetch a failed job's details and its log, once each. Never raises a :class:`HwStatusError`.
 
+    :param kind: The kind of the job, with the values of its parameters.
     :param status: The job's last status.
     :param seconds: How long this may take in all.
     """
-    if not is_job_id(status.job_id):  # a rejected submission: there is no job
+    if not is_job_id(status.job_id, kind.id_characters):  # a rejected submission: there is no job
         return Diagnosis(status)
     fetch = _Fetch(client, kind, status, seconds)
     missing = ""
@@ -121,8 +122,12 @@ class _Fetch:
             return body
 
         once = RetryBudget(outage_tolerance=0.0, deadline=until, until=until)
-        service = self.kind.service
-        return (yield from client.get(service, job_path(path, self.status.job_id), once, read, f"{service}_details"))
+        kind, path = self.kind, job_path(path, self.status.job_id)
+        return (
+            yield from client.get(
+                kind.cloud_service, path, once, read, f"{kind.cloud_service.label}_details", kind.headers
+            )
+        )
 
 
 def _later_start(body: Mapping[str, object]) -> int:

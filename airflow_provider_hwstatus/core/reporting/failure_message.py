@@ -10,7 +10,8 @@ from airflow_provider_hwstatus.core.polling.jobs_summary import JobsSummary, ids
 from airflow_provider_hwstatus.core.protocol.advice import by_code
 from airflow_provider_hwstatus.core.protocol.responses import clip
 from airflow_provider_hwstatus.core.reporting.progress import duration
-from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.kinds.template import fill
 
 #: Lines of output in the message, and characters of each line or fact: the whole log is in the task's log.
 _LAST_LINES = 10
@@ -20,34 +21,26 @@ _LENGTH = 300
 AT_LENGTH = 5
 _IN_A_WORD = 200
 
-#: Where to look next, by service; the console's page goes into the braces.
-_NEXT = {
-    "dli": "open {} for the driver's log",
-    "cph": "look the error code up in the CPH API reference, and check the phone or server in {}",
-}
-_CONSOLE = {"dli": "the job under Job Management in the DLI console", "cph": "the CPH console"}
 
-
-def failure_message(status: JobStatus, missing: str = "", console: str | None = None) -> str:
+def failure_message(kind: JobKind, status: JobStatus, missing: str = "", console: str | None = None) -> str:
     """
     Return why the job failed, as far as it is known, and where to look next; one fact a line.
 
     :param missing: Why there is no log.
     :param console: The job's page in the console, if it is known.
     """
-    kind = KINDS[status.kind]
-    what_next = _NEXT[kind.service].format(console or _CONSOLE[kind.service])
+    page = console or kind.cloud_service.console_name
+    extra = {name.removesuffix("_id").replace("_", " "): value for name, value in status.extra_fields.items()}
     facts = {
         "error": " ".join(part for part in (status.error_code, status.error_message) if part),
         "name": status.name,
         "queue": status.queue,
-        "phone": status.phone_id,
-        "server": status.server_id,
+        **extra,
         "began": status.begin_time,
         "ended": _ended(status),
         "request id": status.request_id,
         "no log": missing,
-        "next": by_code(status.error_code) or what_next,
+        "next": by_code(status.error_code) or fill(kind.advice, lambda name: page),
     }
     lines = [f"{kind.title} {status.job_id} failed: its state is {status.state!r}"]
     lines += [f"  {name}: {clip(_one_line(fact), _LENGTH)}" for name, fact in facts.items() if fact]
@@ -56,7 +49,7 @@ def failure_message(status: JobStatus, missing: str = "", console: str | None = 
     return "\n".join(lines)
 
 
-def failures_message(summary: JobsSummary, known: Sequence[str] = ()) -> str:
+def failures_message(kind: JobKind, summary: JobsSummary, known: Sequence[str] = ()) -> str:
     """
     Return why a wait for several jobs failed: all jobs that failed, the first ones at length.
 
@@ -68,7 +61,7 @@ def failures_message(summary: JobsSummary, known: Sequence[str] = ()) -> str:
         + (f", {counts['in_progress']} not over" if counts["in_progress"] else "")
     ]
     failed = summary.bounded().failed
-    messages = [*known, *map(failure_message, failed[len(known) : AT_LENGTH])]
+    messages = [*known, *(failure_message(kind, status) for status in failed[len(known) : AT_LENGTH])]
     lines += [f"  {line}" for message in messages for line in message.splitlines()]
     if summary.gone and summary.missing:
         why = "probably rejected at submission, see the reply to it; or not_found_grace is too short"

@@ -26,13 +26,15 @@ class ProgressLogger:
     """
     Logs each change of state once, each new unknown state as a warning, and once an hour that it still waits.
 
+    :param subject: The name of the job or jobs in messages.
     :param clock: Returns seconds since 1970.
     :param began: When the wait began, in seconds since 1970.
     :param until: Ends the first line: how long the wait lasts at most. Left out if the first poll ends the wait.
     """
 
-    def __init__(self, log: Log, clock: Clock, began: float, until: str = "") -> None:
+    def __init__(self, log: Log, subject: str, clock: Clock, began: float, until: str = "") -> None:
         self._log = log
+        self._subject = subject
         self._clock = clock
         self._began = began
         self._until = until
@@ -61,21 +63,21 @@ class ProgressLogger:
     def _warn(self, seen: PollResult, states: set[str]) -> None:
         self._warned |= states
         for state in sorted(states):
-            self._log.warning("%s: the state %r is in no table; waiting on", seen.subject, state)
+            self._log.warning("%s: the state %r is in no table; waiting on", self._subject, state)
 
     def _changed(self, seen: PollResult) -> None:
         now = self._clock()
         more = f", was {self.brief} for {duration(now - self._since)}"
         if self.brief is None:
             more = "" if seen.over else self._until
-        self._log.info("%s: %s%s", seen.subject, seen.line, more)
+        self._log.info("%s: %s%s", self._subject, seen.line, more)
         self.brief, self._since, self.remind_at = seen.brief, now, now + _SILENCE
 
     def _still_waiting(self, seen: PollResult) -> None:
         now = self._clock()
         waited, lasts = duration(now - self._began), duration(now - self._since)
         text = "%s: still waiting after %s and %d polls; %s for %s"
-        self._log.info(text, seen.subject, waited, self.polls, seen.brief, lasts)
+        self._log.info(text, self._subject, waited, self.polls, seen.brief, lasts)
         self.remind_at = now + _SILENCE
 
 

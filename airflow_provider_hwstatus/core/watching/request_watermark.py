@@ -134,7 +134,7 @@ def _add_jobs_in_progress(client: Client, request_ids: Sequence[str], in_progres
     listed = set[str]()
 
     def take(page: Page) -> bool:
-        states = {str(row.get(CPH_JOB.id_field)): str(row.get(CPH_JOB.state_field)) for row in page.rows}
+        states = {str(row.get("job_id")): str(row.get("status")) for row in page.rows}
         in_progress.update(
             job_id for job_id, state in states.items() if CPH_JOB.outcome_of(state) is Outcome.IN_PROGRESS
         )

@@ -3,7 +3,6 @@
 import contextlib
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,13 +11,12 @@ from hypothesis import strategies as st
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus, job_path, read_status, with_details
 from airflow_provider_hwstatus.core.protocol.effects import Response
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
-from airflow_provider_hwstatus.errors import HwStatusError, MalformedResponseError
+from airflow_provider_hwstatus.errors import HwStatusError, JobNotFoundError, MalformedResponseError
 from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.kinds.job_kind import Outcome
 
-SAMPLES = sorted(Path(__file__).parents[2].glob("samples/*/*/*.json"))
 NOW = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
 
 
@@ -27,15 +25,27 @@ def read(body, kind=DLI_BATCH, job_id="b1", status=200, headers=(), redact=None)
     return read_status(kind, job_id, Response(status, dict(headers), raw), redact or Redactor(), NOW)
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: "-".join(path.with_suffix("").parts[-3:]))
 def test_documented_response_has_its_documented_outcome(sample):
-    """A sample of the API references has the outcome that the references give it."""
-    kind, outcome, state = sample.with_suffix("").parts[-3:]
-    body = json.loads(sample.read_text())
+    """A sample of the API references has the outcome that the references give it, and its state is in the reply."""
+    status = read(sample.reply, KINDS[sample.kind], sample.job_id)
 
-    status = read(body, KINDS[kind], body.get("id") or body["job_id"])
+    assert sample.outcome == status.outcome.value
+    assert f'"{status.state}"' in json.dumps(sample.reply) or f": {status.state}" in json.dumps(sample.reply)
 
-    assert (outcome, state) == (status.outcome.value, status.state)
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_listed_state_has_a_sample(kind, samples_by_kind):
+    """Each state of each table is in a reply whose outcome is from the vendor's documentation."""
+    read_states = {read(sample.reply, kind, sample.job_id).state.lower() for sample in samples_by_kind[kind.name]}
+
+    assert set() == kind.states - read_states
+    assert "unknown" in {sample.outcome for sample in samples_by_kind[kind.name]}
+
+
+def test_reply_about_another_job_is_malformed(sample):
+    """Every kind notices a reply about another job, or a list without this one."""
+    with pytest.raises((MalformedResponseError, JobNotFoundError)):
+        read(sample.reply, KINDS[sample.kind], "another-job")
 
 
 @pytest.mark.parametrize("state", ["SUCCESS", "Success", "sUcCeSs"])
@@ -61,7 +71,7 @@ def test_missing_state_is_unknown(body):
 @pytest.mark.parametrize(("state", "kind"), [(2, DLI_BATCH), (0, CPH_JOB), (3, CPH_JOB), (2.5, CPH_JOB), ("", CPH_JOB)])
 def test_unlisted_number_or_text_is_unknown(state, kind):
     """A state that is not listed is unknown, as a number or as text."""
-    assert Outcome.UNKNOWN is read({kind.state_field: state}, kind).outcome
+    assert Outcome.UNKNOWN is read({kind.state: state}, kind).outcome
 
 
 def test_cph_number_may_come_as_text():
