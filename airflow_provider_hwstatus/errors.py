@@ -17,9 +17,10 @@ HwStatusError
 ├── MalformedResponseError           a response that does not match the API reference
 ├── UnknownStateError                a state that the kind does not list, with ``on_unknown_state="fail"``
 ├── DeadlineError                    the deadline passed before the job ended
+├── UnclearSubmissionError           it is not known whether the service accepted a job: look before you submit it again
 └── TriggerError                     the wait in the triggerer failed: it crashed, or its event is invalid
 
-They mean that the state of a job could not be determined. A job that failed is not an error of this kind.
+They mean that the state of a job could not be determined, or that it could not be submitted or cancelled. A job that failed is not an error of this kind.
 They are not ``AirflowException``, so ``soft_fail`` never turns one into a skipped task.
 """
 
@@ -40,7 +41,10 @@ class HwStatusError(Exception):
     :param code: Error code of the service, for example ``APIGW.0301``.
     :param request_id: Id of the request at Huawei Cloud; its support asks for it.
     :param retry_after: Seconds for which the service asked to receive no further request.
+    :ivar unsent: Whether it is certain that no part of the request left this machine.
     """
+
+    unsent: bool = False
 
     def __init__(
         self,
@@ -69,7 +73,7 @@ class HwStatusError(Exception):
     def to_dict(self) -> dict[str, object]:
         """Return the error as JSON scalars, from which :func:`error_from_dict` restores it."""
         return {"type": type(self).__name__, "message": str(self)} | {
-            name: value for name, value in vars(self).items() if value is not None
+            name: value for name, value in vars(self).items() if value is not None and name != "unsent"
         }
 
 
@@ -130,6 +134,14 @@ class UnknownStateError(HwStatusError):
 
 class DeadlineError(HwStatusError):
     """The deadline passed before the job ended."""
+
+
+class UnclearSubmissionError(HwStatusError):
+    """
+    A job was submitted, and there was no clear answer: the service may have accepted it or not.
+
+    It was not submitted again.
+    """
 
 
 class TriggerError(HwStatusError):

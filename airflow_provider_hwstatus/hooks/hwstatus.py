@@ -7,20 +7,25 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import lru_cache
+from json import dumps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
+from airflow_provider_hwstatus.core.connection.client import Call
 from airflow_provider_hwstatus.core.connection.endpoints import is_known
 from airflow_provider_hwstatus.core.connection.settings import Settings, settings_from
 from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
-from airflow_provider_hwstatus.core.protocol.responses import clip
+from airflow_provider_hwstatus.core.protocol.responses import clip, json_or_raise
 from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERANCE, RetryBudget
 from airflow_provider_hwstatus.core.reporting.connection_check import Checkup, Step, check
 from airflow_provider_hwstatus.core.reporting.console import console_url
 from airflow_provider_hwstatus.core.reporting.diagnosis import BUDGET, Diagnosis, diagnose
+from airflow_provider_hwstatus.core.submitting.cancel import cancel
+from airflow_provider_hwstatus.core.submitting.marker import check_body
+from airflow_provider_hwstatus.core.submitting.submit import Submitted, submit
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, without_frames
 from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELING
 from airflow_provider_hwstatus.hooks.connection_cache import connection_cache
@@ -28,6 +33,8 @@ from airflow_provider_hwstatus.hooks.metrics import counter_of_triggerer, counte
 from airflow_provider_hwstatus.hooks.time_limit import within
 from airflow_provider_hwstatus.kinds import kind_of
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.kinds.service import service_of
+from airflow_provider_hwstatus.kinds.template import check_path
 from airflow_provider_hwstatus.transports.shared_connections import (
     AsyncConnection,
     SyncConnection,
@@ -42,7 +49,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_hwstatus.core.connection.client import Client
     from airflow_provider_hwstatus.core.polling.job_status import JobStatus
-    from airflow_provider_hwstatus.core.protocol.effects import Flow
+    from airflow_provider_hwstatus.core.protocol.effects import Flow, Response
 
 T = TypeVar("T")
 
@@ -180,6 +187,89 @@ class HwStatusHook(BaseHook):
         """Request the status of a CPH job."""
         return self.get_status("cph_job", job_id)
 
+    def submit(
+        self, kind: JobKind | str, body: Mapping[str, Any], *, action: str | None = None, outage_tolerance: float = 0.0
+    ) -> dict[str, Any]:
+        """
+        Submit a job, at most once, and return the service's answer.
+
+        The request is repeated only if the service cannot have accepted it. :class:`DliBatchOperator` and the other
+        operators do more: they also find a job again that an earlier try of the task submitted.
+
+        :param kind: A kind that can be submitted: ``dli_batch``, ``dli_sql_job`` or ``cph_job``, or one of your own.
+        :param body: The body of the request, as the API reference has it.
+        :param action: For ``cph_job``: what to do, such as ``restart``.
+        :param outage_tolerance: Seconds to repeat the request while the service cannot be reached, or refuses it for
+            the number of requests.
+        :raises ConfigurationError: *kind*, *action* or *body* is invalid.
+        :raises UnclearSubmissionError: The service may have accepted the job, and there was no clear answer.
+        :raises HwStatusError: The service did not accept it.
+        """
+        return dict(self.run(_submission_of(kind, body, action, outage_tolerance)).answer)
+
+    async def asubmit(
+        self, kind: JobKind | str, body: Mapping[str, Any], *, action: str | None = None, outage_tolerance: float = 0.0
+    ) -> dict[str, Any]:
+        """Do the same as :meth:`submit`, without blocking the event loop."""
+        flow_with = _submission_of(kind, body, action, outage_tolerance)
+        return dict((await self.arun(lambda connection: flow_with(connection.client))).answer)
+
+    def cancel(
+        self,
+        kind: JobKind | str,
+        job_id: str,
+        *,
+        seconds: float = 60.0,
+        parameters: Mapping[str, object] | None = None,
+    ) -> JobStatus:
+        """
+        Cancel a job, and wait until it has ended. That it has ended already is no error.
+
+        :param seconds: For how long to wait for the end.
+        :param parameters: As for :meth:`get_status`.
+        :return: The last status. A cancelled job can still succeed; a cancelled DLI batch is most likely ``dead``.
+        :raises ConfigurationError: Such a job cannot be cancelled.
+        :raises HwStatusError: The service refused, or did not answer.
+        """
+        polled = _polled(kind, parameters)
+        return self.run(lambda client: cancel(client, polled, job_id, RetryBudget(seconds), seconds))
+
+    async def acancel(
+        self,
+        kind: JobKind | str,
+        job_id: str,
+        *,
+        seconds: float = 60.0,
+        parameters: Mapping[str, object] | None = None,
+    ) -> JobStatus:
+        """Do the same as :meth:`cancel`, without blocking the event loop."""
+        polled = _polled(kind, parameters)
+        return await self.arun(
+            lambda connection: cancel(connection.client, polled, job_id, RetryBudget(seconds), seconds)
+        )
+
+    def request(
+        self,
+        method: str,
+        service: str,
+        path: str,
+        json: object = None,
+        outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE,
+    ) -> dict[str, Any]:
+        """
+        Send one authenticated request to the connection's project, for what has no method of its own.
+
+        :param method: ``GET``, ``POST``, ``PUT`` or ``DELETE``. A POST is repeated only if the service cannot have
+            accepted it.
+        :param service: The first label of the service's host name, such as ``dli``.
+        :param path: Percent-encoded path and query, in which ``{project_id}`` stands for the connection's project.
+        :param json: The body, as JSON has it.
+        :return: The JSON object of the response; empty for a response without a body.
+        :raises ConfigurationError: An argument is invalid.
+        :raises HwStatusError: There was no usable answer.
+        """
+        return self.run(_request_of(method, service, path, json, RetryBudget(outage_tolerance)))
+
     def diagnose(
         self,
         kind: JobKind | str,
@@ -312,6 +402,42 @@ class _ConnectionNamed:
             raise ConfigurationError(f"{self._subject}: it is not defined, or Airflow cannot read it") from error
         if isinstance(error, ConfigurationError):
             raise without_frames(error.about(self._subject))
+
+
+def _submission_of(
+    kind: JobKind | str, body: Mapping[str, Any], action: str | None, outage_tolerance: float
+) -> Callable[[Client], Flow[Submitted]]:
+    try:
+        declared = kind_of(kind)
+        submission = declared.submission(action)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    checked, budget = check_body(submission, body), RetryBudget(outage_tolerance)
+    return lambda client: submit(client, declared, submission, checked, budget)
+
+
+def _request_of(
+    method: str, service: str, path: str, body: object, budget: RetryBudget
+) -> Callable[[Client], Flow[dict[str, Any]]]:
+    if method not in ("GET", "POST", "PUT", "DELETE"):
+        raise ConfigurationError(f"method must be GET, POST, PUT or DELETE; it is {str(method)[:64]!r}")
+    try:
+        check_path("path", path, {"project_id"})
+        called = service_of(service)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    content = b"" if body is None else dumps(body).encode()
+    call = Call(method, called, path, body=content, once=method == "POST")
+
+    def flow_with(client: Client) -> Flow[dict[str, Any]]:
+        def read(response: Response) -> dict[str, Any]:
+            if not response.body and 200 <= response.status < 300:
+                return {}
+            return dict(json_or_raise(response, client.redact, client.clock()))
+
+        return client.send(call, budget, read, f"{called.label}_request")
+
+    return flow_with
 
 
 def _polled(kind: JobKind | str, parameters: Mapping[str, object] | None = None) -> JobKind:

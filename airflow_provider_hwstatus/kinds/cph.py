@@ -3,6 +3,44 @@
 from __future__ import annotations
 
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.kinds.submission import Submission
+
+
+def _phones(call: str, *required: str, permission: str | None = None, **fixed: str) -> Submission:
+    return Submission(
+        path=f"/v1/{{project_id}}/cloud-phone/{call}",
+        id="request_id",
+        required=required,
+        fixed=fixed,
+        permission=permission,
+        source="huaweicloudsdkcph 3.1.219; CPH API reference",
+    )
+
+
+def _command(command: str) -> Submission:
+    return _phones("phones/commands", "content", permission="cph:phones:execCommands", command=command)
+
+
+#: The calls of CPH that start jobs, by action. Source: the request models of the vendor's SDK.
+ACTIONS = {
+    "restart": _phones("phones/batch-restart", "phones"),
+    "stop": _phones("phones/batch-stop", "phone_ids"),
+    "reset": _phones("phones/batch-reset", "phones"),
+    "run_command": _command("shell"),
+    "install": _command("install"),
+    "install_multiple": _command("install-multiple"),
+    "uninstall": _command("uninstall"),
+    "push": _command("push"),
+    "update_property": _phones("phones/batch-update-property", "phones"),
+    "export_data": _phones("phones/batch-storage", "storage_infos"),
+    "import_data": _phones("phones/batch-restore", "restore_infos"),
+    "expand_volume": _phones("phones/expand-volume", "phones"),
+    "restart_servers": _phones("servers/batch-restart", "server_ids"),
+    "restart_encode_servers": _phones("encode-servers/batch-restart", "encode_server_ids"),
+    "push_share_files": _phones("phones/share-files", "bucket_name", "object_path", "server_ids"),
+    "push_share_apps": _phones("phones/share-apps", "bucket_name", "object_path", "server_ids"),
+    "delete_share_files": _phones("phones/share-files", "file_paths", "server_ids"),
+}
 
 CPH_JOB = JobKind(
     name="cph_job",
@@ -17,6 +55,7 @@ CPH_JOB = JobKind(
     log="execute_msg",
     extra_fields={"phone_id": "phone_id", "server_id": "server_id"},
     permission="cph:jobs:get",
+    submissions=ACTIONS,
     in_progress={"1"},
     success={"2"},
     failure={"-1"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.kinds.submission import Search, Submission
 
 _ADVICE = "open {console} for the driver's log"
 
@@ -22,6 +23,26 @@ DLI_BATCH = JobKind(
     queue=("queue", "cluster_name"),
     log="log",
     permission="dli:jobs:get",
+    submissions={
+        "submit": Submission(
+            path="/v2.0/{project_id}/batches",
+            id="id",
+            required=("file",),
+            name_field="name",
+            search=Search(
+                path="/v2.0/{project_id}/batches?job_name={marker}&start={since}&order=CREATE_TIME_DESC"
+                "&from={first}&size=100",
+                rows="sessions",
+                id="id",
+                state="state",
+                created="create_time",
+            ),
+            permission="dli:queue:submitJob",
+            source="https://support.huaweicloud.com/intl/en-us/api-dli/dli_02_0124.html",
+        )
+    },
+    cancel="DELETE /v2.0/{project_id}/batches/{job_id}",
+    cancel_permission="dli:queue:cancelJob",
     detail_path="/v2.0/{project_id}/batches/{job_id}",
     log_path="/v2.0/{project_id}/batches/{job_id}/log?type=driver",  # deprecated; some regions have removed it
     in_progress={"starting", "running", "recovering"},
@@ -80,6 +101,29 @@ DLI_SQL_JOB = JobKind(
     queue="queue_name",
     error_message="message",
     permission="dli:jobs:get",
+    submissions={
+        "submit": Submission(
+            path="/v1.0/{project_id}/jobs/submit-job",
+            id="job_id",
+            required=("sql",),
+            guard=("is_success", False),
+            # A SQL job has no name. The list of jobs shows its tags, and filters by them.
+            tags_field="tags",
+            search=Search(
+                path="/v1.0/{project_id}/jobs?tags=hwstatus%3D{marker}&start={since}&order=start_time_desc"
+                "&page-size=100&current-page={page}",
+                rows="jobs",
+                id="job_id",
+                state="status",
+                created="start_time",
+            ),
+            over_at_once=("job_mode", "sync", "FINISHED"),
+            permission="dli:queue:submitJob",
+            source="huaweicloudsdkdli 3.1.219, CreateSqlJob, ListSqlJobs",
+        )
+    },
+    cancel="DELETE /v1.0/{project_id}/jobs/{job_id}",
+    cancel_permission="dli:queue:cancelJob",
     in_progress={"LAUNCHING", "RUNNING", "SCALING"},
     # The SDK's documentation has "FINISH", the examples of the API have "FINISHED".
     success={"FINISHED", "FINISH"},

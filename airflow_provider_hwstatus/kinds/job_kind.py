@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from airflow_provider_hwstatus.kinds.json_path import lists_no_job, steps_of, value_at
 from airflow_provider_hwstatus.kinds.service import Service, service_of
+from airflow_provider_hwstatus.kinds.submission import Submission
 from airflow_provider_hwstatus.kinds.template import check_path, check_template, check_text, fill, placeholders
 
 #: One path into the reply, or several: the first that has a value counts.
@@ -103,6 +104,10 @@ class JobKind:
     :param log: Path into the reply to output: a list of lines, or one text.
     :param extra_fields: Further fields of the status, by name: paths into the reply.
     :param permission: IAM action that the request needs; None if it is not documented.
+    :param submissions: How such a job is submitted, by action. It is not part of the JSON.
+    :param cancel: Method and path that cancel a job, in the form of *path*: ``DELETE /v1/{project_id}/jobs/{job_id}``; None
+        if a job cannot be cancelled.
+    :param cancel_permission: IAM action that this needs; None if it is not documented.
     :param detail_path: Path that returns the name, queue and times, in the form of *path*; None if *path* returns them.
     :param log_path: Path that returns the output as ``log``, in the form of *path*; None if there is none.
     :param console: The job's page in the web console, with ``{region}`` and ``{job_id}``; None for the service's page.
@@ -137,6 +142,9 @@ class JobKind:
     log: Path | None = None
     extra_fields: Mapping[str, Path] = field(default_factory=dict, hash=False)
     permission: str | None = None
+    submissions: Mapping[str, Submission] = field(default_factory=dict, hash=False, compare=False)
+    cancel: str | None = None
+    cancel_permission: str | None = None
     detail_path: str | None = None
     log_path: str | None = None
     console: str | None = None
@@ -168,7 +176,8 @@ class JobKind:
             raise ValueError("name must be 1 to 64 lower-case letters, digits and _, beginning with a letter")
         for name in ("title", "id_name", "advice"):
             check_text(name, getattr(self, name))
-        check_text("permission", self.permission, optional=True)
+        for name in ("permission", "cancel_permission"):
+            check_text(name, getattr(self, name), optional=True)
         for name in ("id_characters", "source"):
             text = getattr(self, name)
             if not isinstance(text, str) or not text.isprintable() or len(text) > 1000:
@@ -185,6 +194,11 @@ class JobKind:
                 check_path(name, path, known)
         if "job_id" not in placeholders(self.path) and not any("==job_id]" in path for path in self.paths["state"]):
             raise ValueError("path must have {job_id}, or state must choose by [?…==job_id]")
+        if self.cancel is not None:
+            method, _, path = str(self.cancel).partition(" ")
+            if method not in ("DELETE", "POST", "PUT"):
+                raise ValueError(f"cancel must begin with DELETE, POST or PUT; it is {self.cancel!r}")
+            check_path("cancel", path, known)
         if self.console is not None:
             check_path("console", self.console, {"region", "job_id"})
         for header, template in self.headers.items():
@@ -275,6 +289,20 @@ class JobKind:
         path, value = self.guard
         return _as_text(value_at(path, body, "")) == _as_text(value)
 
+    def submission(self, action: str | None = None) -> Submission:
+        """
+        Return how such a job is submitted.
+
+        :param action: One of :attr:`submissions`; None if there is only one.
+        :raises ValueError: There is no such action, or none at all.
+        """
+        if action is None and len(self.submissions) == 1:
+            return next(iter(self.submissions.values()))
+        if action is None or action not in self.submissions:
+            allowed = ", ".join(self.submissions) or "none: this package cannot submit such a job"
+            raise ValueError(f"action must be one of those of {self.name}: {allowed}; it is {action!r}")
+        return self.submissions[action]
+
     def with_states(
         self, success_states: Iterable[str | int] | None = None, failure_states: Iterable[str | int] | None = None
     ) -> JobKind:
@@ -345,7 +373,9 @@ class JobKind:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the declaration as JSON, from which :meth:`from_dict` restores it; defaults are left out."""
-        values = {each.name: _as_json(getattr(self, each.name)) for each in fields(self)}
+        values = {
+            each.name: _as_json(getattr(self, each.name)) for each in fields(self) if each.name not in _NOT_IN_JSON
+        }
         defaults = {each.name: _as_json(each.default) for each in fields(self)} | {"headers": {}, "extra_fields": {}}
         return {name: value for name, value in values.items() if value != defaults[name]}
 
@@ -358,14 +388,19 @@ class JobKind:
         """
         if not isinstance(row, Mapping):
             raise ValueError(f"kind: a declaration is an object, not {type(row).__name__}")
-        known = {each.name: row[each.name] for each in fields(cls) if each.name in row}
+        known = {
+            each.name: row[each.name] for each in fields(cls) if each.name in row and each.name not in _NOT_IN_JSON
+        }
         try:
             return cls(**known)
         except TypeError as error:  # a field is missing, or has a wrong type
             raise ValueError(f"kind: {error}") from error
 
 
-_PATH_TEMPLATES = ("path", "detail_path", "log_path")
+_PATH_TEMPLATES = ("path", "detail_path", "log_path", "cancel")
+
+#: Fields that are not part of the JSON: a job that is waited for has been submitted.
+_NOT_IN_JSON = ("submissions",)
 
 
 def _folded(state: object) -> str:

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     Callbacks = Callable[[Context], Any] | Collection[Callable[[Context], Any]]
 
 
-class BaseSensorArguments(TypedDict, total=False):
-    """Arguments of Airflow's own ``BaseSensorOperator`` and ``BaseOperator``, on every supported Airflow."""
+class BaseTaskArguments(TypedDict, total=False):
+    """
+    Arguments of Airflow's own ``BaseSensorOperator`` and ``BaseOperator``, on every supported Airflow, that sensors and
+    operators of this package have.
+    """
 
     task_id: Required[str]
     # BaseSensorOperator
     poke_interval: timedelta | float
     timeout: timedelta | float | None
     soft_fail: bool
-    mode: Literal["poke", "reschedule"]
     exponential_backoff: bool
     max_wait: timedelta | float | None
     silent_fail: bool
@@ -84,9 +86,10 @@ class BaseSensorArguments(TypedDict, total=False):
     weight_rule: Any
 
 
-class SensorArguments(BaseSensorArguments, total=False):
+class SensorArguments(BaseTaskArguments, total=False):
     """Arguments of every sensor of this package, beside its ids."""
 
+    mode: Literal["poke", "reschedule"]
     hwstatus_conn_id: str
     region: str | None
     project_id: str | None

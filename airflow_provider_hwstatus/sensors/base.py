@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import (
+    AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowTaskTimeout,
@@ -45,6 +46,7 @@ from airflow_provider_hwstatus.sensors.verdicts import FINAL, VERDICTS, Verdicts
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_hwstatus.core.connection.client import Client
     from airflow_provider_hwstatus.core.polling.wait import Poller
@@ -101,6 +103,8 @@ class JobStatusSensor(BaseSensorOperator):
     operator_extra_links = (ConsoleLink(),)
     start_trigger_args = StartsInTriggerer()
     default_not_found_grace = 0.0
+    #: What a failed job ends the task with.
+    failed_job_error: type[AirflowException] = AirflowFailException
 
     def __init__(
         self,
@@ -243,14 +247,28 @@ class JobStatusSensor(BaseSensorOperator):
         time.sleep(interval)
 
     def _defer(self, options: WaitOptions) -> NoReturn:
-        from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
-
         now = time.time()
         backstop = min((options.deadline or 0.0) - now + BACKSTOP, _LONGEST.total_seconds())
         row = options.to_dict() | {"began": options.began, "deferred_at": now}
-        trigger = JobStatusTrigger(self.wait_target.to_dict(), row, self.hwstatus_conn_id, self.region, self.project_id)
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=backstop))
+        self.defer(
+            trigger=self.trigger_of(row),
+            method_name="execute_complete",
+            kwargs=self.kwargs_to_resume_with(),
+            timeout=timedelta(seconds=backstop),
+        )
         raise AssertionError("defer() returned")
+
+    def trigger_of(self, options: dict[str, Any]) -> BaseTrigger:
+        """Return the trigger that continues the wait, with the options of its row."""
+        from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
+
+        return JobStatusTrigger(
+            self.wait_target.to_dict(), options, self.hwstatus_conn_id, self.region, self.project_id
+        )
+
+    def kwargs_to_resume_with(self) -> dict[str, Any] | None:
+        """Return what Airflow stores with the task, and passes to :meth:`execute_complete` beside the event."""
+        return None
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
@@ -335,7 +353,7 @@ class JobStatusSensor(BaseSensorOperator):
         if found.over and self._began is not None:
             waited_in_worker(self.kind.name, time.time() - self._began)
         if found.outcome is Outcome.FAILURE:
-            raise AirflowFailException(why_failed(self.hook, self.wait_target.polled_kind, found, self.log))
+            raise self.failed_job_error(why_failed(self.hook, self.wait_target.polled_kind, found, self.log))
         return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self.wait_target.value(found))
 
     @property

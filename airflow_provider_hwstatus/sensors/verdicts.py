@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import (
+    AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -17,8 +18,13 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_hwstatus.core.protocol.advice import with_advice
 from airflow_provider_hwstatus.errors import CredentialsRefusedError, DeadlineError, HwStatusError
 
+
+class JobFailedError(AirflowException):
+    """A job failed that the task itself submitted: a retry submits another one."""
+
+
 #: Exceptions by which a poke ends a task.
-VERDICTS = (AirflowFailException, AirflowSensorTimeout, AirflowSkipException)
+VERDICTS = (AirflowFailException, AirflowSensorTimeout, AirflowSkipException, JobFailedError)
 
 #: Exceptions of a poke after which ``silent_fail`` does not poke again: repeats with a refused key lock it.
 FINAL = (*VERDICTS, AirflowRescheduleException, CredentialsRefusedError)
@@ -58,7 +64,7 @@ class Verdicts:
     ) -> None:
         if error is None or isinstance(error, AirflowSkipException | AirflowRescheduleException):
             return
-        ended = isinstance(error, AirflowFailException | AirflowSensorTimeout | AirflowTaskTimeout)
+        ended = isinstance(error, AirflowFailException | JobFailedError | AirflowSensorTimeout | AirflowTaskTimeout)
         sensor = self._sensor
         if not ended and not isinstance(error, Exception):  # a deferral, an interrupt
             return

@@ -71,6 +71,8 @@ class FakeHuaweiCloud:
         self.batch_list = self._dispatcher.batch_list
         #: How CPH lists jobs.
         self.cph_job_list = self._dispatcher.cph_job_list
+        #: How submissions are taken, and every one that was accepted.
+        self.submissions = self._dispatcher.submissions
         #: A :class:`Record` of every request, oldest first.
         self.requests = self._dispatcher.records
         #: Each is called with every :class:`Record`, in the server's thread, before the reply is sent.

@@ -80,7 +80,7 @@ class Dli:
     def show(self, request: Incoming, job_id: str) -> Answer:
         """``GET …/{id}``."""
         job = self._job(job_id)
-        return Answer(Reply(body=_detail(job, *job.script.state(request.time))))
+        return Answer(Reply(body=detail_of(job, *job.script.state(request.time))))
 
     def show_log(self, request: Incoming, job_id: str) -> Answer:
         """``GET …/{id}/log``. Returns the last lines if *from* and *size* are missing."""
@@ -121,6 +121,8 @@ class DliBatches(Dli):
 
         query = {name: value for name, value in request.parameters.items() if name not in self._listing.ignores}
         known = self._listing.known(self._jobs.of(self._kind), request.time)
+        part = query.pop("job_name", "") if self._listing.contains else ""
+        known = [job for job in known if part in str(job.fields.get("name", ""))]
         found = _select(query, known, lambda job: show(job, *self._listing.state(job, request.time)))
         first, size = _number(query, "from", 0), _number(query, "size", DEFAULT_PAGE)
         total = len(found) + self._listing.moved(first, size) if self._listing.total is None else self._listing.total
@@ -157,7 +159,8 @@ def _created(job: Job) -> int:
     return int(str(job.fields.get("create_time", _milliseconds(job.created))))
 
 
-def _detail(job: Job, state: State, since: float) -> Row:
+def detail_of(job: Job, state: State, since: float) -> Row:
+    """Return what DLI shows of a batch or session."""
     queue = job.fields.get("queue", "default")
     fields: Row = {
         "id": job.job_id,
@@ -179,7 +182,7 @@ def _detail(job: Job, state: State, since: float) -> Row:
 def _item(job: Job, state: State, since: float, now: float) -> Row:
     end = now if str(state) in job.kind.in_progress else since
     duration = _milliseconds(end) - _milliseconds(job.created)
-    return {"duration": duration, "req_body": "{}", **_detail(job, state, since)}
+    return {"duration": duration, "req_body": "{}", **detail_of(job, state, since)}
 
 
 def _log(job: Job) -> list[str]:

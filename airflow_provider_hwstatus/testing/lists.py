@@ -95,11 +95,13 @@ class BatchList(JobList):
     imitates a cloud that lists the oldest job first.
 
     :param total: The total to report. None reports the real number.
+    :param contains: Whether ``job_name`` matches all names that contain it. That is not documented.
     :param ignores: Query parameters to ignore.
     :param omits: Fields to leave out of the reply (``total``) and of its rows (``create_time``).
     """
 
     total: int | None = None
+    contains: bool = False
     ignores: set[str] = field(default_factory=set)
     omits: set[str] = field(default_factory=set)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from airflow_provider_hwstatus.kinds import KINDS
-from airflow_provider_hwstatus.kinds.cph import CPH_JOB
+from airflow_provider_hwstatus.kinds.cph import ACTIONS, CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.testing.account import Account
@@ -20,6 +20,7 @@ from airflow_provider_hwstatus.testing.lists import BatchList, CphJobList, JobLi
 from airflow_provider_hwstatus.testing.metadata import Metadata
 from airflow_provider_hwstatus.testing.replies import RefusedError, error, not_published
 from airflow_provider_hwstatus.testing.script import Jobs
+from airflow_provider_hwstatus.testing.submissions import Submissions, SubmitApi
 from airflow_provider_hwstatus.testing.wire import Answer, Fault, Incoming, Record, Reply
 
 #: Collections that can be unpublished, as in a region without this API.
@@ -101,6 +102,16 @@ def _routes(
     yield Route("GET", CPH_JOB.path.removesuffix("/{job_id}"), cph.list_jobs, listing=cph_job_list)
 
 
+def _submit_routes(api: SubmitApi) -> Iterator[Route]:
+    yield Route("POST", "/v2.0/{project_id}/batches", api.create_batch)
+    yield Route("DELETE", "/v2.0/{project_id}/batches/{job_id}", api.cancel_batch)
+    yield Route("POST", "/v1.0/{project_id}/jobs/submit-job", api.create_sql_job)
+    yield Route("GET", "/v1.0/{project_id}/jobs", api.list_sql_jobs)
+    yield Route("DELETE", "/v1.0/{project_id}/jobs/{job_id}", api.cancel_sql_job)
+    for path in dict.fromkeys(action.path for action in ACTIONS.values()):
+        yield Route("POST", path, api.phones)
+
+
 class Dispatcher:
     """
     Answers requests and records them. Runs in the server's thread. Other threads only read its lists or append to them.
@@ -121,8 +132,10 @@ class Dispatcher:
         self.unpublished: set[str] = set()
         self.polls: Counter[str] = Counter()
         self._gateway = Gateway(account)
+        self.submissions = Submissions()
         self._jobs = jobs
         self._routes = list(_routes(self.iam, self.metadata, jobs, self.batch_list, self.cph_job_list))
+        self._routes += _submit_routes(SubmitApi(jobs, self.submissions))
         for kind in KINDS.values():
             self.serve(kind)
 

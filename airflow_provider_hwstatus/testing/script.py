@@ -47,8 +47,20 @@ class Script(Protocol):
         :param ago: Return the state of this many seconds before *now*.
         """
 
+    def end(self, state: State, now: float) -> None:
+        """End the job in a state, whatever steps there are."""
 
-class ByCalls:
+
+class _Ending:
+    """A script that can be ended: the state in which it ended, and when."""
+
+    _end: tuple[State, float] | None = None
+
+    def end(self, state: State, now: float) -> None:
+        self._end = state, now
+
+
+class ByCalls(_Ending):
     """One step per poll. The last one stays."""
 
     def __init__(self, steps: Sequence[Step], created: float) -> None:
@@ -57,18 +69,22 @@ class ByCalls:
         self._times: list[float] = []
 
     def take(self, now: float) -> Step:
+        if self._end:
+            return self._end[0]
         step = self._steps[min(len(self._times), len(self._steps) - 1)]
         if len(self._times) < len(self._steps):
             self._times.append(now)
         return step
 
     def state(self, now: float, ago: float = 0.0) -> tuple[State, float]:
+        if self._end and self._end[1] <= now - ago:
+            return self._end
         # For the current state, a step also counts if its request arrived after *now*.
         taken = [time for time in self._times if time <= now - ago] if ago else self._times
         return _state_at(self._steps, max(len(taken), 1) - 1), taken[-1] if taken else self._created
 
 
-class BySeconds:
+class BySeconds(_Ending):
     """
     Each step begins at its second. The last one stays.
 
@@ -86,11 +102,15 @@ class BySeconds:
         return max(bisect_right(self._seconds, elapsed) - 1, 0)
 
     def take(self, now: float) -> Step:
+        if self._end:
+            return self._end[0]
         if self._start is None:
             self._start = now
         return self._steps[self._index(now)]
 
     def state(self, now: float, ago: float = 0.0) -> tuple[State, float]:
+        if self._end and self._end[1] <= now - ago:
+            return self._end
         index = self._index(now - ago)
         start = now if self._start is None else self._start
         return _state_at(self._steps, index), start + self._seconds[index]

@@ -62,7 +62,8 @@ class AsyncTransport(network.Transport):
             async with _new_session(self._tls) as fresh:
                 return await self._exchange(fresh, request, deadline)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            failure = self._failure(request, _description(error))
+            unsent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
+            failure = self._failure(request, _description(error), unsent)
         raise failure
 
     async def _exchange(self, session: aiohttp.ClientSession, request: Request, deadline: float) -> Response:

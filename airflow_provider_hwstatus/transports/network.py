@@ -70,19 +70,25 @@ class Transport:
         """
         now = time.monotonic()
         if until <= now:
-            raise DeadlineError("the deadline passed before a request could be sent")
+            late = DeadlineError("the deadline passed before a request could be sent")
+            late.unsent = True
+            raise late
         return min(now + (request.timeout or self._client.settings.request_timeout), until)
 
-    def _failure(self, request: Request, error: str) -> TransportError:
+    def _failure(self, request: Request, error: str, unsent: bool = False) -> TransportError:
         """
         Return the error of a request without a response.
 
         Raise it outside of an ``except`` block: the local variables of its context may hold secrets.
 
         :param error: The description of the library's exception; it may hold secrets.
+        :param unsent: Whether it is certain that no part of the request left this machine.
         """
         message = self._client.redact(f"{request}: {error}")
-        return TransportError(with_next(message, by_class(TransportError, message)))
+        failure = TransportError(with_next(message, by_class(TransportError, message)))
+        if unsent:
+            failure.unsent = True
+        return failure
 
 
 def seconds_left(deadline: float) -> float:

@@ -61,7 +61,7 @@ class SyncTransport(network.Transport):
             with self._new_session() as fresh:
                 return self._exchange(fresh, request, deadline)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            failure = self._failure(request, repr(error))
+            failure = self._failure(request, repr(error), _could_not_connect(error))
         raise failure
 
     def _exchange(self, session: requests.Session, request: Request, deadline: float) -> Response:
@@ -91,6 +91,20 @@ class SyncTransport(network.Transport):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _could_not_connect(error: BaseException) -> bool:
+    """Return whether there was no connection over which the request could have been sent."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None  # urllib3's error, in one of requests
+    return isinstance(reason or error, _NOT_CONNECTED)
+
+
+#: Errors of urllib3 before a connection is there. The third one is raised for a proxy that cannot be reached or refuses.
+_NOT_CONNECTED = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.ProxyError,
+)
 
 
 def _prepared(request: Request) -> requests.PreparedRequest:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic
 
 from airflow_provider_hwstatus.core.connection.credentials import CredentialRecords
 from airflow_provider_hwstatus.core.connection.login import login_for
 from airflow_provider_hwstatus.core.connection.settings import Settings, check_project_id
+from airflow_provider_hwstatus.core.protocol.advice import NEXT
 from airflow_provider_hwstatus.core.protocol.effects import (
     AcquireSlot,
     Count,
@@ -26,13 +29,35 @@ from airflow_provider_hwstatus.core.protocol.responses import json_or_raise, sho
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget, retry
 from airflow_provider_hwstatus.core.protocol.throttle import Clock, Throttle
 from airflow_provider_hwstatus.errors import (
+    ApiError,
     ConfigurationError,
     HwStatusError,
     MalformedResponseError,
     RetryableError,
+    ServerError,
     ThrottledError,
+    UnclearSubmissionError,
 )
 from airflow_provider_hwstatus.kinds.service import IAM, Service
+
+
+@dataclass(frozen=True)
+class Call:
+    """
+    A request to a service.
+
+    :param path: Percent-encoded path and query; ``{project_id}`` stands for the connection's project.
+    :param headers: Further headers, which are signed, too.
+    :param body: May hold secrets, so it is not in the ``repr``.
+    :param once: Whether it must not arrive twice.
+    """
+
+    method: str
+    service: Service
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    once: bool = False
 
 
 class Client:
@@ -85,7 +110,23 @@ class Client:
         :param headers: Further headers, which are signed, too.
         :raises HwStatusError: There was no usable answer.
         """
-        attempt = _Attempt(self, service, path, budget, read, metric, headers or {})
+        call = Call("GET", service, path, headers=headers or {})
+        return (yield from self.send(call, budget, read, metric))
+
+    def send(self, call: Call, budget: RetryBudget, read: Callable[[Response], T], metric: str) -> Flow[T]:
+        """
+        Send an authenticated request, and repeat it during an outage.
+
+        A request that must not arrive twice is repeated only if the service cannot have accepted it: because it was
+        not sent, or the gateway refused it.
+
+        :param budget: For how long to retry.
+        :param read: Returns the result, or raises what the response means.
+        :param metric: The metric ``hwstatus.<metric>.polls`` counts each attempt.
+        :raises UnclearSubmissionError: Such a request may have been accepted, and there was no clear answer.
+        :raises HwStatusError: There was no usable answer.
+        """
+        attempt = _Attempt(self, call, budget, read, metric)
         try:
             return (yield from attempt.send())
         except RetryableError as error:
@@ -171,47 +212,43 @@ class _Attempt(Generic[T]):
     """One request that is sent, and repeated by :func:`~airflow_provider_hwstatus.core.protocol.retry.retry`."""
 
     def __init__(
-        self,
-        client: Client,
-        service: Service,
-        path: str,
-        budget: RetryBudget,
-        read: Callable[[Response], T],
-        metric: str,
-        headers: Mapping[str, str],
+        self, client: Client, call: Call, budget: RetryBudget, read: Callable[[Response], T], metric: str
     ) -> None:
         ahead = 0.0 if client.monotonic is client.clock else client.monotonic() - client.clock()
         self.clock = client.monotonic
         self.budget = budget
         self.deadline = math.inf if budget.deadline is None else budget.deadline + ahead
         self._until = budget.end + ahead
-        self.throttle = client.throttles[service.label]
+        self.throttle = client.throttles[call.service.label]
         self.queued_at = 0.0
         self.sent_at: float | None = None
         self._client = client
-        self._service = service
-        self._path = path
+        self._call = call
         self._read = read
         self._metric = metric
-        self._headers = headers
 
     def send(self) -> Flow[T]:
         """
         Wait for a slot and for the throttle, send the request, and return what its response means.
 
+        :raises UnclearSubmissionError: The service may have accepted a request that must not arrive twice.
         :raises HwStatusError: There was no usable answer.
         """
-        service = self._service.label
+        service = self._call.service.label
         self.queued_at, self.sent_at = self.clock(), None
+        sending = _Sending()
         try:
             yield AcquireSlot(service, self.deadline, self._until)
             if self.throttle.active:
                 yield from self.throttle.turn(self.deadline, self.clock)
             self.sent_at = self.clock()
             yield Count(f"hwstatus.{self._metric}.polls")
-            result = self._read((yield from self._client.exchange((yield from self._request()))))
+            request = yield from self._request()
+            result = self._read((yield from sending.watch(self._client.exchange(request), request)))
         except HwStatusError as error:
             yield ReleaseSlot(error, service)
+            if self._call.once and sending.may_be_accepted(error):
+                raise _unclear(error) from error
             if self.sent_at is not None and isinstance(error, RetryableError):
                 kind = "throttles" if isinstance(error, ThrottledError) else "transient_errors"
                 yield Count(f"hwstatus.{self._metric}.{kind}")
@@ -220,8 +257,61 @@ class _Attempt(Generic[T]):
         return result
 
     def _request(self) -> Flow[Request]:
-        client = self._client
+        client, call = self._client, self._call
         # A project id is letters and digits, so it needs no encoding.
         project_id = client.known_project_id or (yield from client.project_id())
-        url = client.endpoint(self._service) + self._path.replace("{project_id}", project_id)
-        return Request("GET", url, {"Content-Type": "application/json", "X-Project-Id": project_id, **self._headers})
+        url = client.endpoint(call.service) + call.path.replace("{project_id}", project_id)
+        headers = {"Content-Type": "application/json", "X-Project-Id": project_id, **call.headers}
+        return Request(call.method, url, headers, call.body)
+
+
+class _Sending:
+    """Whether the service may have accepted a request."""
+
+    def __init__(self) -> None:
+        self._sent = False
+
+    def watch(self, exchange: Flow[Response], request: Request) -> Flow[Response]:
+        """Run a flow that sends *request*, after requests of its own for the login, and note when it does."""
+        result: object = None
+        error: BaseException | None = None
+        while True:
+            try:
+                effect = exchange.send(result) if error is None else exchange.throw(error)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # a Response
+            if isinstance(effect, Request):
+                self._sent = self._sent or (effect.method, effect.url) == (request.method, request.url)
+            if isinstance(effect, Exclusive):
+                effect = Exclusive(effect.name, partial(self._watch_inside, effect.flow, request))
+            result, error = None, None
+            try:
+                result = yield effect
+            except GeneratorExit:
+                exchange.close()
+                raise
+            except BaseException as thrown:  # noqa: BLE001  # every exception goes into the flow
+                error = thrown
+
+    def _watch_inside(self, flow: Callable[[], Flow[Response]], request: Request) -> Flow[Response]:
+        return self.watch(flow(), request)
+
+    def may_be_accepted(self, error: HwStatusError) -> bool:
+        """
+        Return whether the service may have accepted the request, although it ended with *error*.
+
+        A response of 4xx is a refusal, except for what the service reports about itself with such a status.
+        """
+        if not self._sent or error.unsent:
+            return False
+        refused = isinstance(error, ApiError) and not isinstance(error, ServerError)
+        return not refused
+
+
+def _unclear(error: HwStatusError) -> UnclearSubmissionError:
+    return UnclearSubmissionError(
+        f"the service may have accepted the request, or not: {str(error).partition(NEXT)[0]}",
+        http_status=error.http_status,
+        code=error.code,
+        request_id=error.request_id,
+    )

@@ -327,6 +327,11 @@ CLASSES: tuple[tuple[type[errors.HwStatusError], str, str], ...] = (
         "check the job in the console; if the state is final, add it to success_states or failure_states",
     ),
     (errors.DeadlineError, "", "check the job in the console; if it may take longer, raise timeout"),
+    (
+        errors.UnclearSubmissionError,
+        "",
+        "look in the service's console whether the job was submitted; if it was not, submit it again",
+    ),
     (errors.TriggerError, "", "check the triggerer's log; a retry of the task continues the wait"),
     (errors.ConfigurationError, "", "correct the argument or the field of the connection that the message names"),
 )

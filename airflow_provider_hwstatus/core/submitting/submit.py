@@ -1,0 +1,170 @@
+"""Submit a job once: one POST, and after an unclear end a look into the service's list instead of another one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_hwstatus.core.connection.client import Call, Client
+from airflow_provider_hwstatus.core.protocol.effects import Flow, Response, Sleep, encode
+from airflow_provider_hwstatus.core.protocol.responses import json_or_raise, refusal_of, request_id_of
+from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
+from airflow_provider_hwstatus.core.submitting.marker import TAG
+from airflow_provider_hwstatus.errors import MalformedResponseError, UnclearSubmissionError
+from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.kinds.json_path import value_at
+from airflow_provider_hwstatus.kinds.submission import Search, Submission
+
+#: Seconds for which the list may lag behind: so long a job is looked for before it counts as not submitted.
+LIST_LAG = 30.0
+
+#: Seconds between two looks into the list.
+_PAUSE = 2.0
+
+#: Pages of the list that are read at most. The jobs that are looked for are new, and the list shows new ones first.
+_MOST_PAGES = 20
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """
+    A job that was submitted.
+
+    :param job_id: Its id; for CPH, the id of the request. Empty if the service ran the job at once and gave it no id.
+    :param answer: The service's answer to the submission, or the row of its list in which the job was found.
+    :param found: Whether it was found in the list.
+    :param state: The state in that row, or of a job that is over at once.
+    :param over_at_once: Whether the service ran the job while it answered.
+    """
+
+    job_id: str
+    answer: Mapping[str, Any]
+    found: bool = False
+    state: str = ""
+    over_at_once: bool = False
+
+
+def submit(
+    client: Client, kind: JobKind, submission: Submission, body: Mapping[str, Any], budget: RetryBudget
+) -> Flow[Submitted]:
+    """
+    Send the POST that submits a job. It is repeated only if the service cannot have accepted it.
+
+    :param body: The whole body, with its marker.
+    :param budget: For how long to repeat it.
+    :raises UnclearSubmissionError: The service may have accepted it: there was no clear answer.
+    :raises HwStatusError: The service did not accept it.
+    """
+
+    def read(response: Response) -> Submitted:
+        answer = json_or_raise(response, client.redact, client.clock(), submission.permission)
+        if submission.guard and _says(answer, submission.guard):
+            raise refusal_of(response, answer, answer.get("message"), client.redact)
+        return _submitted(client, submission, response, answer)
+
+    content = json.dumps({**submission.fixed, **body}).encode()
+    call = Call("POST", kind.cloud_service, submission.path, body=content, once=True)
+    return (yield from client.send(call, budget, read, f"{kind.cloud_service.label}_submit"))
+
+
+def _submitted(client: Client, submission: Submission, response: Response, answer: Mapping[str, Any]) -> Submitted:
+    job_id = value_at(submission.id, answer, "")
+    has_id = isinstance(job_id, str | int) and not isinstance(job_id, bool) and job_id != ""
+    if submission.over_at_once and _says(answer, submission.over_at_once[:2]):
+        return Submitted(str(job_id) if has_id else "", answer, state=submission.over_at_once[2], over_at_once=True)
+    if has_id:
+        return Submitted(str(job_id), answer)
+    raise MalformedResponseError(
+        f"the answer to the submission has no {submission.id}",
+        http_status=response.status,
+        request_id=request_id_of(response, answer, client.redact),
+    )
+
+
+def _says(answer: Mapping[str, Any], condition: tuple[str, object]) -> bool:
+    path, value = condition
+    found = value_at(path, answer, "")
+    return found is not None and str(found).lower() == str(value).lower()
+
+
+def find(
+    client: Client, kind: JobKind, submission: Submission, marked: str, since: float, budget: RetryBudget
+) -> Flow[Submitted | None]:
+    """
+    Look into the service's list for a job with a marker; None if the list does not show it.
+
+    :param marked: What carries the marker: the job's whole name, or the value of its tag.
+    :param since: A time before the submission, in seconds since 1970.
+    :raises HwStatusError: The list could not be read.
+    """
+    search = submission.search
+    if search is None:
+        return None
+    first, page = 0, 1
+    for _ in range(_MOST_PAGES):
+        values = {"marker": encode(marked), "since": str(int(since * 1000)), "first": str(first), "page": str(page)}
+        path = search.path
+        for name, value in values.items():
+            path = path.replace(f"{{{name}}}", value)
+        rows = yield from client.get(
+            kind.cloud_service, path, budget, lambda response: _rows(client, search, response), f"{kind.name}_search"
+        )
+        if found := next((row for row in rows if _is_marked(submission, row, marked)), None):
+            return Submitted(str(found.get(search.id)), found, found=True, state=str(found.get(search.state)))
+        first, page = first + len(rows), page + 1
+        if not rows or all(_is_older(search, row, since) for row in rows):
+            return None
+    raise MalformedResponseError(f"the list of jobs since the submission is longer than {_MOST_PAGES} pages")
+
+
+def find_within(
+    client: Client, kind: JobKind, submission: Submission, marked: str, since: float, until: float
+) -> Flow[Submitted | None]:
+    """
+    Look for a job until it appears in the list, which may lag behind.
+
+    :param until: When to give up, in seconds since 1970.
+    :raises HwStatusError: The list could not be read at the end.
+    """
+    while True:
+        now = client.clock()
+        found = yield from find(client, kind, submission, marked, since, RetryBudget(max(until - now, _PAUSE)))
+        if found or client.clock() >= until:
+            return found
+        yield Sleep(min(_PAUSE, max(until - client.clock(), 0.0)))
+
+
+def _rows(client: Client, search: Search, response: Response) -> list[Mapping[str, Any]]:
+    body = json_or_raise(response, client.redact, client.clock())
+    rows = body.get(search.rows)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise MalformedResponseError(f"the list of jobs has no {search.rows} in it", http_status=response.status)
+    return rows
+
+
+def _is_marked(submission: Submission, row: Mapping[str, Any], marked: str) -> bool:
+    """Return whether a row has exactly this marker: the service may also list jobs whose name contains it."""
+    if submission.name_field:
+        return row.get(submission.name_field) == marked
+    tags = row.get(submission.tags_field or "")
+    return isinstance(tags, list) and {"key": TAG, "value": marked} in [_plain(tag) for tag in tags]
+
+
+def _plain(tag: object) -> object:
+    return {name: tag.get(name) for name in ("key", "value")} if isinstance(tag, dict) else tag
+
+
+def _is_older(search: Search, row: Mapping[str, Any], since: float) -> bool:
+    created = row.get(search.created)
+    return isinstance(created, int) and created < since * 1000
+
+
+def not_found(error: UnclearSubmissionError, seconds: float, marked: str) -> UnclearSubmissionError:
+    """Add to the error of an unclear submission that the list did not show the job."""
+    message = (
+        f"{error}\n  the list of jobs has not shown it for {seconds:g} s; it was not submitted again"
+        f"\n  next: look for {marked} in the console; if it is not there, clear the task, which submits it anew"
+    )
+    return UnclearSubmissionError(message, http_status=error.http_status, code=error.code, request_id=error.request_id)

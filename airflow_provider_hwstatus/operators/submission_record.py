@@ -1,0 +1,53 @@
+"""What a try of a task leaves to the next one about its submission, in Airflow's task state store (3.3 and newer)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_hwstatus.core.submitting.once import Kept
+from airflow_provider_hwstatus.sensors.start_from_trigger import AIRFLOW_3_3
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_hwstatus.core.submitting.marker import Attempt
+
+#: The key in the task's state store.
+KEY = "hwstatus_submission"
+
+#: For how long it is kept: longer than any wait should last.
+_RETENTION = timedelta(days=90)
+
+
+class SubmissionRecord:
+    """
+    The record of a task's submission. Before Airflow 3.3 there is none.
+
+    :param context: The context of the task.
+    """
+
+    def __init__(self, context: Context, attempt: Attempt) -> None:
+        self._store: Any = context.get("task_state_store") if AIRFLOW_3_3 else None
+        self._run = attempt.run
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether Airflow keeps it."""
+        return self._store is not None
+
+    def read(self) -> Kept | None:
+        """Return what was recorded since the task was cleared last; None if nothing was."""
+        kept = self._store.get(KEY) if self._store is not None else None
+        if not isinstance(kept, Mapping) or kept.get("run") != self._run or not isinstance(kept.get("step"), str):
+            return None
+        answer = kept.get("answer")
+        job_id = str(kept.get("job_id") or "")
+        return Kept(step=kept["step"], job_id=job_id, answer=answer if isinstance(answer, Mapping) else {})
+
+    def write(self, kept: Kept) -> None:
+        """Record how far the submission came."""
+        if self._store is not None:
+            value = {"run": self._run, "step": kept.step, "job_id": kept.job_id, "answer": dict(kept.answer)}
+            self._store.set(KEY, value, retention=_RETENTION)

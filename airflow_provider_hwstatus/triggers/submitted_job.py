@@ -1,0 +1,118 @@
+"""The trigger of a job that the task itself submitted: it cancels the job if somebody ends the task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow import __version__
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+from airflow_provider_hwstatus.core.protocol.advice import with_advice
+from airflow_provider_hwstatus.errors import HwStatusError
+from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
+
+#: Seconds for which the end of a cancelled job is awaited: Airflow gives a trigger 30 s.
+_TO_CANCEL = 20.0
+
+#: States of a task whose trigger has fired, timed out or moved to another triggerer: nobody has ended it.
+_GOING_ON = frozenset({"deferred", "scheduled", "queued", "running"})
+
+_HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
+_AIRFLOW_2 = __version__.startswith("2.")
+
+
+class SubmittedJobTrigger(JobStatusTrigger):
+    """
+    Waits as :class:`JobStatusTrigger` does. If somebody marks, clears or stops its task, it cancels the job.
+
+    A trigger that moves to another triggerer, or whose triggerer stops, cancels nothing: whether somebody ended the task
+    is read from the task's state.
+
+    :param cancel_on_kill: Whether to cancel the job then.
+    :param max_tries: The task's ``max_tries`` at the deferral: clearing a task raises it.
+    """
+
+    def __init__(self, *args: Any, cancel_on_kill: bool = True, max_tries: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cancel_on_kill = cancel_on_kill
+        self.max_tries = max_tries
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        path, arguments = super().serialize()
+        return path, arguments | {"cancel_on_kill": self.cancel_on_kill, "max_tries": self.max_tries}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield the event of the wait; see :meth:`JobStatusTrigger.run`."""
+        try:
+            async for event in super().run():
+                yield event
+        except asyncio.CancelledError:
+            if not _HAS_ON_KILL:  # before Airflow 3.3
+                await self._cancel_if(_GOING_ON)
+            raise
+
+    async def on_kill(self) -> None:
+        """Cancel the job. Airflow 3.3.0 to 3.3.2 also call this when the trigger moves; then the task is deferred."""
+        await self._cancel_if(frozenset({"deferred"}))
+
+    async def _cancel_if(self, going_on: frozenset[str]) -> None:
+        """
+        Cancel the job if somebody ended the task.
+
+        :param going_on: States in which nobody has.
+        """
+        if not self.cancel_on_kill:
+            return
+        try:
+            ended = await self._task_was_ended(going_on)
+        except Exception as error:  # noqa: BLE001  # without the state, a healthy job must not be cancelled
+            self.log.warning("The task's state cannot be read, so its job is not cancelled: %s", error)
+            return
+        if ended:
+            await self._cancel()
+
+    async def _cancel(self) -> None:
+        hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
+        try:
+            target = self.wait_target()
+            status = await hook.acancel(target.polled_kind, target.first or "", seconds=_TO_CANCEL)
+            self.log.info("%s: cancelled, because its task was ended; its state is %r", target.subject, status.state)
+        except HwStatusError as error:
+            self.log.warning("The job could not be cancelled: %s", with_advice(error))
+
+    async def _task_was_ended(self, going_on: frozenset[str]) -> bool:
+        if _AIRFLOW_2:
+            state, max_tries = await sync_to_async(_state_in_database)(self.task_instance)
+            return state not in going_on or (self.max_tries is not None and max_tries != self.max_tries)
+        return await sync_to_async(_state_by_api)(self.task_instance) not in going_on
+
+
+def _state_by_api(ti: Any) -> str | None:
+    """Return a task's state, from Airflow 3's API."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+    )
+    of_run = states.get(ti.run_id, {})
+    state = next(iter(of_run.values()), None)
+    return None if state is None else str(getattr(state, "value", state))
+
+
+def _state_in_database(ti: Any) -> tuple[str | None, int | None]:
+    """Return a task's state and its ``max_tries``, from Airflow 2's database."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        row = (
+            session.query(TaskInstance.state, TaskInstance.max_tries)
+            .filter_by(dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+            .one_or_none()
+        )
+    return (None, None) if row is None else (row[0], row[1])
