@@ -9,7 +9,7 @@ the record: where that cannot tell, nothing is submitted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -124,23 +124,21 @@ class Once:
 
     def _listed(self, kept: Kept | None) -> Submitted | None:
         """Return the newest job that an earlier try submitted, by the list; None if there is none."""
-        newest = max(self.attempt.number - 1, 1)
         if kept is None and self.attempt.number == 1:
             return None
-        for number in range(newest, 0, -1):
-            found = self.find(number)
-            if found and number == newest:
-                return found
-            if found:
-                break
-        until = self.clock() + self.list_lag
-        marked = self.marked(newest)
-        late: Submitted | None = self.run(
-            lambda client: find_within(client, self.kind, self.submission, marked, self.since, until)
+        newest = max(self.attempt.number - 1, 1)
+        found = self._find_within(range(newest, 0, -1))
+        if found is None and kept and kept.step == UNCLEAR:
+            raise not_found(UnclearSubmissionError(_EARLIER), self.list_lag, self.marked(newest))
+        return found
+
+    def _find_within(self, numbers: Iterable[int]) -> Submitted | None:
+        """Look for the job that one of these tries submitted, the newest first, for as long as the list may lag."""
+        marks, until = [self.marked(number) for number in numbers], self.clock() + self.list_lag
+        found: Submitted | None = self.run(
+            lambda client: find_within(client, self.kind, self.submission, marks, self.since, until)
         )
-        if late is None and kept and kept.step == UNCLEAR:
-            raise not_found(UnclearSubmissionError(_EARLIER), self.list_lag, marked)
-        return late or found
+        return found
 
     def _raise_unless_certain(self, kept: Kept | None) -> None:
         """:raises UnclearSubmissionError: An earlier try may have submitted the job."""
@@ -186,12 +184,9 @@ class Once:
     def _after_unclear_end(self, error: UnclearSubmissionError) -> Submitted:
         if not self.submission.is_findable:
             raise error if self.resubmit else self._cannot_tell(error)
-        marked, until = self.marked(self.attempt.number), self.clock() + self.list_lag
-        found: Submitted | None = self.run(
-            lambda client: find_within(client, self.kind, self.submission, marked, self.since, until)
-        )
+        found = self._find_within([self.attempt.number])
         if found is None:
-            raise not_found(error, self.list_lag, marked)
+            raise not_found(error, self.list_lag, self.marked(self.attempt.number))
         return found
 
     def _kept_of(self, submitted: Submitted) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,18 +120,25 @@ def find(
 
 
 def find_within(
-    client: Client, kind: JobKind, submission: Submission, marked: str, since: float, until: float
+    client: Client, kind: JobKind, submission: Submission, marks: Sequence[str], since: float, until: float
 ) -> Flow[Submitted | None]:
     """
     Look for a job until it appears in the list, which may lag behind.
 
+    :param marks: What carries the marker, of each try that may have submitted a job, the newest first.
     :param until: When to give up, in seconds since 1970.
+    :return: The job of the newest try. The job of an older one only after all the time, because a newer one may appear.
     :raises HwStatusError: The list could not be read at the end.
     """
     while True:
-        now = client.clock()
-        found = yield from find(client, kind, submission, marked, since, RetryBudget(max(until - now, _PAUSE)))
-        if found or client.clock() >= until:
+        budget = RetryBudget(max(until - client.clock(), _PAUSE))
+        for number, marked in enumerate(marks):
+            found = yield from find(client, kind, submission, marked, since, budget)
+            if found and number == 0:
+                return found
+            if found:
+                break
+        if client.clock() >= until:
             return found
         yield Sleep(min(_PAUSE, max(until - client.clock(), 0.0)))
 
