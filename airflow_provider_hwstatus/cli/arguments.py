@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_hwstatus.kinds import KINDS
 
-HELP = "Huawei Cloud jobs: check a connection, show and wait for jobs"
+HELP = "Huawei Cloud jobs: check a connection; show, wait for and cancel jobs"
 
 
 @dataclass(frozen=True)
@@ -73,4 +73,5 @@ COMMANDS = (
             _OUTPUT,
         ),
     ),
+    Command("cancel", "Cancel jobs, and wait until they are over", (*_JOBS, _OUTPUT)),
 )

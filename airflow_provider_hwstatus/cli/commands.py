@@ -57,6 +57,19 @@ def status(arguments: Namespace) -> NoReturn:
     _finish(arguments, jobs, Exit.ERROR if any(job.error for job in jobs) else Exit.SUCCESS)
 
 
+def cancel(arguments: Namespace) -> NoReturn:
+    """``cancel``: cancel the jobs one after the other."""
+    kind, ids = asked_for(arguments)
+    hook, jobs = _hook(arguments), [Job(job_id) for job_id in ids]
+    for job in jobs:
+        try:
+            job.status = hook.cancel(kind, job.job_id)
+        except HwStatusError as error:
+            job.error = with_advice(error)
+    hook.close()
+    _finish(arguments, jobs, Exit.ERROR if any(job.error for job in jobs) else Exit.SUCCESS)
+
+
 def wait(arguments: Namespace) -> NoReturn:
     """``wait``: poll until all jobs are over."""
     kind, ids = asked_for(arguments)

@@ -53,9 +53,7 @@ def submit_to(request):
         fields = cloud.connection(auth, request_timeout=1.0, **extra)
         settings = settings_from(fields.get("login"), fields.get("password"), fields["extra"])
         budget = RetryBudget(tolerance)
-        return request.param(
-            settings, lambda client: submit(client, DLI_BATCH, DLI_BATCH.submission(), BODY, budget)
-        )
+        return request.param(settings, lambda client: submit(client, DLI_BATCH, DLI_BATCH.submission(), BODY, budget))
 
     return run
 

@@ -65,7 +65,15 @@ def test_two_killed_workers_submit_once(worker_with, killed, is_kept, first, sec
 
 @pytest.mark.parametrize(
     "answer",
-    [503, 500, 504, 408, (400, {"error_code": "DLI.0999", "error_msg": "Server-side errors occur."}), (200, {}), TransportError("reset")],
+    [
+        503,
+        500,
+        504,
+        408,
+        (400, {"error_code": "DLI.0999", "error_msg": "Server-side errors occur."}),
+        (200, {}),
+        TransportError("reset"),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("lag", [0, 10])
