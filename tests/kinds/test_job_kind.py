@@ -16,6 +16,9 @@ from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 
+#: Kinds whose states are also compared with given texts.
+FIRST_KINDS = [DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED, CPH_JOB]
+
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 
 
@@ -64,9 +67,7 @@ def test_state_that_is_not_listed_is_unknown(kind: JobKind, state: str) -> None:
     assert expected is kind.outcome_of(state)
 
 
-@pytest.mark.parametrize(
-    "kind", (DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED, CPH_JOB), ids=lambda kind: kind.name
-)
+@pytest.mark.parametrize("kind", FIRST_KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("state", ["", " ", "succeeded", "success ", "success\n", "0", "3", "02", "2.0", "-2", "null"])
 def test_lookalikes_are_unknown(kind: JobKind, state: str) -> None:
     """A state that only looks like a listed one is unknown."""

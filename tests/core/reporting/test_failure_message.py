@@ -85,9 +85,8 @@ def test_error_has_code_and_text(code, message, line):
 )
 def test_message_says_where_to_look_next(kind, status, console, expected):
     """The advice is that of the error code, or else names the page in the console."""
-    (line,) = [
-        line for line in failure_message(kind, status, console=console).splitlines() if line.startswith("  next: ")
-    ]
+    lines = failure_message(kind, status, console=console).splitlines()
+    (line,) = [line for line in lines if line.startswith("  next: ")]
 
     assert f"  next: {expected}" == line
 
