@@ -56,6 +56,11 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "dli_endpoint": {"label": "DLI endpoint", "description": "URL to use instead of the region's.", "schema": _TEXT},
     "cph_endpoint": {"label": "CPH endpoint", "description": "URL to use instead of the region's.", "schema": _TEXT},
     "iam_endpoint": {"label": "IAM endpoint", "description": "URL to use instead of the region's.", "schema": _TEXT},
+    "endpoints": {
+        "label": "Other endpoints",
+        "description": 'URLs of other services as JSON, such as {"mrs": "https://host"}. "*" stands for all others.',
+        "schema": _TEXT,
+    },
     "metadata_endpoint": {
         "label": "Metadata endpoint",
         "description": "For auth=agency: URL to use instead of the node's metadata service.",
@@ -92,7 +97,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.hwstatus")],
-        "sensors": [_modules("sensors.dli", "sensors.cph")],
+        "sensors": [_modules("sensors.job", "sensors.dli", "sensors.cph")],
         "operators": [_modules("operators.new_ends")],
         "triggers": [
             _modules("triggers.job_status", "triggers.cph_request", "triggers.start_from_trigger", "triggers.watchers")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable
-from enum import EnumType
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 
@@ -88,7 +88,8 @@ def states() -> str:
 
 #: The public names in the reference, by module.
 REFERENCE = {
-    "sensors.dli": ("DliBatchSensor", "DliSessionSensor"),
+    "sensors.job": ("JobSensor",),
+    "sensors.dli": ("DliBatchSensor", "DliSessionSensor", "DliSqlJobSensor", "DliFlinkJobSensor"),
     "sensors.cph": ("CphJobSensor", "CphRequestSensor"),
     "triggers.job_status": ("JobStatusTrigger",),
     "triggers.watchers": ("DliBatchWatcher", "CphRequestWatcher"),
@@ -123,7 +124,7 @@ def reference() -> str:
 def _class(cls: type) -> Iterable[str]:
     yield f"### `{cls.__name__}`"
     yield prose(inspect.getdoc(cls) or "")
-    if isinstance(cls, EnumType):
+    if issubclass(cls, Enum):
         yield "Values: " + ", ".join(f"`{value.value}`" for value in cls) + "."
         return
     own = {name: value for name, value in vars(cls).items() if not name.startswith("_")}

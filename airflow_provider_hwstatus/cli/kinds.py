@@ -21,7 +21,7 @@ def asked_for(arguments: Namespace) -> tuple[JobKind, list[str]]:
             raise ValueError(f"KIND and ID are needed; there is only {kind!r}")
         return kind_at(kind).with_parameters(_parameters(arguments.parameters or [])), ids
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
 
 

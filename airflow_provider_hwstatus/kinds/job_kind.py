@@ -165,8 +165,8 @@ class JobKind:
         values |= {name: _states(name, getattr(self, name)) for name in ("success", "failure", "in_progress")}
         values |= {name: _names(name, getattr(self, name)) for name in ("parameters", "optional_parameters")}
         values |= {name: _paths(name, getattr(self, name)) for name in _PATHS}
-        values["headers"] = _by_name("headers", self.headers)
-        named = _by_name("extra_fields", self.extra_fields)
+        values["headers"] = _mapping("headers", self.headers)
+        named = _mapping("extra_fields", self.extra_fields)
         values["extra_fields"] = {name: _paths(f"extra_fields[{name!r}]", path) for name, path in named.items()}
         vars(self).update(values)
 
@@ -450,7 +450,7 @@ def _paths(argument: str, paths: object) -> Any:
     return tuple(paths) if isinstance(paths, list) else paths
 
 
-def _by_name(argument: str, values: object) -> dict[str, Any]:
+def _mapping(argument: str, values: object) -> dict[str, Any]:
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         raise ValueError(f"{argument} must be a mapping by name; it is {values!r}")
     return dict(values)

@@ -36,6 +36,7 @@ from airflow_provider_hwstatus.core.reporting.progress import ProgressLogger, du
 from airflow_provider_hwstatus.errors import ConfigurationError, DeadlineError, HwStatusError, TriggerError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import waited_in_worker
+from airflow_provider_hwstatus.kinds import kind_of
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 from airflow_provider_hwstatus.sensors.console_link import ConsoleLink, push_console_link
 from airflow_provider_hwstatus.sensors.failure import why_failed
@@ -75,7 +76,7 @@ class JobStatusSensor(BaseSensorOperator):
     """
     Waits until one job or several jobs are over. A failed job fails the task at once, regardless of ``retries``.
 
-    :param kind: The kind of job.
+    :param kind: The kind of job, or the name of one.
     :param hwstatus_conn_id: The Airflow connection.
     :param region: Overrides the connection's region.
     :param project_id: Overrides the connection's project.
@@ -109,7 +110,7 @@ class JobStatusSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        kind: JobKind,
+        kind: JobKind | str,
         hwstatus_conn_id: str = HwStatusHook.default_conn_name,
         region: str | None = None,
         project_id: str | None = None,
@@ -131,7 +132,7 @@ class JobStatusSensor(BaseSensorOperator):
         self.region = region
         self.project_id = project_id
         self.deferrable = deferrable
-        self.kind = kind.with_states(success_states, failure_states)
+        self.kind = kind_of(kind).with_states(success_states, failure_states)
         self.success_states = success_states
         self.failure_states = failure_states
         self.on_unknown_state = one_of("on_unknown_state", on_unknown_state, UNKNOWN_STATE_POLICIES)

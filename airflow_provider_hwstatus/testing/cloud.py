@@ -171,7 +171,7 @@ class FakeHuaweiCloud:
 
         :param kind: The name of a kind, or a kind of your own: its replies are made from its declaration.
         :param job_id: The job's id; replies have an integer as a number. DLI's batch ids are UUIDs: another id is
-            accepted here, with a warning, and any request with an id that is neither a UUID nor one of these is refused.
+            accepted here, with a warning. A request with an id that is neither a UUID nor one of these is refused.
         :param steps: One step per poll. The last one stays.
         :param seconds: Instead of *steps*: steps by the second at which they begin.
         :param since_first_call: Whether the seconds count from the first poll instead of from now.

@@ -167,7 +167,7 @@ class Dispatcher:
         return None, {}
 
     def _view_answer(self, request: Incoming, route: Route | None, names: dict[str, str]) -> Answer:
-        if route is None or self.unpublished.intersection(route.path.split("/")):
+        if route is None or self.unpublished.intersection(route.path.partition("?")[0].split("/")):
             return Answer(not_published(request))
         try:
             if not route.open:

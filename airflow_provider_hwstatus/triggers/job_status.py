@@ -54,8 +54,8 @@ class JobStatusTrigger(BaseTrigger):
 
     :param target: What to wait for, such as ``{"kind": "dli_batch", "job_id": "…"}``. ``kind`` may be a declaration, as
         :meth:`JobKind.to_dict` returns it; ``parameters`` has what it needs beside the id. ``job_id`` may be a list.
-        For all jobs of CPH requests there is ``request_id``, a list, with ``expected_jobs`` and ``rejected``. Optional are
-        ``success_states``, ``failure_states``, ``wait_for_all`` and ``fail_fast``. As
+        For all jobs of CPH requests there is ``request_id``, a list, with ``expected_jobs`` and ``rejected``. Optional
+        are ``success_states``, ``failure_states``, ``wait_for_all`` and ``fail_fast``. As
         :meth:`~airflow_provider_hwstatus.core.polling.wait_target.WaitTarget.to_dict` returns it.
     :param options: How to wait, such as ``{"poke_interval": 60.0, "deadline": 1795000000.0}``: the arguments of
         :class:`~airflow_provider_hwstatus.core.polling.wait_options.WaitOptions`, as its ``to_dict()`` returns them.

@@ -106,7 +106,7 @@ WRONG = {
         {"endpoint dli": ("failed", "speaks HTTPS"), "permission dli": ("not checked", "")},
     ),
     "no CPH": (
-        lambda cloud, connect: connect(region="eu-de", cph_endpoint=None),
+        lambda cloud, connect: connect(region="eu-de", cph_endpoint=None, endpoints=None),
         {"endpoint cph": ("not checked", "has no CPH"), "permission cph": ("not checked", "")},
     ),
 }

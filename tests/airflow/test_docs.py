@@ -14,6 +14,7 @@ from airflow_provider_hwstatus.core.connection.login import LOGINS
 from airflow_provider_hwstatus.demo.airflow_home import AIRFLOW_3
 from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.kinds.service import DLI
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -82,7 +83,7 @@ def test_documented_connection_is_one(line, monkeypatch):
 
     settings = HwStatusHook().get_conn().client.settings
     assert region == settings.region
-    assert settings.endpoint("dli").startswith(f"https://dli.{region}.")
+    assert settings.endpoint(DLI).startswith(f"https://dli.{region}.")
     assert settings.auth == ((re.findall(r'auth(?:=|": ")(\w+)', line)) or ["aksk"])[0]
     assert ("security_token" in line) == bool(settings.security_token)
 

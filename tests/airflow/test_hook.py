@@ -3,11 +3,13 @@
 import asyncio
 import json
 import re
+from urllib.parse import urlencode
 
 import pytest
 
 from airflow_provider_hwstatus.errors import ConfigurationError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.testing import Fault
 
 
@@ -90,8 +92,9 @@ def test_wrong_field_is_named(ask, connect, huaweicloud, change, field):
 def test_uri_form_works(ask, connect, huaweicloud):
     """A connection may be given as a URI, whose extras are text."""
     huaweicloud.job("dli_batch", "b1", "running")
-    extra = "&".join(f"{name}={value}" for name, value in huaweicloud.connection()["extra"].items()).replace(":", "%3A")
-    connect(f"hwstatus://{huaweicloud.access_key}:{huaweicloud.secret_key}@/?{extra.replace('/', '%2F')}")
+    fields = huaweicloud.connection()["extra"]
+    extra = urlencode(fields | {"endpoints": json.dumps(fields["endpoints"])})
+    connect(f"hwstatus://{huaweicloud.access_key}:{huaweicloud.secret_key}@/?{extra}")
 
     assert "running" == ask().state
 
@@ -106,7 +109,7 @@ def test_wrong_id_is_named_by_its_argument(ask, huaweicloud, job_id):
 
 def test_unknown_kind_lists_the_known_ones(ask, huaweicloud):
     """A kind that does not exist is named, with those that do."""
-    with pytest.raises(ConfigurationError, match="dli_batch, dli_session_ready, dli_session_stopped, cph_job"):
+    with pytest.raises(ConfigurationError, match=rf"one of {', '.join(KINDS)}; it is 'dli_sql'"):
         ask(kind="dli_sql")
 
 

@@ -193,12 +193,12 @@ def overridden() -> set[str]:
 
 def _classes(*bases: Any) -> Iterator[type]:
     from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
-    from airflow_provider_hwstatus.sensors import console_link, cph, dli
+    from airflow_provider_hwstatus.sensors import console_link, cph, dli, job
     from airflow_provider_hwstatus.triggers import job_status, start_from_trigger
 
     yield from bases
     yield HwStatusHook
-    modules = [cph, dli, console_link, job_status, start_from_trigger]
+    modules = [cph, dli, job, console_link, job_status, start_from_trigger]
     if LINE >= (3, 0):
         modules.append(import_module("airflow_provider_hwstatus.triggers.watchers"))
     for module in modules:

@@ -18,10 +18,12 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_hwstatus.errors import ConfigurationError
+from airflow_provider_hwstatus.kinds import kind_of
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.sensors.base import BACKSTOP, JobStatusSensor
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
-from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
+from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliFlinkJobSensor, DliSessionSensor, DliSqlJobSensor
+from airflow_provider_hwstatus.sensors.job import JobSensor
 
 CONTEXT = {"ti": SimpleNamespace(get_first_reschedule_date=lambda context: None)}
 
@@ -53,14 +55,28 @@ def test_wrong_argument_is_refused_when_the_dag_is_parsed(arguments, message):
         replace(DLI_BATCH, path="/v3/{project_id}/batches/{job_id}"),
         DLI_BATCH.with_states(["running"]),
         "dli_batch",
-        None,
     ],
-    ids=["name", "path", "states", "text", "None"],
+    ids=["name", "path", "states", "text"],
 )
-def test_kind_that_is_not_in_the_table_is_refused_when_the_dag_is_parsed(kind):
-    """Everything that a wait does is for the kinds in the table; another one would end in a KeyError at night."""
-    with pytest.raises(ValueError, match=r"kind must be one of KINDS \(dli_batch, .*cph_job\)"):
-        JobStatusSensor(task_id="t", kind=kind)
+def test_kind_of_a_user_is_waited_for(huaweicloud, run_sensor, mode, kind):
+    """A kind that is not in the table is polled at its path, until its own states end the wait, in every mode."""
+    state = "success" if kind == "dli_batch" else min(kind.success)
+    huaweicloud.job(kind, "j1", "starting", state)
+
+    end = run_sensor(JobSensor, mode, kind=kind, job_id="j1", poke_interval=0.1)
+
+    assert ("success", state) == (end.verdict, end.value["state"])
+    assert kind_of(kind).path.format(project_id=huaweicloud.project_id, job_id="j1") == huaweicloud.requests[-1].path
+    assert kind_of(kind).name == end.value["kind"]
+
+
+@pytest.mark.parametrize("kind", ["dli_sql", "", None, DliBatchSensor, 7], ids=str)
+@pytest.mark.parametrize("cls", [JobStatusSensor, JobSensor])
+def test_what_is_no_kind_is_refused_when_the_dag_is_parsed(cls, kind):
+    """The DAG does not load, and says which kinds there are."""
+    ids = {"job_id": "j1"} if cls is JobSensor else {}
+    with pytest.raises(ValueError, match=r"kind must be a JobKind or one of dli_batch, .*cph_job"):
+        cls(task_id="t", kind=kind, **ids)
 
 
 def test_wait_for_is_ready_or_stopped():
@@ -75,6 +91,9 @@ def test_everything_that_names_a_job_is_templated(cls):
     ids = {
         DliBatchSensor: {"batch_id"},
         DliSessionSensor: {"session_id"},
+        DliSqlJobSensor: {"job_id"},
+        DliFlinkJobSensor: {"job_id"},
+        JobSensor: {"job_id", "parameters"},
         CphJobSensor: {"job_id"},
         CphRequestSensor: {"request_id", "expected_jobs"},
     }

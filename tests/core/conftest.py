@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 import threading
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -148,6 +149,26 @@ class StubCloud:
 
 def _response(status, body=b"", headers=None):
     return Response(status, headers or {}, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+@pytest.fixture(scope="session")
+def states_in():
+    """Return a function that returns what a reply has at a kind's paths to the state, without the package's code."""
+    return lambda kind, body, job_id: [
+        value for path in kind.paths["state"] if (value := _at(path, body, job_id)) is not None
+    ]
+
+
+def _at(path, value, job_id):
+    for name, position, field in re.findall(r"(\w+)(?![\w=\]])|\[(\d+)\]|\[\?(\w+)==job_id\]", path):
+        if name:
+            value = value.get(name) if isinstance(value, dict) else None
+            continue
+        rows = value if isinstance(value, list) else []
+        if field:
+            rows = [row for row in rows if isinstance(row, dict) and str(row.get(field)).lower() == job_id.lower()]
+        value = next(iter(rows[int(position or 0) :]), None)
+    return value
 
 
 @pytest.fixture(scope="session")

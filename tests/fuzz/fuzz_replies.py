@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from collections.abc import Iterator
 
 import atheris
 
@@ -18,7 +19,7 @@ with atheris.instrument_imports(include=["airflow_provider_hwstatus.core"]):
     from airflow_provider_hwstatus.core.protocol.effects import Response
     from airflow_provider_hwstatus.core.protocol.redaction import Redactor
     from airflow_provider_hwstatus.errors import HwStatusError
-    from airflow_provider_hwstatus.kinds import KINDS
+    from airflow_provider_hwstatus.kinds import KINDS, JobKind
 
 KINDS_BY_NUMBER = list(KINDS.values())
 HEADERS = ("retry-after", "x-request-id", "content-type")
@@ -41,17 +42,26 @@ def one_reply(data: bytes) -> None:
     else:
         result = json.dumps(found.to_dict(), ensure_ascii=False)
         result.encode()
-        if found.outcome == "success" and not states_success(kind.state_field, kind.success, body):
+        if found.outcome == "success" and not states_success(kind, body):
             raise AssertionError(f"a success that the body does not state: {body!r}")
     if SECRET in result:
         raise AssertionError("the result has a secret")
 
 
-def states_success(field: str, success: frozenset[str], body: bytes) -> bool:
-    """Return whether the state in *body* is a success."""
+def states_success(kind: JobKind, body: bytes) -> bool:
+    """Return whether a text or number in *body* is a state of success."""
     with contextlib.suppress(ValueError):
-        return str(json.loads(body).get(field)).lower() in success
+        return any(str(value).lower() in kind.success for value in scalars_of(json.loads(body)))
     return False
+
+
+def scalars_of(value: object) -> Iterator[object]:
+    """Yield each text and number in a JSON value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if inner is None:
+        yield value
+    for each in inner or ():
+        yield from scalars_of(each)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
-from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
+from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
+
+#: Kinds whose states are also compared with given texts.
+FIRST_KINDS = [DLI_BATCH, DLI_SESSION_READY, DLI_SESSION_STOPPED, CPH_JOB]
 
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 
@@ -25,14 +29,26 @@ def read(kind: JobKind) -> dict[str, Outcome]:
 
 def test_names() -> None:
     """The names of the kinds do not change, because the rows of waiting triggers have them."""
-    assert {"dli_batch", "dli_session_ready", "dli_session_stopped", "cph_job"} == set(KINDS)
+    names = """
+        dli_batch dli_session_ready dli_session_stopped dli_sql_job
+        dli_flink_job dli_flink_job_finished dli_flink_job_running dli_flink_job_stopped
+        cph_job cph_phone cph_phone_running cph_phone_stopped
+        mrs_job dataarts_job_instance rds_job rds_backup taurusdb_job
+        drs_job drs_job_created drs_job_started drs_job_full drs_job_ended
+        dws_snapshot dws_task ges_job css_snapshot css_snapshot_restored
+        ecs_job evs_job ims_job cbr_task cce_job oms_task modelarts_training_job
+    """
+    assert names.split() == list(KINDS)
+    assert list(KINDS) == [kind.name for kind in KINDS.values()]
 
 
 @every_kind
 def test_path(kind: JobKind) -> None:
-    """A path has a project and a job."""
-    assert "/p/" in kind.path.format(project_id="p", job_id="j")
-    assert "/j" in kind.path.format(project_id="p", job_id="j")
+    """A path has a project and a job, unless it returns a list in which the job is looked up."""
+    path = kind.with_parameters(dict.fromkeys(kind.parameters, "x")).path.format(project_id="p", job_id="j")
+
+    assert "/p/" in path
+    assert "j" in re.split("[/?&=]", path) or all("==job_id]" in each for each in kind.paths["state"])
 
 
 @every_kind
@@ -51,11 +67,18 @@ def test_state_that_is_not_listed_is_unknown(kind: JobKind, state: str) -> None:
     assert expected is kind.outcome_of(state)
 
 
-@every_kind
+@pytest.mark.parametrize("kind", FIRST_KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("state", ["", " ", "succeeded", "success ", "success\n", "0", "3", "02", "2.0", "-2", "null"])
 def test_lookalikes_are_unknown(kind: JobKind, state: str) -> None:
     """A state that only looks like a listed one is unknown."""
     assert Outcome.UNKNOWN is kind.outcome_of(state)
+
+
+@every_kind
+@pytest.mark.parametrize("change", ["{} ", " {}", "{}\n", "0{}", "{}.0", "'{}'", "{}\0"])
+def test_lookalikes_of_each_state_are_unknown(kind: JobKind, change: str) -> None:
+    """A listed state with one more character is unknown."""
+    assert {Outcome.UNKNOWN} == {kind.outcome_of(change.format(state)) for state in kind.states}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +97,7 @@ def test_state_listed_twice_is_refused(one: str, other: str) -> None:
     states = {"in_progress": frozenset({"a"}), "success": frozenset({"b"}), "failure": frozenset({"c"})}
     states |= {one: frozenset({"twice"}), other: frozenset({"twice"})}
 
-    with pytest.raises(ValueError, match=f"^dli_batch: twice cannot be both {one} and {other}$"):
+    with pytest.raises(ValueError, match=f"^kind 'dli_batch': twice cannot be both {one} and {other}$"):
         replace(DLI_BATCH, **states)
 
 

@@ -61,12 +61,12 @@ def listed_cph_ids(client, query):
 
 
 @pytest.mark.parametrize(
-    ("sample", "query", "rows"),
+    ("name", "query", "rows"),
     [("dli_batches", "{dli}/batches?", "sessions"), ("cph_jobs", "{cph}/jobs?request_id=r1", "jobs")],
 )
-def test_rows_have_the_documented_fields(cloud, client, sample, query, rows):
+def test_rows_have_the_documented_fields(cloud, client, name, query, rows):
     """The fake's rows have every field of the example in the API reference."""
-    documented = json.loads((SAMPLES / f"{sample}.json").read_text())
+    documented = json.loads((SAMPLES / f"{name}.json").read_text())
     phone = dict.fromkeys(("phone_id", "server_id", "node_id"), "x")
     cloud.job("dli_batch", "x1", "dead")
     cloud.job("cph_job", "x1", -1, request_id="r1", **phone)

@@ -207,6 +207,7 @@ def test_default_connection_uses_the_access_key(cloud):
     connection = cloud.connection()
     extra = {"auth": "aksk", "region": "cn-north-4", "project_id": cloud.project_id}
     extra |= {"dli_endpoint": cloud.url, "cph_endpoint": cloud.url, "iam_endpoint": cloud.url}
+    extra |= {"endpoints": {"*": cloud.url}}
 
     assert ("hwstatus", cloud.access_key, cloud.secret_key) == tuple(
         connection[k] for k in ("conn_type", "login", "password")

@@ -58,10 +58,11 @@ def test_every_kind_can_be_scripted(cloud, client, kind):
     """Each kind can be used by its name. The reply contains its id and state."""
     state = min(KINDS[kind].success)
     cloud.job(kind, "x1", state)
-    path = KINDS[kind].path.format(project_id=cloud.project_id, job_id="x1")
+    declared = KINDS[kind].with_parameters(dict.fromkeys(KINDS[kind].parameters, "x2"))
+    path = declared.path.format(project_id=cloud.project_id, job_id="x1")
     body = client.get(path).json()
 
-    assert ("x1", state) == (body[KINDS[kind].id_field], str(body[KINDS[kind].state_field]))
+    assert ("x1", state) == (declared.value("id", body, "x1"), str(declared.value("state", body, "x1")))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from datetime import timedelta
 from airflow.sdk import XComArg, task
 
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.kinds import JobKind
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
-from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
+from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliFlinkJobSensor, DliSessionSensor, DliSqlJobSensor
+from airflow_provider_hwstatus.sensors.job import JobSensor
 
 
 @task
@@ -34,6 +36,19 @@ DliBatchSensor(
 )
 DliBatchSensor(task_id="states", batch_id="b1", success_states=["success", 2], on_unknown_state="fail")
 DliSessionSensor(task_id="session", session_id="s1", wait_for="stopped", mode="reschedule", max_wait=60.0)
+DliSqlJobSensor(task_id="sql", job_id=submit())
+DliFlinkJobSensor(task_id="flink", job_id=[1, 2], wait_for="running")
+JobSensor(task_id="any", kind="mrs_job", job_id="j1", parameters={"cluster_id": "c1"}, deferrable=True)
+own = JobKind(
+    name="own_job",
+    title="own job",
+    service="own",
+    path="/{job_id}",
+    state="job.state",
+    success={"done", 2},
+    failure=[-1],
+)
+JobSensor(task_id="own", kind=own, job_id=submit_several(), fail_fast=False)
 CphRequestSensor(task_id="request", request_id="r1", expected_jobs=submit(), resume_deadline=True)
 CphJobSensor(
     task_id="operator",

@@ -2,7 +2,8 @@
 
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
-from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
+from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliFlinkJobSensor, DliSessionSensor
+from airflow_provider_hwstatus.sensors.job import JobSensor
 
 DliBatchSensor(batch_id="b1")  # error: task_id is missing
 DliBatchSensor(task_id="t")  # error: batch_id is missing
@@ -17,6 +18,10 @@ DliBatchSensor(task_id="t", batch_id="b1", mode="wait")  # error
 DliBatchSensor(task_id="t", batch_id="b1", retries="2")  # error
 DliBatchSensor(task_id="t", batch_id=3)  # error
 DliSessionSensor(task_id="t", session_id="s1", wait_for="red")  # error
+DliFlinkJobSensor(task_id="t", job_id="1", wait_for="ended")  # error
+JobSensor(task_id="t", job_id="j1")  # error: kind is missing
+JobSensor(task_id="t", kind="mrs_job", job_id="j1", cluster_id="c1")  # error
+JobSensor(task_id="t", kind="mrs_job", job_id="j1", parameters="c1")  # error
 CphJobSensor(task_id="t", job_id=None)  # error
 CphRequestSensor(task_id="t", request_id=1.5)  # error
 CphRequestSensor(task_id="t", request_id="r1", batch_id="b1")  # error

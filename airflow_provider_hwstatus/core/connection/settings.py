@@ -34,8 +34,8 @@ class Settings:
     :param domain_name: Account name, for ``auth=password``.
     :param security_token: Security token of a temporary access key.
     :param dli_endpoint: URL of DLI; None for the endpoint of the region. *cph_endpoint* and *iam_endpoint* are alike.
-    :param endpoints: URLs of services, by label: a name and a URL each. The name ``*`` stands for all services that have
-        no URL, and ``{service}`` in its URL for their label.
+    :param endpoints: URLs of services, by label: a name and a URL each. The name ``*`` stands for all services that
+        have no URL, and ``{service}`` in its URL for their label.
     :param metadata_endpoint: URL of the metadata service, for ``auth=agency``; None for the node's own.
     :param profile: Section of the vendor SDK's profile file, for ``auth=env``.
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle to verify them with.

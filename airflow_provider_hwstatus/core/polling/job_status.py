@@ -195,9 +195,12 @@ def with_details(kind: JobKind, status: JobStatus, body: Mapping[str, object], r
         begin_time=iso_time(kind.value("begin", body, job_id)) or status.begin_time,
         end_time=_end_time(kind, body, job_id) or status.end_time,
         log=log_lines(kind.value("log", body, job_id), redact) or status.log,
-        name=_text(kind.value("job_name", body, job_id), redact),
-        queue=_text(kind.value("queue", body, job_id), redact),
-        extra_fields=_extra_fields(kind, body, job_id, redact),
+        name=_text(kind.value("job_name", body, job_id), redact) or status.name,
+        queue=_text(kind.value("queue", body, job_id), redact) or status.queue,
+        extra_fields={
+            name: value or status.extra_fields.get(name)
+            for name, value in _extra_fields(kind, body, job_id, redact).items()
+        },
     )
 
 

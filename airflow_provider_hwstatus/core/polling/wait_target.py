@@ -216,7 +216,7 @@ def event_of(found: PollResult | HwStatusError) -> dict[str, object]:
 
 def _kind_in_row(kind: JobKind) -> dict[str, Any]:
     """
-    Return a kind as the trigger's row has it: the name, if this package has the kind, with the states that end the wait.
+    Return a kind as the trigger's row has it: its name if this package has the kind, and the states that end the wait.
 
     The row has the whole declaration of any other kind, because a triggerer may not have the code of the DAGs.
     """

@@ -30,7 +30,7 @@ def failure_message(kind: JobKind, status: JobStatus, missing: str = "", console
     :param console: The job's page in the console, if it is known.
     """
     page = console or kind.cloud_service.console_name
-    extra = {name.removesuffix("_id").replace("_", " "): value for name, value in status.extra_fields.items()}
+    extra = {name.replace("_", " ").removesuffix(" id"): value for name, value in status.extra_fields.items()}
     facts = {
         "error": " ".join(part for part in (status.error_code, status.error_message) if part),
         "name": status.name,

@@ -8,6 +8,7 @@ from airflow_provider_hwstatus.core.connection.endpoints import endpoint_of
 from airflow_provider_hwstatus.core.connection.settings import Settings, settings_from
 from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
 from airflow_provider_hwstatus.errors import ConfigurationError
+from airflow_provider_hwstatus.kinds.service import CPH, DLI, IAM
 
 SECRET = "S3cretS3cret"
 
@@ -113,14 +114,14 @@ def test_repr_shows_no_secret():
 @pytest.mark.parametrize(
     ("service", "region", "expected"),
     [
-        ("dli", "cn-north-4", "https://dli.cn-north-4.myhuaweicloud.com"),
-        ("cph", "ap-southeast-1", "https://cph.ap-southeast-1.myhuaweicloud.com"),
-        ("iam", "la-south-2", "https://iam.la-south-2.myhuaweicloud.com"),
-        ("dli", "eu-west-101", "https://dli.eu-west-101.myhuaweicloud.eu"),
-        ("dli", "eu-west-0", "https://dli.eu-west-0.myhuaweicloud.com"),
-        ("dli", "eu-de", "https://dli.eu-de.otc.t-systems.com"),
-        ("iam", "eu-nl", "https://iam.eu-nl.otc.t-systems.com"),
-        ("dli", "xx-new-9", "https://dli.xx-new-9.myhuaweicloud.com"),
+        (DLI, "cn-north-4", "https://dli.cn-north-4.myhuaweicloud.com"),
+        (CPH, "ap-southeast-1", "https://cph.ap-southeast-1.myhuaweicloud.com"),
+        (IAM, "la-south-2", "https://iam.la-south-2.myhuaweicloud.com"),
+        (DLI, "eu-west-101", "https://dli.eu-west-101.myhuaweicloud.eu"),
+        (DLI, "eu-west-0", "https://dli.eu-west-0.myhuaweicloud.com"),
+        (DLI, "eu-de", "https://dli.eu-de.otc.t-systems.com"),
+        (IAM, "eu-nl", "https://iam.eu-nl.otc.t-systems.com"),
+        (DLI, "xx-new-9", "https://dli.xx-new-9.myhuaweicloud.com"),
     ],
 )
 def test_endpoint_of_a_region(service, region, expected):
@@ -132,15 +133,15 @@ def test_endpoint_of_a_region(service, region, expected):
 def test_missing_service_of_a_region_is_named(region):
     """A region without CPH raises an error, unless cph_endpoint is set."""
     with pytest.raises(ConfigurationError, match=f"region {region} has no CPH\n  next: .* set cph_endpoint"):
-        settings(region=region).endpoint("cph")
-    assert "https://x.example.com" == settings(region=region, cph_endpoint="https://x.example.com").endpoint("cph")
+        settings(region=region).endpoint(CPH)
+    assert "https://x.example.com" == settings(region=region, cph_endpoint="https://x.example.com").endpoint(CPH)
 
 
 def test_given_endpoint_replaces_the_regions():
     """An endpoint needs no region, and keeps its path."""
-    assert "https://gw.example.com/dli" == settings(dli_endpoint="https://gw.example.com/dli/").endpoint("dli")
+    assert "https://gw.example.com/dli" == settings(dli_endpoint="https://gw.example.com/dli/").endpoint(DLI)
     with pytest.raises(ConfigurationError, match=r"region is not set\n  next: set region or cph_endpoint"):
-        settings(dli_endpoint="https://gw.example.com").endpoint("cph")
+        settings(dli_endpoint="https://gw.example.com").endpoint(CPH)
 
 
 @pytest.mark.parametrize("job_id", ["0a324461-d9d9-45da-a52a-3b3c7a3d809e", "a", "x" * 128, "batch_1.2"])

@@ -1,6 +1,7 @@
 """What a response says about a job."""
 
 import contextlib
+import copy
 import json
 from datetime import UTC, datetime
 
@@ -103,7 +104,7 @@ def test_response_about_another_job_is_malformed():
 
 
 def test_facts_of_a_failed_cph_job_are_kept():
-    """The status has code, text, times, request id and output of the response."""
+    """The status has code, text, times, request id, output, phone and server of the response."""
     body = {
         "request_id": "req-1",
         "job_id": "j1",
@@ -113,6 +114,7 @@ def test_facts_of_a_failed_cph_job_are_kept():
         "error_code": "CPS.0005",
         "error_msg": "out of reach",
         "execute_msg": "line 1\nline 2",
+        "server_id": "s1",
     }
 
     expected = JobStatus(
@@ -126,6 +128,7 @@ def test_facts_of_a_failed_cph_job_are_kept():
         end_time="2019-04-26T07:00:06Z",
         request_id="req-1",
         log=("line 1", "line 2"),
+        extra_fields={"phone_id": None, "server_id": "s1"},
     )
     assert expected == read(body, CPH_JOB, "j1")
 
@@ -177,14 +180,37 @@ json_values = st.recursive(
         st.sampled_from(["state", "status", "log", "error_code", "begin_time", "update_time", "x"]), json_values
     ),
 )
-def test_success_is_listed_never_inferred(kind, body):
+def test_success_is_listed_never_inferred(states_in, kind, body):
     """A response is a success only if its state is a listed one, whatever else it has."""
+    check_success(states_in, kind, body, "b1")
+
+
+@given(data=st.data())
+def test_success_is_listed_in_a_reply_that_is_altered(states_in, samples_by_kind, data):
+    """A reply with one value replaced is a success only if its state is a listed one, for every kind."""
+    sample = data.draw(st.sampled_from([sample for samples in samples_by_kind.values() for sample in samples]))
+    kind, body = KINDS[sample.kind], copy.deepcopy(sample.reply)
+    place, key = data.draw(st.sampled_from(places_of(body)))
+    place[key] = data.draw(st.sampled_from([*sorted(kind.states), sample.job_id]) | json_values)
+
+    check_success(states_in, kind, body, sample.job_id)
+
+
+def places_of(value):
+    """Return each place of a value in a reply: its object or list, and its name or position."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, inner in pairs for place in ((value, key), *places_of(inner))]
+
+
+def check_success(states_in, kind, body, job_id):
+    """Check that the status of a reply is a success exactly if the first state is one, and no other is a failure."""
     try:
-        status = read(body, kind)
+        status = read(body, kind, job_id)
     except HwStatusError:
         return
 
-    listed = str(body.get(kind.state_field)).lower() in kind.success
+    found = [str(state).lower() for state in states_in(kind, body, job_id)]
+    listed = bool(found) and found[0] in kind.success and not kind.failure.intersection(found)
     assert (status.outcome is Outcome.SUCCESS) == listed
     assert status == JobStatus.from_dict(json.loads(json.dumps(status.to_dict())))
 

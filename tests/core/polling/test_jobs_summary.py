@@ -100,11 +100,11 @@ def test_output_of_all_jobs_is_bounded():
 
 def test_message_lists_all_failures():
     """The message has the first failures in full and the other ones by id, within a bounded length."""
-    message = failures_message(summary(S, *[F] * 8, R))
+    message = failures_message(DLI_BATCH, summary(S, *[F] * 8, R))
     assert message.startswith(
         "jobs: 8 of 10 failed, 1 succeeded, 1 not over\n  DLI batch b1 failed: its state is 'dead'"
     )
     assert all(f"b{number}" in message for number in range(1, 9))
     assert "also failed: b6 ('dead'), b7 ('dead'), b8 ('dead')" in message
-    assert len(failures_message(summary(*[F] * 5000))) < 10_000
-    assert "expected, and not in the list of jobs: 2" in failures_message(summary(S, missing=2, gone=True))
+    assert len(failures_message(DLI_BATCH, summary(*[F] * 5000))) < 10_000
+    assert "expected, and not in the list of jobs: 2" in failures_message(DLI_BATCH, summary(S, missing=2, gone=True))

@@ -16,9 +16,22 @@ from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, JobsSummary
 from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget, event_of
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, TriggerError
-from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
+from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.kinds.mrs import MRS_JOB
+
+#: A kind that a user declares.
+OWN = JobKind(
+    name="own_job",
+    title="own job",
+    service="own",
+    path="/v1/{project_id}/flows/{flow}/jobs/{job_id}",
+    parameters=["flow"],
+    state="job.state",
+    success=["done"],
+    failure=["failed"],
+)
 
 IDS = ["a", "b", "c"]
 STATES = {state: DLI_BATCH.outcome_of(state).value for state in ("success", "dead", "running")}
@@ -147,8 +160,9 @@ def test_no_event_makes_a_false_success_of_one_job(fields: Any, more: Any) -> No
         if found.outcome == "success":
             assert ("success", "success") == (fields["state"], fields["outcome"])
         assert {type(None), str} >= {
-            type(value) for name, value in vars(found).items() if name not in ("log", "outcome")
+            type(value) for name, value in vars(found).items() if name not in ("log", "outcome", "extra_fields")
         }
+        assert {type(None), str} >= {type(value) for value in found.extra_fields.values()}
 
 
 @pytest.mark.parametrize("wrong", [None, 1, 0, "False", []])
@@ -169,6 +183,9 @@ def test_rule_has_booleans_only(argument: str, wrong: Any) -> None:
         WaitTarget(DLI_BATCH, ["a", "b", "a"], CompletionRule(wait_for_all=False)),
         WaitTarget(DLI_BATCH, [], CompletionRule(fail_fast=False)),
         WaitTarget(DLI_BATCH.with_states(["running"], None), "a", CompletionRule()),
+        WaitTarget(MRS_JOB, ["a", "b"], CompletionRule(), parameters={"cluster_id": "c"}),
+        WaitTarget(OWN, "a", CompletionRule(), parameters={"flow": 7}),
+        WaitTarget(OWN.with_states(["ok"], ["bad"]), "a", CompletionRule(), parameters={"flow": 7}),
         WaitTarget(CPH_JOB, ["r1"], CompletionRule(), Expected()),
         WaitTarget(CPH_JOB, ["r1", "r2"], CompletionRule(), Expected(3, (rejected("p1", "CPS.0004", "no"),))),
     ],
@@ -177,17 +194,17 @@ def test_target_crosses_the_database(target: WaitTarget) -> None:
     """As JSON, and names of other releases are ignored."""
     row = json.loads(json.dumps(target.to_dict()))
 
-    assert target == WaitTarget.from_dict(row | {"from_the_future": 1}, KINDS.__getitem__)
+    assert target == WaitTarget.from_dict(row | {"from_the_future": 1})
 
 
 @pytest.mark.parametrize("row", [None, "a", ["a"], {}, {"kind": "dli_batch"}, {"kind": "dli_batch", "request_id": []}])
 def test_row_that_is_no_target_is_refused(row: Any) -> None:
     """A missing id is no empty list; an empty list is one."""
     if isinstance(row, dict) and "request_id" in row:
-        assert WaitTarget.from_dict(row, KINDS.__getitem__).first is None
+        assert WaitTarget.from_dict(row).first is None
     else:
-        with pytest.raises((ConfigurationError, KeyError)):
-            WaitTarget.from_dict(row, KINDS.__getitem__)
+        with pytest.raises(ConfigurationError):
+            WaitTarget.from_dict(row)
 
 
 def test_result_of_a_poll_is_an_event_that_reads_the_same() -> None:

@@ -14,6 +14,7 @@ from airflow_provider_hwstatus.errors import (
     ThrottledError,
     TransportError,
 )
+from airflow_provider_hwstatus.kinds.service import DLI
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
 
 ANSWER = {}
@@ -40,7 +41,7 @@ class Service:
     def get(self, tolerance=600.0, deadline=None, until=None):
         """Send a request with retries; times are in seconds since the beginning."""
         budget = RetryBudget(tolerance, *(at if at is None else self.cloud.began + at for at in (deadline, until)))
-        return self.cloud.run(self.client.get("dli", "/job", budget, self._read, "test"))
+        return self.cloud.run(self.client.get(DLI, "/job", budget, self._read, "test"))
 
     def _read(self, response):
         if response.status == 503:
@@ -270,7 +271,7 @@ def test_queueing_does_not_lengthen_an_outage(service):
 
     budget = RetryBudget(100.0)
     with pytest.raises(TransportError, match="no answer for 100 s"):
-        asyncio.run(dli.cloud.arun(dli.client.get("dli", "/job", budget, str, "test"), Slots()))
+        asyncio.run(dli.cloud.arun(dli.client.get(DLI, "/job", budget, str, "test"), Slots()))
     assert 2 * 280.0 + 99.0 <= dli.elapsed <= 2 * 280.0 + 100.1
 
 

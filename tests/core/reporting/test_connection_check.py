@@ -11,7 +11,7 @@ from airflow_provider_hwstatus.errors import (
     ServerError,
     TransportError,
 )
-from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
+from airflow_provider_hwstatus.kinds import service
 
 PROJECTS = {"projects": [{"name": "cn-north-4_dev", "id": "p0"}, {"name": "cn-north-4", "id": "p1"}]}
 DLI, CPH, IAM = "https://dli/", "https://cph/", "https://iam/v3/projects"
@@ -101,7 +101,7 @@ def test_refused_key_is_sent_once(stub_cloud, where, requests):
 def test_service_without_such_a_job_can_be_used(stub_cloud, reply, expected):
     """A service that answers that there is no such job can be used, and any other error is the reason why not."""
     cloud = stub_cloud({DLI: reply})
-    error = cloud.run(_why_unusable(cloud.client(), DLI_BATCH, "b1"))
+    error = cloud.run(_why_unusable(cloud.client(), service.DLI))
 
     assert expected is (error and type(error))
     assert 1 == len(cloud.requests)

@@ -34,8 +34,7 @@ def test_message_has_one_fact_a_line():
         error_message="out of memory",
         name="etl",
         queue="q",
-        phone_id="p7",
-        server_id="s1",
+        extra_fields={"phone_id": "p7", "server_id": "s1"},
         begin_time="2025-11-21T02:13:40Z",
         end_time="2025-11-21T02:14:53Z",
         request_id="r1",
@@ -57,8 +56,8 @@ def test_message_has_one_fact_a_line():
         "  its last lines of output:",
         "    one",
         "    two",
-    ] == failure_message(status, "HTTP 403").splitlines()
-    assert f"DLI batch b1 failed: its state is 'dead'\n  next: {DLI_NEXT}" == failure_message(failed())
+    ] == failure_message(DLI_BATCH, status, "HTTP 403").splitlines()
+    assert f"DLI batch b1 failed: its state is 'dead'\n  next: {DLI_NEXT}" == failure_message(DLI_BATCH, failed())
 
 
 @pytest.mark.parametrize(
@@ -67,26 +66,27 @@ def test_message_has_one_fact_a_line():
 )
 def test_error_has_code_and_text(code, message, line):
     """The line of the error has its code, its text or both."""
-    lines = failure_message(failed(error_code=code, error_message=message)).splitlines()
+    lines = failure_message(DLI_BATCH, failed(error_code=code, error_message=message)).splitlines()
 
     assert ([f"  {line}"] if line else []) == [shown for shown in lines if "error" in shown]
 
 
 @pytest.mark.parametrize(
-    ("status", "console", "expected"),
+    ("kind", "status", "console", "expected"),
     [
-        (failed(), None, DLI_NEXT),
-        (failed(), "https://c/1", "open https://c/1 for the driver's log"),
-        (failed(kind=DLI_SESSION_READY), None, DLI_NEXT),
-        (failed(kind=CPH_JOB), None, CPH_NEXT),
-        (failed(kind=CPH_JOB), "https://c/2", CPH_NEXT.replace("the CPH console", "https://c/2")),
-        (failed(kind=CPH_JOB, error_code="CPS.0005"), None, "check the phone or server in the CPH console"),
-        (failed(kind=CPH_JOB, error_code="CPS0005"), None, "check the phone or server in the CPH console"),
+        (DLI_BATCH, failed(), None, DLI_NEXT),
+        (DLI_BATCH, failed(), "https://c/1", "open https://c/1 for the driver's log"),
+        (DLI_SESSION_READY, failed(kind=DLI_SESSION_READY), None, DLI_NEXT),
+        (CPH_JOB, failed(kind=CPH_JOB), None, CPH_NEXT),
+        (CPH_JOB, failed(kind=CPH_JOB), "https://c/2", CPH_NEXT.replace("the CPH console", "https://c/2")),
+        (CPH_JOB, failed(kind=CPH_JOB, error_code="CPS.0005"), None, "check the phone or server in the CPH console"),
+        (CPH_JOB, failed(kind=CPH_JOB, error_code="CPS0005"), None, "check the phone or server in the CPH console"),
     ],
 )
-def test_message_says_where_to_look_next(status, console, expected):
+def test_message_says_where_to_look_next(kind, status, console, expected):
     """The advice is that of the error code, or else names the page in the console."""
-    (line,) = [line for line in failure_message(status, console=console).splitlines() if line.startswith("  next: ")]
+    lines = failure_message(kind, status, console=console).splitlines()
+    (line,) = [line for line in lines if line.startswith("  next: ")]
 
     assert f"  next: {expected}" == line
 
@@ -102,7 +102,7 @@ def test_message_says_where_to_look_next(status, console, expected):
 )
 def test_duration_is_shown_if_it_is_known(began, ended, shown):
     """The duration is shown if begin and end are known and in order."""
-    lines = failure_message(failed(begin_time=began, end_time=ended)).splitlines()
+    lines = failure_message(DLI_BATCH, failed(begin_time=began, end_time=ended)).splitlines()
 
     assert ([f"  ended: {shown}"] if shown else []) == [line for line in lines if "ended" in line]
 
@@ -110,7 +110,7 @@ def test_duration_is_shown_if_it_is_known(began, ended, shown):
 def test_message_is_bounded():
     """The message has ten lines of output, and each line has 300 characters at most."""
     status = failed(name="a\n b" + "n" * 999, log=tuple(f"{number} " + "x" * 999 for number in range(30)))
-    lines = failure_message(status).splitlines()
+    lines = failure_message(DLI_BATCH, status).splitlines()
 
     assert "  name: a b" + "n" * 296 + "…" == lines[1]
     assert [f"    {number} " + "x" * 296 + "…" for number in range(20, 30)] == lines[-10:]
@@ -119,30 +119,32 @@ def test_message_is_bounded():
 
 def test_message_about_several_counts_them():
     """The message counts the jobs that failed, that succeeded and that are not over."""
-    first = failures_message(summary(failed(), other("b2", Outcome.SUCCESS), other("b3", Outcome.IN_PROGRESS)))
+    first = failures_message(
+        DLI_BATCH, summary(failed(), other("b2", Outcome.SUCCESS), other("b3", Outcome.IN_PROGRESS))
+    )
     assert first.startswith(
         "3 DLI batches (b1 and 2 more): 1 of 3 failed, 1 succeeded, 1 not over\n"
         f"  DLI batch b1 failed: its state is 'dead'\n    next: {DLI_NEXT}"
     )
-    assert "2 of 2 failed, 0 succeeded\n" in failures_message(summary(failed("b1"), failed("b2")))
+    assert "2 of 2 failed, 0 succeeded\n" in failures_message(DLI_BATCH, summary(failed("b1"), failed("b2")))
 
 
 def test_first_five_failures_are_shown_in_full():
     """Five failures are shown in full, two hundred more by id, and the rest are counted."""
-    lines = failures_message(summary(*[failed(f"b{number}") for number in range(8)])).splitlines()
+    lines = failures_message(DLI_BATCH, summary(*[failed(f"b{number}") for number in range(8)])).splitlines()
     assert [f"  DLI batch b{number} failed: its state is 'dead'" for number in range(5)] == lines[1:-1:2]
     assert "  also failed: b5 ('dead'), b6 ('dead'), b7 ('dead')" == lines[-1]
-    assert "also" not in failures_message(summary(*[failed(f"b{number}") for number in range(5)]))
+    assert "also" not in failures_message(DLI_BATCH, summary(*[failed(f"b{number}") for number in range(5)]))
 
-    last = failures_message(summary(*[failed(f"b{number}") for number in range(206)])).splitlines()[-1]
+    last = failures_message(DLI_BATCH, summary(*[failed(f"b{number}") for number in range(206)])).splitlines()[-1]
     assert last.endswith("b203 ('dead'), b204 ('dead') and 1 more")
-    exactly = failures_message(summary(*[failed(f"b{number}") for number in range(205)])).splitlines()[-1]
+    exactly = failures_message(DLI_BATCH, summary(*[failed(f"b{number}") for number in range(205)])).splitlines()[-1]
     assert exactly.endswith("b204 ('dead')")
 
 
 def test_given_messages_replace_the_first_ones():
     """The given messages are used for the first failures."""
-    lines = failures_message(summary(failed("b1"), failed("b2")), ["told\n  at length"]).splitlines()
+    lines = failures_message(DLI_BATCH, summary(failed("b1"), failed("b2")), ["told\n  at length"]).splitlines()
 
     assert ["  told", "    at length", "  DLI batch b2 failed: its state is 'dead'"] == lines[1:4]
     assert 1 == sum("told" in line for line in lines)
@@ -150,19 +152,19 @@ def test_given_messages_replace_the_first_ones():
 
 def test_missing_jobs_are_counted_when_they_are_gone():
     """Missing jobs count as failed only if they will not appear any more."""
-    gone = failures_message(summary(other("b1", Outcome.SUCCESS), missing=2, gone=True))
+    gone = failures_message(DLI_BATCH, summary(other("b1", Outcome.SUCCESS), missing=2, gone=True))
     assert "2 of 3 failed, 1 succeeded\n" in gone
     assert (
         "  expected, and not in the list of jobs: 2 (probably rejected at submission, see the reply to it; or" in gone
     )
 
-    assert "expected" not in failures_message(summary(failed(), missing=2))
-    assert "expected" not in failures_message(summary(failed(), gone=True))
+    assert "expected" not in failures_message(DLI_BATCH, summary(failed(), missing=2))
+    assert "expected" not in failures_message(DLI_BATCH, summary(failed(), gone=True))
 
 
 def test_rejected_phone_is_shown_like_a_job():
     """A rejected phone has its code, its text and its id in the message."""
-    message = failure_message(rejected("phone-7", "CPS.0004", "Parameter: phone_id is invalid."))
+    message = failure_message(CPH_JOB, rejected("phone-7", "CPS.0004", "Parameter: phone_id is invalid."))
 
     assert message.startswith(
         "CPH job (none, phone-7) failed: its state is 'rejected'\n"
@@ -174,6 +176,6 @@ def test_rejected_phone_is_shown_like_a_job():
 def test_output_of_many_is_bounded():
     """The message has no more output than the summary keeps."""
     long = ("x" * 1000,) * 50
-    message = failures_message(summary(failed("b1", log=long), failed("b2", log=long)))
+    message = failures_message(DLI_BATCH, summary(failed("b1", log=long), failed("b2", log=long)))
 
     assert 10 == message.count("    " + "x" * 299 + "…")

@@ -18,7 +18,7 @@ class Log:
 
 def logged(*states, pause=0.0):
     log, now = Log(), 1_000_000.0
-    progress = ProgressLogger(log, lambda: now, now)
+    progress = ProgressLogger(log, "DLI batch b1", lambda: now, now)
     for state in states:
         if isinstance(state, Exception):
             progress.on_poll(state)
