@@ -159,7 +159,7 @@ def prose(docstring: str) -> str:
 def _field(field: str) -> str:
     head, _, what = field.partition(": ")
     role, _, name = head.partition(" ")
-    shown = {"param": f"`{name}`", "raises": f"raises `{name}`", "return": "returns"}[role]
+    shown = {"param": f"`{name}`", "ivar": f"`{name}`", "raises": f"raises `{name}`", "return": "returns"}[role]
     return f"- {shown}: {what}"
 
 

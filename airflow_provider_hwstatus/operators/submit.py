@@ -98,6 +98,7 @@ class SubmitOperator(JobStatusSensor):
         self._submitted: Submitted | None = None
         self._record: SubmissionRecord | None = None
         self._max_tries: int | None = None
+        self._marked = ""
 
     def check_body(self, body: object) -> None:
         """
@@ -185,12 +186,13 @@ class SubmitOperator(JobStatusSensor):
 
     def _keep(self, submitted: Submitted, context: Context, attempt: Attempt) -> None:
         """Log the id and store it, before the first poll."""
-        self._submitted = submitted
+        self._submitted, self._marked = submitted, submitted.marked
         if submitted.job_id:
             self._target = self.target_of(submitted.job_id, submitted.answer)
         how = "was submitted before, and is waited for" if submitted.found else "submitted"
         name = self._target.subject if self._target else self.kind.title
-        self.log.info("%s: %s, in try %d since the task was last cleared", name, how, attempt.number)
+        mark = f" as {submitted.marked}" if submitted.marked else ""
+        self.log.info("%s: %s%s; this is try %d since the task was last cleared", name, how, mark, attempt.number)
         ti: Any = context.get("ti")
         if submitted.job_id and ti is not None:
             ti.xcom_push(key=self.xcom_key, value=submitted.job_id)
@@ -226,15 +228,19 @@ class SubmitOperator(JobStatusSensor):
         )
 
     def kwargs_to_resume_with(self) -> dict[str, Any]:
-        return {"submitted": self.wait_target.to_dict()}
+        return {"submitted": self.wait_target.to_dict(), "marked": self._marked}
 
     def execute_complete(
-        self, context: Context, event: dict[str, Any] | None = None, submitted: dict[str, Any] | None = None
+        self,
+        context: Context,
+        event: dict[str, Any] | None = None,
+        submitted: dict[str, Any] | None = None,
+        marked: str = "",
     ) -> Any:
         """Resume after the trigger's event. Returns what :meth:`execute` does."""
         self._record = SubmissionRecord(context, attempt_of(context, self.retries))
         if submitted is not None:
-            self._target = WaitTarget.from_dict(submitted)
+            self._target, self._marked = WaitTarget.from_dict(submitted), marked
         return super().execute_complete(context, event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -250,6 +256,14 @@ class SubmitOperator(JobStatusSensor):
         if found.outcome is Outcome.FAILURE and self._record is not None:
             self._record.write(Kept(step=ANEW))
         return super()._settle(found)
+
+    def why_failed(self, found: PollResult) -> str:
+        """Return the message about the failed job, and which try submitted it."""
+        message = super().why_failed(found)
+        if not self._marked:
+            return message
+        number = self._marked.rpartition("-")[2]
+        return f"{message}\n  submitted: in try {number} since the task was last cleared, as {self._marked}"
 
     def on_kill(self) -> None:
         """Cancel the job, in at most ten seconds. Airflow calls this in a worker that is told to stop."""

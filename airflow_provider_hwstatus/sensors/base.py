@@ -354,8 +354,12 @@ class JobStatusSensor(BaseSensorOperator):
         if found.over and self._began is not None:
             waited_in_worker(self.kind.name, time.time() - self._began)
         if found.outcome is Outcome.FAILURE:
-            raise self.failed_job_error(why_failed(self.hook, self.wait_target.polled_kind, found, self.log))
+            raise self.failed_job_error(self.why_failed(found))
         return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self.wait_target.value(found))
+
+    def why_failed(self, found: PollResult) -> str:
+        """Return the message about jobs of which one failed."""
+        return why_failed(self.hook, self.wait_target.polled_kind, found, self.log)
 
     @property
     def _subject(self) -> str:

@@ -10,7 +10,7 @@ the record: where that cannot tell, nothing is submitted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_hwstatus.core.connection.client import Client
@@ -37,11 +37,13 @@ class Kept:
 
     :param step: How far it came.
     :param job_id: The id in the answer; for CPH, the id of the request. Empty before the answer.
+    :param marked: What carries the marker of the try that submitted it.
     :param answer: What is needed of the answer: for CPH, the jobs of the request and what was rejected.
     """
 
     step: str
     job_id: str = ""
+    marked: str = ""
     answer: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -114,7 +116,7 @@ class Once:
         if kept and kept.step == ANEW:
             return None
         if kept and kept.job_id:
-            found: Submitted | None = Submitted(kept.job_id, kept.answer, found=True)
+            found: Submitted | None = Submitted(kept.job_id, kept.answer, found=True, marked=kept.marked)
         elif self.submission.is_findable:
             found = self._listed(kept)
         else:
@@ -178,7 +180,9 @@ class Once:
         except HwStatusError:
             self.record.write(Kept(step=ANEW))
             raise
-        self.record.write(Kept(step=SUBMITTED, job_id=submitted.job_id, answer=self._kept_of(submitted)))
+        submitted = replace(submitted, marked=self.marked(self.attempt.number))
+        answer = self._kept_of(submitted)
+        self.record.write(Kept(step=SUBMITTED, job_id=submitted.job_id, marked=submitted.marked, answer=answer))
         return submitted
 
     def _after_unclear_end(self, error: UnclearSubmissionError) -> Submitted:
