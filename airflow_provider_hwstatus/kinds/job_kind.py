@@ -238,6 +238,10 @@ class JobKind:
         if self.guard is not None:
             vars(self)["guard"] = _guard(self.guard)
 
+    def __repr__(self) -> str:
+        # Airflow stores it with a mapped sensor, so it is the same in each process, unlike the order of a set.
+        return f"JobKind({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
+
     @cached_property
     def cloud_service(self) -> Service:
         """The service, with what is known about it."""
@@ -342,7 +346,7 @@ class JobKind:
         if missing := [name for name in self.parameters if name not in names]:
             raise ValueError(f"parameters: {missing[0]} is missing; {self.name} needs {', '.join(self.parameters)}")
         if more := [name for name in names if name not in allowed]:
-            raise ValueError(f"parameters: {self.name} has no {more[0]!r}; it takes: {listed}")
+            raise ValueError(f"parameters: {self.name} has no {_shown(more[0])}; it takes: {listed}")
 
     def with_parameters(self, parameters: Mapping[str, object]) -> JobKind:
         """
