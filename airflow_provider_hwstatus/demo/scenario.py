@@ -10,6 +10,7 @@ from typing import Any
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.kinds.mrs import MRS_JOB
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 from airflow_provider_hwstatus.testing.wire import Record, Step
 
@@ -18,6 +19,7 @@ DAGS = (
     "example_dli_batch",
     "example_dli_session",
     "example_cph_job",
+    "example_mrs_job",
     "example_many_jobs",
     "example_no_worker",
     "example_failures",
@@ -79,6 +81,7 @@ JOBS = (
     ),
     DemoJob(CPH_JOB, "1564be3c272511ea962b0242ac110003", (1, 503, 1, 2)),
     DemoJob(CPH_JOB, "8f0c7d52272511ea962b0242ac110003", (1, 1, 2), {"execute_msg": "Done on 24 of 24 phones."}),
+    DemoJob(MRS_JOB, "4c7e9d1b-52f0-4a68-b3d7-91e06f8a2c45", ("ACCEPTED", "RUNNING", "SUCCEEDED")),
     *(
         DemoJob(DLI_BATCH, f"1b0c6a54-0f5e-4c0b-9a57-52f1c3d0e80{n}", ("starting", "running", "success"))
         for n in (1, 2, 3)

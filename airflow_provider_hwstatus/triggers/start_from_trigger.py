@@ -196,8 +196,10 @@ def _decoded(name: str, value: Any) -> Any:
     """
     if isinstance(value, list):
         return [_decoded(name, one) for one in value]
-    if not isinstance(value, dict) or set(value) != {OUTPUT}:
+    if not isinstance(value, dict):
         return value
+    if set(value) != {OUTPUT}:
+        return {key: _decoded(name, one) for key, one in value.items()}
     try:
         return json.loads(value[OUTPUT])
     except ValueError as error:

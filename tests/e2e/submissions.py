@@ -116,7 +116,7 @@ class Chaos:
         """Act when the cloud has accepted a job, before it answers."""
         if request.method != "POST" or not request.path.endswith("/batches") or not isinstance(reply, Reply):
             return reply
-        if reply.status != 200:  # noqa: PLR2004
+        if reply.status != 200:
             return reply
         task_id = str(json.loads(request.body)["name"]).rsplit("-", 2)[0]
         if task_id in self._seen:
@@ -293,7 +293,7 @@ def _wrong_cancellations(
         return task.state if task else None
 
     wait_until(lambda: {state_of(name) for name in names} == {"deferred"} and state_of("marked_in_worker") == "running")
-    wait_until(lambda: len(cloud.submissions.accepted) >= before + 5)  # noqa: PLR2004
+    wait_until(lambda: len(cloud.submissions.accepted) >= before + 5)
     jobs = {str(each.body["name"]).rsplit("-", 2)[0]: each.job_id for each in cloud.submissions.accepted[before:]}
     stack.log("moving the triggers: a second triggerer starts, the first one stops, then is killed")
     stack.start("triggerer 2")
