@@ -184,6 +184,7 @@ class JobStatusSensor(BaseSensorOperator):
 
         :return: The last status as a dict; for a list of ids, a list of dicts in the order of the ids.
         """
+        self._take(context)
         self._began = self._first_poke_at(context)
         if self.resume_deadline:
             self._began = wait_started_at(context, self._began, self._limit)
@@ -245,12 +246,28 @@ class JobStatusSensor(BaseSensorOperator):
     def _defer(self, options: WaitOptions) -> NoReturn:
         from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
-        now = time.time()
+        now, kept = time.time(), self._kept()
         backstop = min((options.deadline or 0.0) - now + BACKSTOP, _LONGEST.total_seconds())
         row = options.to_dict() | {"began": options.began, "deferred_at": now}
         trigger = JobStatusTrigger(self.wait_target.to_dict(), row, self.hwstatus_conn_id, self.region, self.project_id)
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=backstop))
+        self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            kwargs=None if kept is None else {"kept": kept},
+            timeout=timedelta(seconds=backstop),
+        )
         raise AssertionError("defer() returned")
+
+    def own_target_fields(self) -> dict[str, Any]:
+        """Return fields of a trigger's target that are neither ids nor common to all sensors."""
+        return {}
+
+    def _take(self, context: Context, kept: dict[str, Any] | None = None) -> None:
+        """Take what the sensor needs of the context, and what :meth:`_kept` had returned: nothing by default."""
+
+    def _kept(self) -> dict[str, Any] | None:
+        """Return what the worker that resumes needs to know of this wait, as JSON: nothing by default."""
+        return None
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
@@ -280,9 +297,16 @@ class JobStatusSensor(BaseSensorOperator):
             self._progress.on_poll(error)
             return PokeReturnValue(is_done=False)
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
-        """Resume after the trigger's event. Returns what :meth:`execute` does."""
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, kept: dict[str, Any] | None = None
+    ) -> Any:
+        """
+        Resume after the trigger's event. Returns what :meth:`execute` does.
+
+        :param kept: What :meth:`_kept` returned before the deferral.
+        """
         with Verdicts(self):
+            self._take(context, kept)
             if self.wait_target.first is None:  # start_from_trigger: only the worker decides about an empty list
                 return self._nothing()
             self._resumed(event)

@@ -16,6 +16,8 @@ DliBatchSensor(task_id="t", batch_id="b1", success_states="success", fail_fast=0
 DliBatchSensor(task_id="t", batch_id="b1", mode="wait")  # error
 DliBatchSensor(task_id="t", batch_id="b1", retries="2")  # error
 DliBatchSensor(task_id="t", batch_id=3)  # error
+DliBatchSensor(task_id="t", batch_id="b1", name="nightly")  # error: one of them is too many
+DliBatchSensor(task_id="t", name="nightly", on_many="first")  # error
 DliSessionSensor(task_id="t", session_id="s1", wait_for="red")  # error
 CphJobSensor(task_id="t", job_id=None)  # error
 CphRequestSensor(task_id="t", request_id=1.5)  # error
