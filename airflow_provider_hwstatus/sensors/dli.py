@@ -116,7 +116,7 @@ class DliBatchSensor(JobStatusSensor):
         if self._by_name:
             self._run_began = run_began(context)
         if kept is not None:
-            self._target = FoundBatches.of_names(self.kind, kept, self.on_many == "all", self.rule)
+            self._target = self._target_by_name().with_names(kept)
 
     def _kept(self) -> dict[str, Any] | None:
         target = self.wait_target

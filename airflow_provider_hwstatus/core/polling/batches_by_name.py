@@ -125,16 +125,24 @@ class BatchesByName:
     """
     Looks for batches by name until there are some, and polls them from then on. Later batches change nothing.
 
+    :param names: The names of the batches by id, if they have been found before.
     :ivar names: The names of the batches that were found, by id; empty before that.
     """
 
-    def __init__(self, client: Client, kind: JobKind, search: BatchSearch, rule: CompletionRule) -> None:
+    def __init__(
+        self,
+        client: Client,
+        kind: JobKind,
+        search: BatchSearch,
+        rule: CompletionRule,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
         self.client = client
-        self.names: Mapping[str, str] = {}
+        self.names: Mapping[str, str] = names or {}
         self._kind = kind
         self._search = search
         self._rule = rule
-        self._poller: JobPoller | JobPollers | None = None
+        self._poller = self._new_poller(list(names)) if names else None
         self._is_open = False
 
     @property

@@ -21,25 +21,24 @@ from airflow_provider_hwstatus.kinds.job_kind import JobKind
 @dataclass(frozen=True)
 class FoundBatches(WaitTarget):
     """
-    The target of a wait for batches that were found by name. It is one of ids, and also knows the names.
+    The target of a wait for batches that were found by name. It is one of ids, and its results have the names.
 
+    :param search: How they were found.
     :param names: The names of the batches, by id.
     """
 
-    names: Mapping[str, str] = field(default_factory=dict, hash=False, kw_only=True)
+    search: BatchSearch = field(kw_only=True)
+    names: Mapping[str, str] = field(hash=False, kw_only=True)
 
-    @classmethod
-    def of_names(cls, kind: JobKind, names: Mapping[str, str], several: bool, rule: CompletionRule) -> FoundBatches:
-        """
-        Return the target for the batches that were found.
+    def to_dict(self) -> dict[str, Any]:
+        """Return the target as JSON, from which :func:`target_from_dict` restores it."""
+        return super().to_dict() | self.search.to_dict() | {"names": dict(self.names)}
 
-        :param several: Whether there may be several; then the wait returns a list.
-        :raises ConfigurationError: *names* are not those of batches.
-        """
-        if not isinstance(names, Mapping) or not names or not all(map(is_job_id, names)):
-            raise ConfigurationError("what the worker found before it deferred is no mapping of ids to names")
-        job_ids = list(names)
-        return cls(kind, job_ids if several else job_ids[0], rule, names=names)
+    def poller(self, client: Client, known: Poller[PollResult] | None = None) -> Poller[PollResult]:
+        """Return the poller of the target for a connection, as :meth:`WaitTarget.poller` does."""
+        if known is not None:
+            return super().poller(client, known)
+        return BatchesByName(client, self.kind, self.search, self.rule, self.names)
 
     def value(self, found: PollResult) -> object:
         """Return the task's return value, in which each status has its name."""
@@ -80,7 +79,19 @@ class NamedTarget(WaitTarget):
         """Return the target with the ids that *poller* has found, or this one if it has found none."""
         if not isinstance(poller, BatchesByName) or not poller.names:
             return self
-        return FoundBatches.of_names(self.kind, poller.names, self.search.on_many == "all", self.rule)
+        return self.with_names(poller.names)
+
+    def with_names(self, names: Mapping[str, str]) -> FoundBatches:
+        """
+        Return the target for batches that were found.
+
+        :param names: Their names, by id.
+        :raises ConfigurationError: *names* are not those of batches. They may come from a database.
+        """
+        if not isinstance(names, Mapping) or not names or not all(map(is_job_id, names)):
+            raise ConfigurationError("names must be the names of the batches that were found, by id")
+        ids = list(names) if self.search.on_many == "all" else next(iter(names))
+        return FoundBatches(self.kind, ids, self.rule, search=self.search, names=names)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the target as JSON, from which :func:`target_from_dict` restores it."""
@@ -134,8 +145,9 @@ def target_from_dict(row: object) -> WaitTarget:
 
     :raises ConfigurationError: *row* does not describe a target.
     """
-    if not isinstance(row, Mapping) or "name" not in row or "job_id" in row:
+    if not isinstance(row, Mapping) or "name" not in row or ("job_id" in row and "names" not in row):
         return WaitTarget.from_dict(row)
     plain = WaitTarget.from_dict({**row, "job_id": []})
     search = BatchSearch(row["name"], time_from(row.get("submitted_after")), row.get("on_many", "error"))
-    return NamedTarget.by_name(plain.kind, search, plain.rule)
+    target = NamedTarget.by_name(plain.kind, search, plain.rule)
+    return target.with_names(row["names"]) if "names" in row else target

@@ -348,8 +348,20 @@ def test_target_after_the_look_up_has_ids(dli: Any, on_many: str, ids: Any) -> N
     cloud.poll(poller)
     found = before.found(poller)
     assert isinstance(found, FoundBatches)
-    assert WaitTarget.of(DLI_BATCH, ids, RULE).to_dict() == found.to_dict()
+    assert WaitTarget.of(DLI_BATCH, ids, RULE) == WaitTarget.from_dict(found.to_dict())  # as any release reads it
+    assert found == target_from_dict(found.to_dict())
     assert poller is found.poller(cloud.client, poller)
+
+
+@pytest.mark.parametrize("on_many", ["error", "newest", "all"])
+def test_trigger_that_knows_the_ids_reads_no_list(dli: Any, on_many: str) -> None:
+    """Its statuses have the names all the same, so that a worker can check them."""
+    cloud = dli([])
+    poller = target(on_many).with_names({"b1": "nightly-1"}).poller(cloud.client)
+
+    found = cloud.poll(poller)
+    (one,) = found.statuses if on_many == "all" else [found]
+    assert ("b1", "nightly-1", []) == (one.job_id, one.name, cloud.queries)
 
 
 def status(job_id: str = "b1", name: Any = "nightly-1", state: str = "success", **more: Any) -> JobStatus:
@@ -409,9 +421,7 @@ def test_event_for_all_that_does_not_fit_is_refused(event: Any) -> None:
 
 def test_event_after_the_look_up_gets_the_names() -> None:
     """A poll by id does not show them. A batch that was not polled has its name, too."""
-    found = FoundBatches.of_names(
-        DLI_BATCH, {"b1": "nightly-1", "b2": "nightly-2"}, True, CompletionRule(wait_for_all=False)
-    )
+    found = target("all", CompletionRule(wait_for_all=False)).with_names({"b1": "nightly-1", "b2": "nightly-2"})
     event = event_of(summary(status(name=None), missing=1))
 
     value: Any = found.value(found.found_in(event))
@@ -424,5 +434,5 @@ def test_event_after_the_look_up_gets_the_names() -> None:
 @pytest.mark.parametrize("names", [None, {}, [], {"a/b": "x"}, "b1"])
 def test_names_that_a_deferral_kept_are_checked(names: Any) -> None:
     """They come from Airflow's database."""
-    with pytest.raises(ConfigurationError, match="no mapping of ids to names"):
-        FoundBatches.of_names(DLI_BATCH, names, False, RULE)
+    with pytest.raises(ConfigurationError, match="names of the batches that were found"):
+        target().with_names(names)
