@@ -93,11 +93,7 @@ class DliBatchSensor(JobStatusSensor):
 
     @property
     def wait_target(self) -> WaitTarget:
-        """
-        What to wait for, once templates are rendered: by name until the batches are found, and then by id.
-
-        :raises ConfigurationError: An id or an argument is missing, or invalid.
-        """
+        # By name until the batches are found, and then by id.
         if self._target is None:
             self._target = self._target_by_name() if self._by_name else super().wait_target
         if isinstance(self._target, NamedTarget):
@@ -123,12 +119,11 @@ class DliBatchSensor(JobStatusSensor):
         return dict(target.names) if isinstance(target, FoundBatches) else None
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Poll once. When the batches are found, the button gets its target."""
         before = self.wait_target
         try:
             return super().poke(context)
         finally:
-            if self.wait_target is not before:
+            if self.wait_target is not before:  # the batches are found, so the button has a target
                 vars(self).pop("console_page", None)
                 push_console_link(self.console_page, context.get("ti"), self.log)
 
