@@ -124,7 +124,7 @@ def test_list_that_ignores_everything(huaweicloud: Any, run_sensor: Any, mode: s
     huaweicloud.batch_list.backwards = backwards
     huaweicloud.batch_list.max_rows = 7
     huaweicloud.foreign_jobs("dli_batch", 30, "running", age=7200, name="nightly-1")
-    submit(huaweicloud, "running", name="nightly-1", ago=3700)
+    submit(huaweicloud, "running", name="nightly-1", ago=7000)
     submit(huaweicloud, "running", name="my-nightly-1")
     wanted = submit(huaweicloud, "running", "success", name="nightly-1")
     huaweicloud.foreign_jobs("dli_batch", 30, "running", age=10, name="NIGHTLY-1")
