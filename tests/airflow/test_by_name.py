@@ -57,9 +57,9 @@ def test_batch_that_has_failed_fails_the_task(huaweicloud: Any, run_sensor: Any,
 
 def test_batch_appears_later(huaweicloud: Any, run_sensor: Any, mode: str) -> None:
     """The list shows it after a few polls."""
-    wanted = submit(huaweicloud, "success", listed_after=0.25)
+    wanted = submit(huaweicloud, "success", listed_after=30)
 
-    end = run_sensor(DliBatchSensor, mode, **BY_NAME)
+    end = run_sensor(DliBatchSensor, mode, **BY_NAME | {"poke_interval": 10})
 
     assert wanted == end.value["job_id"], end.error
     assert "nightly-1" == end.value["name"]

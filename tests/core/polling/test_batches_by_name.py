@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -246,8 +247,9 @@ def test_other_connection_keeps_what_was_found(dli: Any) -> None:
     cloud.poll(poller)
 
     poller.open()
-    poller.move_to(cloud.cloud.client())
+    poller.move_to(cloud.cloud.client(project_id="p2"))
     assert "b1" == cloud.poll(poller).job_id
+    assert "GET /v2.0/p2/batches/b1/state" == cloud.cloud.sent[-1]
     poller.close()
 
 
@@ -264,9 +266,15 @@ def test_other_connection_keeps_what_was_found(dli: Any) -> None:
         (AFTER, AFTER),
     ],
 )
-def test_time(value: Any, expected: float) -> None:
-    """A time without a time zone is in UTC."""
-    assert expected == time_from(value)
+def test_time(monkeypatch: pytest.MonkeyPatch, value: Any, expected: float) -> None:
+    """A time without a time zone is in UTC, wherever this machine is."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        found = time_from(value)
+    time.tzset()
+
+    assert expected == found
 
 
 @pytest.mark.parametrize("value", [None, "", "None", "soon", True, -1, float("nan"), float("inf"), [AFTER], 1e15])
