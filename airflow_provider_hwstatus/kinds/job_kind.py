@@ -120,8 +120,8 @@ class JobKind:
     :param extra_fields: Further fields of the status, by name: paths into the reply.
     :param permission: IAM action that the request needs; None if it is not documented.
     :param submissions: How such a job is submitted, by action. It is not part of the JSON.
-    :param cancel: Method and path that cancel a job, in the form of *path*: ``DELETE /v1/{project_id}/jobs/{job_id}``; None
-        if a job cannot be cancelled.
+    :param cancel: Method and path that cancel a job: ``DELETE /v1/{project_id}/jobs/{job_id}``; None if a job cannot be
+        cancelled.
     :param cancel_permission: IAM action that this needs; None if it is not documented.
     :param detail_path: Path that returns the name, queue and times, in the form of *path*; None if *path* returns them.
     :param log_path: Path that returns the output as ``log``, in the form of *path*; None if there is none.

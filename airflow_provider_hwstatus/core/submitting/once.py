@@ -1,10 +1,10 @@
 """
 Submit a job once, although tries of a task may be lost.
 
-Before a try submits, it looks for what earlier tries submitted: in the record that Airflow keeps (3.3 and newer), and in
-the service's list, where a marker in the job's name or tags tells which try submitted it. The list may lag behind, so a
-job counts as not submitted only after it was not listed for some seconds. A service without such a list (CPH) leaves only
-the record: where that cannot tell, nothing is submitted.
+Before a try submits, it looks for what earlier tries submitted: in the record that Airflow keeps (3.3 and newer), and
+in the service's list, where a marker in the job's name or tags tells which try submitted it. The list may lag behind,
+so a job counts as not submitted only after it was not listed for some seconds. A service without such a list (CPH)
+leaves only the record: where that cannot tell, nothing is submitted.
 """
 
 from __future__ import annotations
@@ -153,9 +153,9 @@ class Once:
 
     def _cannot_tell(self, error: UnclearSubmissionError) -> UnclearSubmissionError:
         message = (
-            f"{error}\n  {self.kind.cloud_service.title} cannot be asked whether it accepted it; it was not submitted again"
-            "\n  next: check what it was meant to do; then clear the task, which submits it anew. Set resubmit=True if it "
-            "does no harm to submit it twice"
+            f"{error}\n  {self.kind.cloud_service.title} cannot be asked whether it accepted it; it was not submitted "
+            "again\n  next: check what it was meant to do; then clear the task, which submits it anew. Set "
+            "resubmit=True if it does no harm to submit it twice"
         )
         return UnclearSubmissionError(message, http_status=error.http_status, request_id=error.request_id)
 
