@@ -63,7 +63,7 @@ class Task:
             map_index=map_index,
             try_number=0,
             max_tries=retries,
-            xcom_push=lambda key, value: self.xcoms.__setitem__(key, value),
+            xcom_push=lambda key, value: self.xcoms.update({key: value}),
             xcom_pull=lambda key, **where: self.xcoms.get(key),
             get_first_reschedule_date=lambda context: None,
         )
