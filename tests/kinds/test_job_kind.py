@@ -28,7 +28,7 @@ def read(kind: JobKind) -> dict[str, Outcome]:
 
 
 def test_names() -> None:
-    """The names of the kinds do not change, because the rows of waiting triggers have them."""
+    """No name of a released kind goes or changes, because the rows of waiting triggers have them. New ones may come."""
     names = """
         dli_batch dli_session_ready dli_session_stopped dli_sql_job
         dli_flink_job dli_flink_job_finished dli_flink_job_running dli_flink_job_stopped
@@ -38,7 +38,7 @@ def test_names() -> None:
         dws_snapshot dws_task ges_job css_snapshot css_snapshot_restored
         ecs_job evs_job ims_job cbr_task cce_job oms_task modelarts_training_job
     """
-    assert names.split() == list(KINDS)
+    assert set() == set(names.split()) - set(KINDS)
     assert list(KINDS) == [kind.name for kind in KINDS.values()]
 
 
