@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_hwstatus.kinds.json_path import lists_no_job, steps_of, value_at
+from airflow_provider_hwstatus.kinds.json_path import Step, lists_no_job, steps_of, value_after, value_at
 from airflow_provider_hwstatus.kinds.service import Service, service_of
 from airflow_provider_hwstatus.kinds.submission import Submission
 from airflow_provider_hwstatus.kinds.template import (
@@ -277,6 +277,15 @@ class JobKind:
         return {name: _several(getattr(self, name)) for name in _PATHS}
 
     @cached_property
+    def _steps(self) -> Mapping[str, list[tuple[Step, ...]]]:
+        """The steps of the paths: a poll reads all of them."""
+        return {name: [steps_of(path) for path in paths] for name, paths in self.paths.items()}
+
+    @cached_property
+    def _is_in_list(self) -> bool:
+        return any("[" in path for path in self.paths["state"])
+
+    @cached_property
     def extra_paths(self) -> Mapping[str, tuple[str, ...]]:
         """The paths of the extra fields, by name."""
         return {name: _several(path) for name, path in self.extra_fields.items()}
@@ -297,20 +306,25 @@ class JobKind:
 
     def value(self, name: str, body: Mapping[str, object], job_id: str) -> object:
         """Return the value of a field in a reply, such as ``begin``; None if the reply has none."""
-        for path in self.paths[name]:
-            value = value_at(path, body, job_id)
+        for steps in self._steps[name]:
+            value = value_after(steps, body, job_id)
             if value is not None:
                 return value
         return None
 
     def states_in(self, body: Mapping[str, object], job_id: str) -> list[object]:
         """Return the values at the paths to the state, without those that are missing."""
-        values = (value_at(path, body, job_id) for path in self.paths["state"])
+        values = [value_after(steps, body, job_id) for steps in self._steps["state"]]
         return [value for value in values if value is not None]
+
+    def extra_values(self, body: Mapping[str, object], job_id: str) -> dict[str, object]:
+        """Return the values of the extra fields in a reply, by name; None for one that the reply has not."""
+        found = ((name, [value_at(path, body, job_id) for path in paths]) for name, paths in self.extra_paths.items())
+        return {name: next((value for value in values if value is not None), None) for name, values in found}
 
     def is_not_listed_in(self, body: Mapping[str, object], job_id: str) -> bool:
         """Return whether the state is in an element of a list, and the list of the reply has none for the job."""
-        return any(lists_no_job(path, body, job_id) for path in self.paths["state"])
+        return self._is_in_list and any(lists_no_job(path, body, job_id) for path in self.paths["state"])
 
     def is_refused(self, body: Mapping[str, object]) -> bool:
         """Return whether the reply says that the question failed, although its HTTP status is a success."""

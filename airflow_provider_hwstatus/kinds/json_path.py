@@ -54,9 +54,14 @@ def steps_of(path: str) -> tuple[Step, ...]:
 
 def value_at(path: str, body: Mapping[str, object], job_id: str) -> object:
     """Return the value at a path; None if there is none."""
+    return value_after(steps_of(path), body, job_id)
+
+
+def value_after(steps: tuple[Step, ...], body: Mapping[str, object], job_id: str) -> object:
+    """Return the value after the steps of a path; None if there is none."""
     value: object = body
-    for step in steps_of(path):
-        value = _next(value, step, job_id)
+    for step in steps:
+        value = value.get(step) if type(value) is dict and type(step) is str else _next(value, step, job_id)
         if value is None:
             return None
     return value

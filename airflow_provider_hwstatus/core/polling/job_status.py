@@ -19,7 +19,7 @@ from airflow_provider_hwstatus.core.protocol.responses import (
 )
 from airflow_provider_hwstatus.errors import JobNotFoundError, MalformedResponseError
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
-from airflow_provider_hwstatus.kinds.json_path import is_id, value_at
+from airflow_provider_hwstatus.kinds.json_path import is_id
 
 #: Lines of output that a status holds at most.
 _MAX_LOG_LINES = 50
@@ -205,9 +205,7 @@ def with_details(kind: JobKind, status: JobStatus, body: Mapping[str, object], r
 
 
 def _extra_fields(kind: JobKind, body: Mapping[str, object], job_id: str, redact: Redactor) -> dict[str, str | None]:
-    values = {name: [value_at(path, body, job_id) for path in paths] for name, paths in kind.extra_paths.items()}
-    found = {name: next((value for value in each if value is not None), None) for name, each in values.items()}
-    return {name: _text(value, redact) for name, value in found.items()}
+    return {name: _text(value, redact) for name, value in kind.extra_values(body, job_id).items()}
 
 
 def _end_time(kind: JobKind, body: Mapping[str, object], job_id: str) -> str | None:
