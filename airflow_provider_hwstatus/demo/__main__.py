@@ -1,7 +1,8 @@
 """
 Run the example DAGs on a temporary Airflow, against a fake Huawei Cloud.
 
-Shows the submissions, the states that the waits poll and how each task ends. With --ui, starts a complete Airflow to use in a browser.
+Shows what is submitted, the states that the waits poll and how each task ends. With --ui, starts a complete Airflow to
+use in a browser.
 """
 
 from __future__ import annotations
