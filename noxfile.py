@@ -247,6 +247,24 @@ def e2e_ends_newest(session: nox.Session) -> None:
     run_e2e(session, "3.4", program="ends")
 
 
+@nox.session(name="e2e-submissions-3.3", python=NEWEST)
+def e2e_submissions(session: nox.Session) -> None:
+    """Kill workers, triggerers and the scheduler of Airflow 3.3 around submissions. Each job is submitted once."""
+    run_e2e(session, "3.3", program="submissions")
+
+
+@nox.session(name="e2e-submissions-2.11", python=LOWEST)
+def e2e_submissions_lowest(session: nox.Session) -> None:
+    """Do the same with Airflow 2.11, which has no task state store."""
+    run_e2e(session, "2.11", "--tasks", "40", program="submissions")
+
+
+@nox.session(name="e2e-submissions-3.4", python=NEWEST)
+def e2e_submissions_newest(session: nox.Session) -> None:
+    """Do the same with Airflow 3.4."""
+    run_e2e(session, "3.4", "--tasks", "40", program="submissions")
+
+
 @nox.session(python=NEWEST)
 def benchmarks(session: nox.Session) -> None:
     """Measure the cost of many waits and of other providers. Print tables for docs/scale.md (25 minutes)."""

@@ -20,7 +20,8 @@ HwStatusError
 ├── UnclearSubmissionError           it is not known whether the service accepted a job: look before you submit it again
 └── TriggerError                     the wait in the triggerer failed: it crashed, or its event is invalid
 
-They mean that the state of a job could not be determined, or that it could not be submitted or cancelled. A job that failed is not an error of this kind.
+They mean that the state of a job could not be determined, or that a job could not be submitted or cancelled. A job that
+failed is not an error of this kind.
 They are not ``AirflowException``, so ``soft_fail`` never turns one into a skipped task.
 """
 

@@ -57,8 +57,8 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "cph_endpoint": {"label": "CPH endpoint", "description": "URL to use instead of the region's.", "schema": _TEXT},
     "iam_endpoint": {"label": "IAM endpoint", "description": "URL to use instead of the region's.", "schema": _TEXT},
     "endpoints": {
-        "label": "Other endpoints",
-        "description": 'URLs of other services as JSON, such as {"mrs": "https://host"}. "*" stands for all others.',
+        "label": "Endpoints of other services",
+        "description": 'JSON of service and URL, such as {"mrs": "https://host"}; "*" stands for all others.',
         "schema": _TEXT,
     },
     "metadata_endpoint": {
@@ -88,7 +88,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-hwstatus",
         "name": "Huawei Cloud job status",
-        "description": "Waits for Huawei Cloud DLI sessions, DLI batches and CPH jobs.",
+        "description": "Waits for jobs of Huawei Cloud: DLI, CPH, MRS, DataArts and many more, and kinds of your own.",
         "integrations": [
             {
                 "integration-name": _INTEGRATION,
@@ -97,11 +97,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.hwstatus")],
-        "sensors": [_modules("sensors.job", "sensors.dli", "sensors.cph")],
+        "sensors": [_modules("sensors.dli", "sensors.cph", "sensors.job")],
         "operators": [_modules("operators.new_ends")],
-        "triggers": [
-            _modules("triggers.job_status", "triggers.cph_request", "triggers.start_from_trigger", "triggers.watchers")
-        ],
+        "triggers": [_modules("triggers.job_status", "triggers.start_from_trigger", "triggers.watchers")],
         "extra-links": ["airflow_provider_hwstatus.sensors.console_link.ConsoleLink"],
         "cli": ["airflow_provider_hwstatus.cli.definition.get_commands"],  # read by Airflow 3.2 and newer
         "connection-types": [

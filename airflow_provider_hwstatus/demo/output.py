@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -14,7 +15,6 @@ from airflow_provider_hwstatus.demo.airflow_home import AirflowHome
 from airflow_provider_hwstatus.demo.scenario import expected_state
 from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
-from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY, DLI_SQL_JOB
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 from airflow_provider_hwstatus.testing.lists import Row
 from airflow_provider_hwstatus.testing.submissions import Submission
@@ -23,11 +23,8 @@ from airflow_provider_hwstatus.testing.wire import Record
 #: ANSI codes by name. Task states have the name of the state.
 _COLOURS = {"success": 32, "failed": 31, "skipped": 33, "dim": 2, "bold": 1}
 
-#: Titles of the kinds of jobs, by a part of the path of their API. A path of CPH also contains that of SQL jobs.
-_TITLES = {
-    kind.path.partition("{project_id}")[2].partition("{job_id}")[0]: kind.title
-    for kind in (DLI_BATCH, DLI_SESSION_READY, CPH_JOB, DLI_SQL_JOB)
-}
+#: Titles of the kinds of jobs, by a pattern of the path of their API up to the id.
+_TITLES = {re.sub(r"\{\w+\}", "[^/]+", kind.path.partition("{job_id}")[0]): kind.title for kind in KINDS.values()}
 
 _COLUMNS = ("dag", "task", "type", "mode", "state")
 _MAX_WIDTH = 100
@@ -102,7 +99,7 @@ class LiveOutput:
 
 
 def _title(path: str) -> str:
-    return next((title for part, title in _TITLES.items() if part in path), path)
+    return next((title for pattern, title in _TITLES.items() if re.match(pattern, path)), path)
 
 
 def _title_of(submission: Submission) -> str:

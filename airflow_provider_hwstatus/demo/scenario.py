@@ -14,6 +14,7 @@ from typing import Any
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
+from airflow_provider_hwstatus.kinds.mrs import MRS_JOB
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 from airflow_provider_hwstatus.testing.wire import Record, Step
 
@@ -23,6 +24,7 @@ DAGS = (
     "example_dli_sql",
     "example_dli_session",
     "example_cph_job",
+    "example_mrs_job",
     "example_many_jobs",
     "example_no_worker",
     "example_failures",
@@ -91,6 +93,7 @@ JOBS = (
         "e47c2f90-6b1d-4c58-a3d2-90f7b6e4d215",
         ("not_started", "starting", "idle", "busy", 503, "shutting_down", "success"),
     ),
+    DemoJob(MRS_JOB, "4c7e9d1b-52f0-4a68-b3d7-91e06f8a2c45", ("ACCEPTED", "RUNNING", "SUCCEEDED")),
     DemoJob(DLI_BATCH, "c3a7e5f1-0d29-4b86-8e14-7f2b9d6a5c01", ("starting", "running", "success")),
     DemoJob(CPH_JOB, "7c1e9a02272511ea962b0242ac110011", (1, 2), request_id=WATCHED_REQUEST),
     DemoJob(CPH_JOB, "7c1e9a02272511ea962b0242ac110012", (1, 1, -1), request_id=WATCHED_REQUEST),

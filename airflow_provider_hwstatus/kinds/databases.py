@@ -103,7 +103,8 @@ DRS_JOB = JobKind(
 _TRANSFERRED = {"FULL_TRANSFER_COMPLETE", "INCRE_TRANSFER_STARTED"}
 _STARTED = {"FULL_TRANSFER_STARTED", *_TRANSFERRED}
 
-# A task that was ended may have reached the goal before, or not: "RELEASE_RESOURCE_COMPLETE" is unknown for them.
+# A task that was ended may have reached the goal before, or not. So "RELEASE_RESOURCE_COMPLETE" is unknown for these
+# goals.
 _ENDED = {"RELEASE_RESOURCE_COMPLETE"}
 
 

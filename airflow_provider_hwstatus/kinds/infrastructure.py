@@ -27,7 +27,15 @@ ECS_JOB = JobKind(
 
 EVS_JOB = replace(ECS_JOB, name="evs_job", title="EVS job", service="evs", source="huaweicloudsdkevs 3.1.219, ShowJob")
 
-IMS_JOB = replace(ECS_JOB, name="ims_job", title="IMS job", service="ims", source="huaweicloudsdkims 3.1.219, ShowJob")
+IMS_JOB = replace(
+    ECS_JOB,
+    name="ims_job",
+    title="IMS job",
+    service="ims",
+    error_code=("error_code", "entities.error_code", "entities.sub_jobs_result[0].error_code"),
+    error_message=("fail_reason", "entities.error", "entities.sub_jobs_result[0].fail_reason"),
+    source="huaweicloudsdkims 3.1.219, ShowJob",
+)
 
 # "skipped" is not listed: whether a task that had nothing to do is a success depends on the pipeline.
 CBR_TASK = JobKind(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
@@ -13,7 +14,14 @@ from urllib.parse import quote
 from airflow_provider_hwstatus.kinds.json_path import lists_no_job, steps_of, value_at
 from airflow_provider_hwstatus.kinds.service import Service, service_of
 from airflow_provider_hwstatus.kinds.submission import Submission
-from airflow_provider_hwstatus.kinds.template import check_path, check_template, check_text, fill, placeholders
+from airflow_provider_hwstatus.kinds.template import (
+    LONGEST_PATH,
+    check_path,
+    check_template,
+    check_text,
+    fill,
+    placeholders,
+)
 
 #: One path into the reply, or several: the first that has a value counts.
 Path = str | Sequence[str]
@@ -42,8 +50,15 @@ _RESERVED = re.compile(
     r"|x-domain-id|x-forwarded-.*"
 )
 
+#: Names that a status has for itself, so an extra field cannot have them.
+_OF_STATUS = frozenset({"kind", "job_id", "state", "outcome", "request_id", "log", "name", "queue"})
+_OF_STATUS |= {"error_code", "error_message", "begin_time", "end_time"}
+
 #: The longest value of a parameter.
 _LONGEST = 256
+
+#: The longest message about a declaration, which may come from a database.
+_LONGEST_MESSAGE = 600
 
 
 class Outcome(StrEnum):
@@ -105,8 +120,8 @@ class JobKind:
     :param extra_fields: Further fields of the status, by name: paths into the reply.
     :param permission: IAM action that the request needs; None if it is not documented.
     :param submissions: How such a job is submitted, by action. It is not part of the JSON.
-    :param cancel: Method and path that cancel a job, in the form of *path*: ``DELETE /v1/{project_id}/jobs/{job_id}``; None
-        if a job cannot be cancelled.
+    :param cancel: Method and path that cancel a job: ``DELETE /v1/{project_id}/jobs/{job_id}``; None if a job cannot be
+        cancelled.
     :param cancel_permission: IAM action that this needs; None if it is not documented.
     :param detail_path: Path that returns the name, queue and times, in the form of *path*; None if *path* returns them.
     :param log_path: Path that returns the output as ``log``, in the form of *path*; None if there is none.
@@ -158,7 +173,7 @@ class JobKind:
             self._check_request()
             self._check_states()
         except ValueError as error:
-            raise ValueError(f"kind {self.name!r}: {error}") from None
+            raise ValueError(f"kind {_shown(self.name)}: {error}"[:_LONGEST_MESSAGE]) from None
 
     def _normalise(self) -> None:
         values = dict[str, Any]()
@@ -167,6 +182,8 @@ class JobKind:
         values |= {name: _paths(name, getattr(self, name)) for name in _PATHS}
         values["headers"] = _mapping("headers", self.headers)
         named = _mapping("extra_fields", self.extra_fields)
+        if wrong := [name for name in named if not _NAME.fullmatch(name) or name in _OF_STATUS]:
+            raise ValueError(f"extra_fields: {_shown(wrong[0])} is no name, or every status has a field with this name")
         values["extra_fields"] = {name: _paths(f"extra_fields[{name!r}]", path) for name, path in named.items()}
         vars(self).update(values)
 
@@ -185,30 +202,44 @@ class JobKind:
         check_template("advice", self.advice, {"console"})
 
     def _check_request(self) -> None:
-        known = {"project_id", "job_id", *self.parameters}
-        if reserved := sorted({"project_id", "job_id"} & {*self.parameters, *self.optional_parameters}):
-            raise ValueError(f"parameters: {reserved[0]} has its own argument")
-        for name in ("path", "detail_path", "log_path"):
+        self._check_parameters()
+        for name in _PATH_TEMPLATES:
             path = getattr(self, name)
             if path is not None or name == "path":
-                check_path(name, path, known)
+                check_path(name, path, {"project_id", "job_id", *self.parameters})
         if "job_id" not in placeholders(self.path) and not any("==job_id]" in path for path in self.paths["state"]):
             raise ValueError("path must have {job_id}, or state must choose by [?…==job_id]")
         if self.cancel is not None:
             method, _, path = str(self.cancel).partition(" ")
             if method not in ("DELETE", "POST", "PUT"):
                 raise ValueError(f"cancel must begin with DELETE, POST or PUT; it is {self.cancel!r}")
-            check_path("cancel", path, known)
+            check_path("cancel", path, {"project_id", "job_id", *self.parameters})
         if self.console is not None:
             check_path("console", self.console, {"region", "job_id"})
-        for header, template in self.headers.items():
-            if not _HEADER.fullmatch(header) or _RESERVED.fullmatch(header.lower()):
-                raise ValueError(f"headers: {header!r} cannot be set")
-            check_text(f"headers[{header!r}]", template)
-            check_template(f"headers[{header!r}]", template, {*self.parameters, *self.optional_parameters})
-        used = set[str]().union(*map(placeholders, filter(None, (self.path, *self.headers.values()))))
+        self._check_headers()
+        templates = (*(getattr(self, name) for name in _PATH_TEMPLATES), self.cancel, *self.headers.values())
+        used = set[str]().union(*map(placeholders, filter(None, templates)))
         if unused := sorted({*self.parameters, *self.optional_parameters} - used):
             raise ValueError(f"parameters: {unused[0]} is used in no path and no header")
+
+    def _check_parameters(self) -> None:
+        names = [*self.parameters, *self.optional_parameters]
+        if reserved := sorted({"project_id", "job_id"}.intersection(names)):
+            raise ValueError(f"parameters: {reserved[0]} has its own argument")
+        if twice := _twice(names):
+            raise ValueError(f"parameters: {twice} is listed twice")
+
+    def _check_headers(self) -> None:
+        if twice := _twice(header.lower() for header in self.headers):
+            raise ValueError(f"headers: {twice!r} is listed twice")
+        for header, template in self.headers.items():
+            if not _HEADER.fullmatch(header) or _RESERVED.fullmatch(header.lower()):
+                raise ValueError(f"headers: {_shown(header)} cannot be set")
+            field_name = f"headers[{header!r}]"
+            check_text(field_name, template)
+            if not template.isascii():
+                raise ValueError(f"{field_name} must have ASCII characters only; it is {template!r}")
+            check_template(field_name, template, {*self.parameters, *self.optional_parameters})
 
     def _check_states(self) -> None:
         if not self.paths["state"]:
@@ -219,12 +250,11 @@ class JobKind:
             if both := getattr(self, one) & getattr(self, other):
                 raise ValueError(f"{', '.join(sorted(both))} cannot be both {one} and {other}")
         if self.guard is not None:
-            if not isinstance(self.guard, Sequence) or len(self.guard) != 2:
-                raise ValueError(f"guard must be a path and a value; it is {self.guard!r}")
-            path, value = self.guard
-            if not isinstance(value, str | int):
-                raise ValueError(f"guard: its value must be text, a number or a bool; it is {value!r}")
-            vars(self)["guard"] = (_paths("guard", path), value)
+            vars(self)["guard"] = _guard(self.guard)
+
+    def __repr__(self) -> str:
+        # Airflow stores it with a mapped sensor, so it is the same in each process, unlike the order of a set.
+        return f"JobKind({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
 
     @cached_property
     def cloud_service(self) -> Service:
@@ -344,7 +374,7 @@ class JobKind:
         if missing := [name for name in self.parameters if name not in names]:
             raise ValueError(f"parameters: {missing[0]} is missing; {self.name} needs {', '.join(self.parameters)}")
         if more := [name for name in names if name not in allowed]:
-            raise ValueError(f"parameters: {self.name} has no {more[0]!r}; it takes: {listed}")
+            raise ValueError(f"parameters: {self.name} has no {_shown(more[0])}; it takes: {listed}")
 
     def with_parameters(self, parameters: Mapping[str, object]) -> JobKind:
         """
@@ -361,12 +391,14 @@ class JobKind:
             return quote(given[name], safe="~") if name in given else f"{{{name}}}"
 
         paths: dict[str, Any] = {
-            name: getattr(self, name) and fill(getattr(self, name), in_path) for name in _PATH_TEMPLATES
+            name: getattr(self, name) and fill(getattr(self, name), in_path) for name in (*_PATH_TEMPLATES, "cancel")
         }
         kept = {
             name: template for name, template in self.headers.items() if all(map(given.get, placeholders(template)))
         }
         headers = {name: fill(template, given.__getitem__) for name, template in kept.items()}
+        if any(path and len(path) > LONGEST_PATH for path in paths.values()):
+            raise ValueError(f"parameters: their values make the path longer than {LONGEST_PATH} characters")
         if wrong := [header for header, value in headers.items() if not value.isascii()]:
             raise ValueError(f"parameters: a header can have ASCII characters only, and {wrong[0]} has others")
         return replace(self, **paths, headers=headers, parameters=(), optional_parameters=())
@@ -397,7 +429,7 @@ class JobKind:
             raise ValueError(f"kind: {error}") from error
 
 
-_PATH_TEMPLATES = ("path", "detail_path", "log_path", "cancel")
+_PATH_TEMPLATES = ("path", "detail_path", "log_path")
 
 #: Fields that are not part of the JSON: a job that is waited for has been submitted.
 _NOT_IN_JSON = ("submissions",)
@@ -413,9 +445,30 @@ def _states(argument: str, states: object) -> frozenset[str]:
     if isinstance(states, str | Mapping) or not isinstance(states, Iterable):
         raise ValueError(f"{argument} must be a list of states, such as ['success']; it is {states!r}")
     folded = [_folded(state) for state in states]
-    if twice := sorted({state for state in folded if folded.count(state) > 1}):
-        raise ValueError(f"{argument} lists {twice[0]!r} twice")
+    if twice := _twice(folded):
+        raise ValueError(f"{argument} lists {twice!r} twice")
     return frozenset(folded)
+
+
+def _twice(texts: Iterable[str]) -> str | None:
+    """Return the first text that is there more than once; None if there is none."""
+    return next((text for text, count in Counter(texts).items() if count > 1), None)
+
+
+def _shown(value: object) -> str:
+    return repr(value[:64] if isinstance(value, str) else value)
+
+
+def _guard(guard: object) -> tuple[str, str | int | bool]:
+    """Return a guard after checking it."""
+    if not isinstance(guard, list | tuple) or len(guard) != 2:
+        raise ValueError(f"guard must be a path and a value; it is {guard!r}")
+    path, value = guard
+    if not isinstance(path, str):
+        raise ValueError(f"guard must begin with one path into the reply; it is {guard!r}")
+    if _as_text(value) is None:
+        raise ValueError(f"guard: its value must be text, a number or a bool; it is {value!r}")
+    return _paths("guard", path), value
 
 
 def _some_states(argument: str, states: Iterable[str | int]) -> frozenset[str]:

@@ -48,7 +48,7 @@ class Service:
             title=title,
             console_name=self.console_name or f"the {title} console",
             regions=frozenset(_texts("regions", self.regions)),
-            hosts=tuple(_texts("hosts", self.hosts)),
+            hosts=tuple(sorted(_texts("hosts", self.hosts))),
         )
         for name in ("title", "console_name"):
             check_text(name, getattr(self, name))

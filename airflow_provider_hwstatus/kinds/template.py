@@ -7,9 +7,16 @@ from collections.abc import Callable, Collection
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
+#: The most characters of a path.
+LONGEST_PATH = 1024
+
 #: Characters of a path and query, and of a console page's fragment. No backslash and no ``@``: it must not change the
 #: host.
 _PATH = re.compile(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:/?%{}#-]{0,1023}")
+
+
+#: An encoded dot, which an HTTP library may decode.
+_DOT = re.compile("%2e", re.IGNORECASE)
 
 
 def fill(template: str, value_of: Callable[[str], str]) -> str:
@@ -40,7 +47,7 @@ def check_path(field: str, path: object, allowed: Collection[str]) -> None:
         raise ValueError(
             f"{field} must be a path such as /v1/{{project_id}}/jobs/{{job_id}}, without a host; it is {path!r}"
         )
-    if {".", ".."} & set(path.partition("?")[0].split("/")):
+    if {".", ".."} & set(_DOT.sub(".", path.partition("?")[0]).split("/")):
         raise ValueError(f"{field} must have no . or .. as a part; it is {path!r}")
     check_template(field, path, allowed)
 

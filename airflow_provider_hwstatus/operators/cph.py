@@ -20,9 +20,9 @@ class CphPhonesOperator(SubmitOperator):
     """
     Does something with cloud phones once, and waits until all jobs of the request are over.
 
-    CPH cannot be asked whether it has accepted a request. After an answer that is missing, the task fails for good, and
-    says that the command may have been submitted; ``resubmit=True`` lets a retry submit it again. A job of CPH cannot be
-    cancelled.
+    CPH cannot be asked whether it has accepted a request. After an answer that is missing, the task fails for good,
+    and says that the command may have been submitted; ``resubmit=True`` lets a retry submit it again. A job of CPH
+    cannot be cancelled.
 
     :param action: ``restart``, ``stop``, ``reset``, ``run_command``, ``install``, ``install_multiple``, ``uninstall``,
         ``push``, ``update_property``, ``export_data``, ``import_data``, ``expand_volume``, ``restart_servers``,

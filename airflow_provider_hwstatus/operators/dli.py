@@ -20,8 +20,8 @@ class DliBatchOperator(SubmitOperator):
     """
     Submits a DLI batch (Spark) job once, and waits until it is over.
 
-    :param batch: The body of the API's request, such as ``{"file": "obs://…", "className": "…", "queue": "…"}``. A marker
-        is added to its ``name``. ``args`` and ``conf`` are not logged.
+    :param batch: The body of the API's request, such as ``{"file": "obs://…", "className": "…", "queue": "…"}``. A
+        marker is added to its ``name``. ``args`` and ``conf`` are not logged.
     """
 
     template_fields: Sequence[str] = ("batch", *SubmitOperator.template_fields)
@@ -36,8 +36,8 @@ class DliSqlJobOperator(SubmitOperator):
     """
     Submits a DLI SQL job once, and waits until it is over. A statement that DLI runs at once is over with the answer.
 
-    :param job: The body of the API's request, such as ``{"sql": "…", "queue_name": "…", "currentdb": "…"}``. A marker is
-        added to its ``tags``.
+    :param job: The body of the API's request, such as ``{"sql": "…", "queue_name": "…", "currentdb": "…"}``. A marker
+        is added to its ``tags``.
     """
 
     template_fields: Sequence[str] = ("job", *SubmitOperator.template_fields)

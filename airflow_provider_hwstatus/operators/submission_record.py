@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,10 @@ class SubmissionRecord:
         if not isinstance(kept, Mapping) or kept.get("run") != self._run or not isinstance(kept.get("step"), str):
             return None
         answer = kept.get("answer")
-        job_id = str(kept.get("job_id") or "")
-        return Kept(step=kept["step"], job_id=job_id, answer=answer if isinstance(answer, Mapping) else {})
+        texts = {name: str(kept.get(name) or "") for name in ("job_id", "marked")}
+        return Kept(step=kept["step"], **texts, answer=answer if isinstance(answer, Mapping) else {})
 
     def write(self, kept: Kept) -> None:
         """Record how far the submission came."""
         if self._store is not None:
-            value = {"run": self._run, "step": kept.step, "job_id": kept.job_id, "answer": dict(kept.answer)}
-            self._store.set(KEY, value, retention=_RETENTION)
+            self._store.set(KEY, {"run": self._run, **asdict(kept)}, retention=_RETENTION)

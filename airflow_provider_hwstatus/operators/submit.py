@@ -61,8 +61,8 @@ class SubmitOperator(JobStatusSensor):
     :param wait: Whether to wait until the job is over. If not, the task returns the service's answer.
     :param cancel_on_kill: Whether to cancel the job if somebody ends the task while it waits; by default, if such a job
         can be cancelled.
-    :param list_lag: Seconds for which the service's list of jobs may lag behind. After a lost worker or an unclear answer,
-        a job that is not listed for so long counts as not submitted.
+    :param list_lag: Seconds for which the service's list of jobs may lag behind. After a lost worker or an unclear
+        answer, a job that is not listed for so long counts as not submitted.
     :param resubmit: Whether it does no harm to submit the job twice.
     :raises ValueError: An argument is invalid.
     """
@@ -98,6 +98,7 @@ class SubmitOperator(JobStatusSensor):
         self._submitted: Submitted | None = None
         self._record: SubmissionRecord | None = None
         self._max_tries: int | None = None
+        self._marked = ""
 
     def check_body(self, body: object) -> None:
         """
@@ -146,7 +147,7 @@ class SubmitOperator(JobStatusSensor):
         """
         Submit the job once, and make its id safe.
 
-        :raises AirflowFailException: It cannot be told whether the job was submitted, and a later try could not, either.
+        :raises AirflowFailException: It cannot be told whether the job was submitted, and a later try could not tell.
         :raises HwStatusError: The service did not accept the job.
         """
         attempt = attempt_of(context, self.retries)
@@ -185,12 +186,13 @@ class SubmitOperator(JobStatusSensor):
 
     def _keep(self, submitted: Submitted, context: Context, attempt: Attempt) -> None:
         """Log the id and store it, before the first poll."""
-        self._submitted = submitted
+        self._submitted, self._marked = submitted, submitted.marked
         if submitted.job_id:
             self._target = self.target_of(submitted.job_id, submitted.answer)
         how = "was submitted before, and is waited for" if submitted.found else "submitted"
         name = self._target.subject if self._target else self.kind.title
-        self.log.info("%s: %s, in try %d since the task was last cleared", name, how, attempt.number)
+        mark = f" as {submitted.marked}" if submitted.marked else ""
+        self.log.info("%s: %s%s; this is try %d since the task was last cleared", name, how, mark, attempt.number)
         ti: Any = context.get("ti")
         if submitted.job_id and ti is not None:
             ti.xcom_push(key=self.xcom_key, value=submitted.job_id)
@@ -225,32 +227,41 @@ class SubmitOperator(JobStatusSensor):
             self.wait_target.to_dict(), options, *where, cancel_on_kill=self.cancel_on_kill, max_tries=self._max_tries
         )
 
-    def kwargs_to_resume_with(self) -> dict[str, Any]:
-        return {"submitted": self.wait_target.to_dict()}
+    def _kept(self) -> dict[str, Any]:
+        return {"target": self.wait_target.to_dict(), "marked": self._marked}
 
-    def execute_complete(
-        self, context: Context, event: dict[str, Any] | None = None, submitted: dict[str, Any] | None = None
-    ) -> Any:
-        """Resume after the trigger's event. Returns what :meth:`execute` does."""
+    def _take(self, context: Context, kept: dict[str, Any] | None = None) -> None:
         self._record = SubmissionRecord(context, attempt_of(context, self.retries))
-        if submitted := submitted or _submitted_in(event):
-            self._target = WaitTarget.from_dict(submitted)
-        return super().execute_complete(context, event)
+        if kept is not None:
+            self._target, self._marked = WaitTarget.from_dict(kept.get("target")), str(kept.get("marked", ""))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a trigger, also if it failed: Airflow then has dropped what the task left."""
+        """Resume after a trigger. Airflow drops what the task kept if the trigger failed, and dag.test() always does."""
         left = next_kwargs or {}
-        if self._target is None and "submitted" not in left and not _submitted_in(left.get("event")):
-            job_id = context["ti"].xcom_pull(
-                key=self.xcom_key, task_ids=self.task_id, map_indexes=context["ti"].map_index
-            )
-            self._target = self.target_of(str(job_id), {})
+        if self._target is None and "kept" not in left:
+            self._target = self._recovered_target(left.get("event"), context)
         return super().resume_execution(next_method, next_kwargs, context)
+
+    def _recovered_target(self, event: object, context: Context) -> WaitTarget:
+        """Return what the trigger waited for, as its event says, or else by the id in XCom."""
+        if isinstance(event, Mapping) and event.get("submitted"):
+            return WaitTarget.from_dict(event["submitted"])
+        ti: Any = context["ti"]
+        job_id = ti.xcom_pull(key=self.xcom_key, task_ids=self.task_id, map_indexes=ti.map_index)
+        return self.target_of(str(job_id), {})
 
     def _settle(self, found: PollResult) -> PokeReturnValue:
         if found.outcome is Outcome.FAILURE and self._record is not None:
             self._record.write(Kept(step=ANEW))
         return super()._settle(found)
+
+    def why_failed(self, found: PollResult) -> str:
+        """Return the message about the failed job, and which try submitted it."""
+        message = super().why_failed(found)
+        if not self._marked:
+            return message
+        number = self._marked.rpartition("-")[2]
+        return f"{message}\n  submitted: in try {number} since the task was last cleared, as {self._marked}"
 
     def on_kill(self) -> None:
         """Cancel the job, in at most ten seconds. Airflow calls this in a worker that is told to stop."""
@@ -282,11 +293,6 @@ class SubmitOperator(JobStatusSensor):
             return None
         found = replace(self._once, run=hook.run).find(self._once.attempt.number)
         return found.job_id if found else None
-
-
-def _submitted_in(event: object) -> Any:
-    """Return the target that the trigger's event has, for ``dag.test()``, which drops the arguments of a deferral."""
-    return event.get("submitted") if isinstance(event, Mapping) else None
 
 
 def attempt_of(context: Context, retries: int | None) -> Attempt:

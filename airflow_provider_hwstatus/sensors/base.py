@@ -189,6 +189,7 @@ class JobStatusSensor(BaseSensorOperator):
 
         :return: The last status as a dict; for a list of ids, a list of dicts in the order of the ids.
         """
+        self._take(context)
         self._began = self._first_poke_at(context)
         if self.resume_deadline:
             self._began = wait_started_at(context, self._began, self._limit)
@@ -248,13 +249,13 @@ class JobStatusSensor(BaseSensorOperator):
         time.sleep(interval)
 
     def _defer(self, options: WaitOptions) -> NoReturn:
-        now = time.time()
+        now, kept = time.time(), self._kept()
         backstop = min((options.deadline or 0.0) - now + BACKSTOP, _LONGEST.total_seconds())
         row = options.to_dict() | {"began": options.began, "deferred_at": now}
         self.defer(
             trigger=self.trigger_of(row),
             method_name="execute_complete",
-            kwargs=self.kwargs_to_resume_with(),
+            kwargs=None if kept is None else {"kept": kept},
             timeout=timedelta(seconds=backstop),
         )
         raise AssertionError("defer() returned")
@@ -267,8 +268,15 @@ class JobStatusSensor(BaseSensorOperator):
             self.wait_target.to_dict(), options, self.hwstatus_conn_id, self.region, self.project_id
         )
 
-    def kwargs_to_resume_with(self) -> dict[str, Any] | None:
-        """Return what Airflow stores with the task, and passes to :meth:`execute_complete` beside the event."""
+    def own_target_fields(self) -> dict[str, Any]:
+        """Return fields of a trigger's target that are neither ids nor common to all sensors."""
+        return {}
+
+    def _take(self, context: Context, kept: dict[str, Any] | None = None) -> None:
+        """Take what the sensor needs of the context, and what :meth:`_kept` had returned: nothing by default."""
+
+    def _kept(self) -> dict[str, Any] | None:
+        """Return what the worker that resumes needs to know of this wait, as JSON: nothing by default."""
         return None
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -299,9 +307,16 @@ class JobStatusSensor(BaseSensorOperator):
             self._progress.on_poll(error)
             return PokeReturnValue(is_done=False)
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
-        """Resume after the trigger's event. Returns what :meth:`execute` does."""
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, kept: dict[str, Any] | None = None
+    ) -> Any:
+        """
+        Resume after the trigger's event. Returns what :meth:`execute` does.
+
+        :param kept: What :meth:`_kept` returned before the deferral.
+        """
         with Verdicts(self):
+            self._take(context, kept)
             if self.wait_target.first is None:  # start_from_trigger: only the worker decides about an empty list
                 return self._nothing()
             self._resumed(event)
@@ -354,8 +369,12 @@ class JobStatusSensor(BaseSensorOperator):
         if found.over and self._began is not None:
             waited_in_worker(self.kind.name, time.time() - self._began)
         if found.outcome is Outcome.FAILURE:
-            raise self.failed_job_error(why_failed(self.hook, self.wait_target.polled_kind, found, self.log))
+            raise self.failed_job_error(self.why_failed(found))
         return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self.wait_target.value(found))
+
+    def why_failed(self, found: PollResult) -> str:
+        """Return the message about jobs of which one failed."""
+        return why_failed(self.hook, self.wait_target.polled_kind, found, self.log)
 
     @property
     def _subject(self) -> str:

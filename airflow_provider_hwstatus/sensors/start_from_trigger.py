@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow import __version__
@@ -21,6 +21,9 @@ AIRFLOW_3_3 = tuple(map(int, __version__.split(".")[:2])) >= (3, 3)
 #: Fields that are rendered, or that only a running wait knows.
 _NOT_IN_TARGET = ("job_id", "request_id", "expected_jobs", "rejected")
 _NOT_IN_OPTIONS = ("began", "deadline")
+
+#: A template for the begin of the DAG run.
+RUN_BEGAN = "{{ dag_run.start_date or dag_run.run_after }}"
 
 
 def starts_in_triggerer(wanted: bool, deferrable: bool) -> bool:
@@ -59,13 +62,13 @@ class StartsInTriggerer:
 
         limit, window = sensor.started_window()
         target, options = WaitTarget(sensor.kind, [], sensor.rule).to_dict(), sensor.wait_options().to_dict()
-        row: dict[str, Any] = {"target": _without(target, _NOT_IN_TARGET)}
+        row: dict[str, Any] = {"target": _without(target, _NOT_IN_TARGET) | sensor.own_target_fields()}
         row |= {"options": _without(options, _NOT_IN_OPTIONS), "limit": limit, "window": window}
         row |= {"ends": self._ends(sensor), "returns": bool(sensor.do_xcom_push), "id_argument": sensor.id_argument}
         fields = [name for name in sensor.template_fields if name in FIELDS]
         return StartTriggerArgs(
             trigger_cls=f"{StartedTrigger.__module__}.{StartedTrigger.__qualname__}",
-            trigger_kwargs=row | {name: _encoded(name, getattr(sensor, name, None)) for name in fields},
+            trigger_kwargs=row | {name: _encoded(name, _value(sensor, name)) for name in fields},
             next_method="execute_complete",
             timeout=timedelta(seconds=window),
         )
@@ -82,6 +85,16 @@ class StartsInTriggerer:
 
 def _without(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in names}
+
+
+def _value(sensor: Any, name: str) -> Any:
+    """Return a template field of a sensor. The begin of the DAG run becomes a template, as no parse knows it."""
+    value = getattr(sensor, name, None)
+    if name != "submitted_after":
+        return value
+    if value is None and sensor.id_argument == "name":
+        return RUN_BEGAN
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _encoded(name: str, value: Any) -> Any:

@@ -92,8 +92,14 @@ def _body(job: Job, state: State, since: float, body: dict[str, object] | None =
             _put(body, path, value, job.job_id)
     if kind.guard:
         path, refused = kind.guard
-        _put(body, path, "true" if isinstance(refused, str) else True)
+        _put(body, path, _other_than(refused))
     return body
+
+
+def _other_than(refused: str | int | bool) -> str | bool:
+    """Return a value of a guard's field in a reply that is no refusal, of the same type."""
+    other = str(refused).lower() != "true"
+    return str(other).lower() if isinstance(refused, str) else other
 
 
 def _list_path(kind: JobKind) -> str:

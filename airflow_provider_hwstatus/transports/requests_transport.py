@@ -99,7 +99,7 @@ def _could_not_connect(error: BaseException) -> bool:
     return isinstance(reason or error, _NOT_CONNECTED)
 
 
-#: Errors of urllib3 before a connection is there. The third one is raised for a proxy that cannot be reached or refuses.
+#: Errors of urllib3 before a connection is there. The third one is that of a proxy that cannot be reached or refuses.
 _NOT_CONNECTED = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.ConnectTimeoutError,

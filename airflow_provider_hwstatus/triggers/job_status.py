@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.polling.jobs_summary import PollResult
+from airflow_provider_hwstatus.core.polling.named_target import target_from_dict
 from airflow_provider_hwstatus.core.polling.wait import (
     error_boundary,
     raise_unless_tolerated,
@@ -21,13 +22,14 @@ from airflow_provider_hwstatus.core.polling.wait import (
     wait,
 )
 from airflow_provider_hwstatus.core.polling.wait_options import OPTION_NAMES, WaitOptions
-from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget, event_of
+from airflow_provider_hwstatus.core.polling.wait_target import event_of
 from airflow_provider_hwstatus.core.reporting.progress import ProgressLogger
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.core.polling.wait import Poller
+    from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
     from airflow_provider_hwstatus.core.protocol.effects import Flow
     from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection
 
@@ -54,8 +56,9 @@ class JobStatusTrigger(BaseTrigger):
 
     :param target: What to wait for, such as ``{"kind": "dli_batch", "job_id": "…"}``. ``kind`` may be a declaration, as
         :meth:`JobKind.to_dict` returns it; ``parameters`` has what it needs beside the id. ``job_id`` may be a list.
-        For all jobs of CPH requests there is ``request_id``, a list, with ``expected_jobs`` and ``rejected``. Optional
-        are ``success_states``, ``failure_states``, ``wait_for_all`` and ``fail_fast``. As
+        For all jobs of CPH requests there is ``request_id``, a list, with ``expected_jobs`` and ``rejected``. For DLI
+        batches by name there is ``name``, with ``submitted_after`` (seconds since 1970) and ``on_many``. Optional are
+        ``success_states``, ``failure_states``, ``wait_for_all`` and ``fail_fast``. As
         :meth:`~airflow_provider_hwstatus.core.polling.wait_target.WaitTarget.to_dict` returns it.
     :param options: How to wait, such as ``{"poke_interval": 60.0, "deadline": 1795000000.0}``: the arguments of
         :class:`~airflow_provider_hwstatus.core.polling.wait_options.WaitOptions`, as its ``to_dict()`` returns them.
@@ -157,4 +160,4 @@ class JobStatusTrigger(BaseTrigger):
 
         :raises ConfigurationError: *target* does not describe it.
         """
-        return WaitTarget.from_dict(self.target)
+        return target_from_dict(self.target)

@@ -28,7 +28,11 @@ OUTPUT = "output_as_json"
 
 #: The template fields of all sensors, which Airflow renders.
 _WHERE = ("hwstatus_conn_id", "region", "project_id")
-FIELDS = ("batch_id", "session_id", "job_id", "parameters", "request_id", "expected_jobs", *_WHERE)
+_IDS = ("batch_id", "session_id", "job_id", "parameters", "request_id", "expected_jobs")
+FIELDS = (*_IDS, "name", "submitted_after", *_WHERE)
+
+#: What a target has that is not called ``job_id``, by the argument that has the ids.
+_NOT_JOB_IDS = {"request_id": ("request_id", "expected_jobs"), "name": ("name", "submitted_after")}
 
 
 class StartedTrigger(BaseTrigger):
@@ -44,7 +48,7 @@ class StartedTrigger(BaseTrigger):
     :param window: Seconds from its begin until Airflow's own time-out.
     :param ends: Whether a success completes the task here; if not, the task resumes on a worker.
     :param returns: Whether the task's return value is stored.
-    :param id_argument: Which of the fields has the ids.
+    :param id_argument: Which of the fields has the ids, or ``name``.
     :param fields: The sensor's template fields: :data:`FIELDS`. Keywords of other releases are ignored.
     """
 
@@ -128,9 +132,8 @@ class StartedTrigger(BaseTrigger):
         began = self._began()
         if not isinstance(self.target, Mapping) or not isinstance(self.options, Mapping):
             raise ConfigurationError("target and options must be objects")
-        # A CPH request is the one target with an expectation; all others have ids of jobs.
-        names = {"request_id": "request_id", "expected_jobs": "expected_jobs"}
-        names = names if self.id_argument == "request_id" else {"job_id": self.id_argument}
+        others = _NOT_JOB_IDS.get(self.id_argument)
+        names = {"job_id": self.id_argument} if others is None else {name: name for name in others}
         ids = {name: self._given(argument) for name, argument in names.items()} | {
             "parameters": self._given("parameters")
         }
@@ -196,8 +199,10 @@ def _decoded(name: str, value: Any) -> Any:
     """
     if isinstance(value, list):
         return [_decoded(name, one) for one in value]
-    if not isinstance(value, dict) or set(value) != {OUTPUT}:
+    if not isinstance(value, dict):
         return value
+    if set(value) != {OUTPUT}:
+        return {key: _decoded(name, one) for key, one in value.items()}
     try:
         return json.loads(value[OUTPUT])
     except ValueError as error:

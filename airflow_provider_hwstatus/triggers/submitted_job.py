@@ -29,8 +29,8 @@ class SubmittedJobTrigger(JobStatusTrigger):
     """
     Waits as :class:`JobStatusTrigger` does. If somebody marks, clears or stops its task, it cancels the job.
 
-    A trigger that moves to another triggerer, or whose triggerer stops, cancels nothing: whether somebody ended the task
-    is read from the task's state.
+    A trigger that moves to another triggerer, or whose triggerer stops, cancels nothing: whether somebody ended the
+    task is read from the task's state.
 
     :param cancel_on_kill: Whether to cancel the job then.
     :param max_tries: The task's ``max_tries`` at the deferral: clearing a task raises it.

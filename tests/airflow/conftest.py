@@ -172,7 +172,8 @@ def _deferred(make: Callable[[], Any], context: dict[str, Any]) -> Any:
         return make().execute(context)
     except TaskDeferred as deferred:
         event = first_event(deferred.trigger)
-        return make().resume_execution(deferred.method_name, {"event": event}, context)
+        kept = json.loads(json.dumps(deferred.kwargs or {}))
+        return make().resume_execution(deferred.method_name, {**kept, "event": event}, context)
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 
 pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="Airflow 3.3 has retry policies")
 
-from airflow.exceptions import AirflowException  # noqa: E402  # after the check
-from airflow.sdk.definitions.retry_policy import RetryAction  # noqa: E402
+from airflow.exceptions import AirflowException  # after the check
+from airflow.sdk.definitions.retry_policy import RetryAction
 
-from airflow_provider_hwstatus import errors  # noqa: E402
-from airflow_provider_hwstatus.operators.retry_policy import HwStatusRetryPolicy  # noqa: E402
+from airflow_provider_hwstatus import errors
+from airflow_provider_hwstatus.operators.retry_policy import HwStatusRetryPolicy
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_wait_for_is_ready_or_stopped():
 def test_everything_that_names_a_job_is_templated(cls):
     """Ids, connection, region and project can come from other tasks."""
     ids = {
-        DliBatchSensor: {"batch_id"},
+        DliBatchSensor: {"batch_id", "name", "submitted_after"},
         DliSessionSensor: {"session_id"},
         DliSqlJobSensor: {"job_id"},
         DliFlinkJobSensor: {"job_id"},

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.connection.settings import settings_from
 from airflow_provider_hwstatus.core.polling.job_lists import MOST_PAGES
-from airflow_provider_hwstatus.core.watching.recent_batches import read_recent
+from airflow_provider_hwstatus.core.polling.recent_batches import read_recent
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
 from airflow_provider_hwstatus.transports.runners import SyncHandlers, run_sync

@@ -24,6 +24,7 @@ def submit_several() -> list[str]:
 batch = DliBatchSensor(task_id="output", batch_id=submit())
 DliBatchSensor(task_id="outputs", batch_id=submit_several(), fail_fast=False)
 DliBatchSensor(task_id="list", batch_id=["a", "b"], wait_for_all=False, on_empty="succeed")
+DliBatchSensor(task_id="by_name", name="nightly-*", on_many="newest", submitted_after="{{ ts }}", deferrable=True)
 DliBatchSensor(
     task_id="durations",
     batch_id="{{ params.batch }}",

@@ -17,6 +17,8 @@ DliBatchSensor(task_id="t", batch_id="b1", success_states="success", fail_fast=0
 DliBatchSensor(task_id="t", batch_id="b1", mode="wait")  # error
 DliBatchSensor(task_id="t", batch_id="b1", retries="2")  # error
 DliBatchSensor(task_id="t", batch_id=3)  # error
+DliBatchSensor(task_id="t", batch_id="b1", name="nightly")  # error: one of them is too many
+DliBatchSensor(task_id="t", name="nightly", on_many="first")  # error
 DliSessionSensor(task_id="t", session_id="s1", wait_for="red")  # error
 DliFlinkJobSensor(task_id="t", job_id="1", wait_for="ended")  # error
 JobSensor(task_id="t", job_id="j1")  # error: kind is missing

@@ -169,7 +169,7 @@ def _project_id(name: str, text: str) -> str:
 
 
 def _endpoint(name: str, text: str) -> str:
-    if not _is_url(text) or set("?#@") & set(text):
+    if not _is_url(text) or set("?#@{}") & set(text):
         raise ConfigurationError(f"{name} must be a URL such as https://host or https://host:port/path, without user")
     return text.rstrip("/")
 
@@ -180,11 +180,11 @@ def _endpoints(value: object) -> tuple[tuple[str, str], ...]:
         return ()
     try:
         listed = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         listed = None
     if not isinstance(listed, Mapping):
         raise ConfigurationError('endpoints must be a JSON object of service and URL, such as {"mrs": "https://host"}')
-    return tuple((label, _endpoint_of_service(label, url)) for label, url in sorted(listed.items()))
+    return tuple((label, _endpoint_of_service(label, url)) for label, url in sorted(listed.items(), key=str))
 
 
 def _endpoint_of_service(label: str, url: object) -> str:

@@ -115,15 +115,17 @@ def dli_batches(state: str) -> JobList:
     return _dli_batches(f"state={encode(state)}")
 
 
-def dli_batches_since(since: float) -> JobList:
+def dli_batches_since(since: float, name: str | None = None) -> JobList:
     """
-    Return the list of the DLI batches that were submitted since a time, newest first. A cloud may ignore both.
+    Return the list of the DLI batches that were submitted since a time, newest first. A cloud may ignore all of this.
 
     :param since: Seconds since 1970.
+    :param name: The name of the batches; None for any name.
 
     Source: https://support.huaweicloud.com/intl/en-us/api-dli/dli_02_0125.html (ListSparkJobs).
     """
-    return _dli_batches(f"start={max(int(since * 1000), 0)}&order=CREATE_TIME_DESC")
+    named = "" if name is None else f"&job_name={encode(name)}"
+    return _dli_batches(f"start={max(int(since * 1000), 0)}&order=CREATE_TIME_DESC{named}")
 
 
 def _dli_batches(query: str) -> JobList:

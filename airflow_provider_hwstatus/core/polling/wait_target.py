@@ -97,6 +97,13 @@ class WaitTarget:
 
         :raises ConfigurationError: *row* does not describe a target.
         """
+        try:
+            return cls._from_row(row)
+        except RecursionError as error:
+            raise ConfigurationError("target is nested too deeply") from error
+
+    @classmethod
+    def _from_row(cls, row: object) -> WaitTarget:
         if not isinstance(row, Mapping):
             raise ConfigurationError(f"target must be an object; it is {clip(repr(row), 64)}")
         try:

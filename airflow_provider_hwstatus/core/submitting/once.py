@@ -1,16 +1,16 @@
 """
 Submit a job once, although tries of a task may be lost.
 
-Before a try submits, it looks for what earlier tries submitted: in the record that Airflow keeps (3.3 and newer), and in
-the service's list, where a marker in the job's name or tags tells which try submitted it. The list may lag behind, so a
-job counts as not submitted only after it was not listed for some seconds. A service without such a list (CPH) leaves only
-the record: where that cannot tell, nothing is submitted.
+Before a try submits, it looks for what earlier tries submitted: in the record that Airflow keeps (3.3 and newer), and
+in the service's list, where a marker in the job's name or tags tells which try submitted it. The list may lag behind,
+so a job counts as not submitted only after it was not listed for some seconds. A service without such a list (CPH)
+leaves only the record: where that cannot tell, nothing is submitted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_hwstatus.core.connection.client import Client
@@ -37,11 +37,13 @@ class Kept:
 
     :param step: How far it came.
     :param job_id: The id in the answer; for CPH, the id of the request. Empty before the answer.
+    :param marked: What carries the marker of the try that submitted it.
     :param answer: What is needed of the answer: for CPH, the jobs of the request and what was rejected.
     """
 
     step: str
     job_id: str = ""
+    marked: str = ""
     answer: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -114,7 +116,7 @@ class Once:
         if kept and kept.step == ANEW:
             return None
         if kept and kept.job_id:
-            found: Submitted | None = Submitted(kept.job_id, kept.answer, found=True)
+            found: Submitted | None = Submitted(kept.job_id, kept.answer, found=True, marked=kept.marked)
         elif self.submission.is_findable:
             found = self._listed(kept)
         else:
@@ -151,9 +153,9 @@ class Once:
 
     def _cannot_tell(self, error: UnclearSubmissionError) -> UnclearSubmissionError:
         message = (
-            f"{error}\n  {self.kind.cloud_service.title} cannot be asked whether it accepted it; it was not submitted again"
-            "\n  next: check what it was meant to do; then clear the task, which submits it anew. Set resubmit=True if it "
-            "does no harm to submit it twice"
+            f"{error}\n  {self.kind.cloud_service.title} cannot be asked whether it accepted it; it was not submitted "
+            "again\n  next: check what it was meant to do; then clear the task, which submits it anew. Set "
+            "resubmit=True if it does no harm to submit it twice"
         )
         return UnclearSubmissionError(message, http_status=error.http_status, request_id=error.request_id)
 
@@ -178,7 +180,9 @@ class Once:
         except HwStatusError:
             self.record.write(Kept(step=ANEW))
             raise
-        self.record.write(Kept(step=SUBMITTED, job_id=submitted.job_id, answer=self._kept_of(submitted)))
+        submitted = replace(submitted, marked=self.marked(self.attempt.number))
+        answer = self._kept_of(submitted)
+        self.record.write(Kept(step=SUBMITTED, job_id=submitted.job_id, marked=submitted.marked, answer=answer))
         return submitted
 
     def _after_unclear_end(self, error: UnclearSubmissionError) -> Submitted:

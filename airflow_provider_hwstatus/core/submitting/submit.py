@@ -36,6 +36,7 @@ class Submitted:
     :param answer: The service's answer to the submission, or the row of its list in which the job was found.
     :param found: Whether it was found in the list.
     :param state: The state in that row, or of a job that is over at once.
+    :param marked: What carries the marker of the try that submitted it: the job's name, or its tag. Empty if unknown.
     :param over_at_once: Whether the service ran the job while it answered.
     """
 
@@ -43,6 +44,7 @@ class Submitted:
     answer: Mapping[str, Any]
     found: bool = False
     state: str = ""
+    marked: str = ""
     over_at_once: bool = False
 
 
@@ -112,7 +114,8 @@ def find(
             kind.cloud_service, path, budget, lambda response: _rows(client, search, response), f"{kind.name}_search"
         )
         if found := next((row for row in rows if _is_marked(submission, row, marked)), None):
-            return Submitted(str(found.get(search.id)), found, found=True, state=str(found.get(search.state)))
+            job_id, state = str(found.get(search.id)), str(found.get(search.state))
+            return Submitted(job_id, found, found=True, state=state, marked=marked)
         first, page = first + len(rows), page + 1
         if not rows or all(_is_older(search, row, since) for row in rows):
             return None

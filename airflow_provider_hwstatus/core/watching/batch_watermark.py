@@ -14,11 +14,11 @@ from airflow_provider_hwstatus.core.polling.job_ids import is_job_id
 from airflow_provider_hwstatus.core.polling.job_lists import MOST_PAGES, PAGE, Row
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+from airflow_provider_hwstatus.core.polling.recent_batches import RecentBatches, created_at, read_recent
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Together
 from airflow_provider_hwstatus.core.protocol.responses import clip
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.core.watching.checkpoint import Checkpoint, valid_time
-from airflow_provider_hwstatus.core.watching.recent_batches import RecentBatches, created_at, read_recent
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.kinds.job_kind import Outcome

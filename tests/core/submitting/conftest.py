@@ -42,8 +42,7 @@ class Dli:
             "create_time": int(self._machine.now * 1000),
         }
         self.jobs.append(job)
-        answer = self.answers.pop(0) if self.answers else job
-        return answer
+        return self.answers.pop(0) if self.answers else job
 
     def listed(self, request):
         query = parse_qs(urlsplit(request.url).query)
@@ -110,7 +109,7 @@ class Worker:
                     self._step()  # before the effect
                     try:
                         result = yield effect
-                    except Exception as error:
+                    except Exception as error:  # noqa: BLE001  # every exception goes into the flow
                         self._step()
                         effect = flow.throw(error)
                     else:

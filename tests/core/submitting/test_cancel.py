@@ -52,7 +52,7 @@ def test_refusal_of_a_running_job_is_an_error(stub_cloud):
     """If the job has not ended, the refusal is raised."""
     refusal = (400, {"error_code": "DLI.0001", "error_msg": "no"})
 
-    with pytest.raises(ApiError, match="DLI batch b1: HTTP 400 DLI.0001 no"):
+    with pytest.raises(ApiError, match=r"DLI batch b1: HTTP 400 DLI\.0001 no"):
         run(stub_cloud({DELETE: refusal, STATE: state("running")}))
 
 

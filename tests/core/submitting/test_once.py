@@ -306,7 +306,7 @@ def test_failed_cph_request_is_followed_by_a_new_one(phones):
 
 def test_refused_cph_command_can_be_sent_by_a_later_try(phones):
     """A clear refusal is recorded, so that the next try knows that nothing runs."""
-    worker, accepted = phones(answers=[(400, {"error_code": "CPS.0004", "error_msg": "phone_id"})])
+    worker, _ = phones(answers=[(400, {"error_code": "CPS.0004", "error_msg": "phone_id"})])
     with pytest.raises(ApiError):
         worker.attempt()
 

@@ -30,6 +30,9 @@ _TOLERANCE = 60.0
 #: Milliseconds since 1970 from which on a time is not in milliseconds, but in microseconds, say: it is the year 33658.
 _INVALID_TIME = 1e15
 
+#: By default, the first failed call is an error.
+NO_RETRIES = RetryBudget(0.0)
+
 #: Fields of a row that events and checkpoints show.
 _SHOWN = ("name", "queue", "cluster_name", "owner")
 
@@ -41,10 +44,12 @@ class RecentBatches:
 
     :param rows: The recent batches, and maybe older ones.
     :param remark: A warning for the log: batches are missing, or the list is costly to read.
+    :param complete: Whether all recent batches are among the rows.
     """
 
     rows: Sequence[Row]
     remark: str | None = None
+    complete: bool = True
 
 
 def created_at(row: Row) -> float | None:
@@ -55,18 +60,22 @@ def created_at(row: Row) -> float | None:
     return time / 1000
 
 
-def read_recent(client: Client, since: float) -> Flow[RecentBatches]:
+def read_recent(
+    client: Client, since: float, budget: RetryBudget = NO_RETRIES, name: str | None = None
+) -> Flow[RecentBatches]:
     """
     List the batches that were submitted since a time, with at most :data:`MOST_PAGES` calls.
 
     :param since: Seconds since 1970. Batches submitted in the minute after this time may be missing.
+    :param budget: How long to retry each call.
+    :param name: The name of the batches that are needed; the list may have others, too. None for all batches.
     :raises HwStatusError: The list could not be read.
     """
-    reader = _ListReader(client, since)
+    reader = _ListReader(client, since, budget, name)
     try:
         yield from reader.read()
     except _TooManyPagesError:
-        return RecentBatches(list(reader.rows.values()), reader.incomplete_remark)
+        return RecentBatches(list(reader.rows.values()), reader.incomplete_remark, complete=False)
     return RecentBatches(list(reader.rows.values()), reader.cost_remark)
 
 
@@ -83,11 +92,12 @@ class _Order(Enum):
 
 
 class _ListReader:
-    def __init__(self, client: Client, since: float) -> None:
+    def __init__(self, client: Client, since: float, budget: RetryBudget, name: str | None) -> None:
         self.rows: dict[str, Row] = {}
         self._client = client
         self._since = since
-        self._list = dli_batches_since(since)
+        self._budget = budget
+        self._list = dli_batches_since(since, name)
         self._calls = 0
         self._order = _Order.UNKNOWN
         self._total: int | None = None
@@ -155,7 +165,7 @@ class _ListReader:
                 self._check_page_limit()
             return not from_end
 
-        front = yield from read_pages(self._client, self._list, RetryBudget(0.0), take, first)
+        front = yield from read_pages(self._client, self._list, self._budget, take, first)
         return from_end, front
 
     def _read_backwards(self, front: int, total: int | None, times: list[float]) -> Flow[bool]:
@@ -196,13 +206,13 @@ class _ListReader:
             return True
 
         self._check_page_limit()
-        yield from read_pages(self._client, self._list, RetryBudget(0.0), take, first)
+        yield from read_pages(self._client, self._list, self._budget, take, first)
         return pages[0], rows
 
     def _read_page(self, first: int) -> Flow[tuple[Page, list[Row]]]:
         """Read one page; return it and its new rows."""
         self._check_page_limit()
-        page = yield from self._list.page(self._client, first, RetryBudget(0.0))
+        page = yield from self._list.page(self._client, first, self._budget)
         return page, self._new_rows(page)
 
     def _check_page_limit(self) -> None:
