@@ -236,7 +236,7 @@ class SubmitOperator(JobStatusSensor):
             self._target, self._marked = WaitTarget.from_dict(kept.get("target")), str(kept.get("marked", ""))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a trigger. Airflow drops what the task kept if the trigger failed, and dag.test() always does."""
+        """Resume after a trigger. What the task kept is lost if the trigger failed, and always in dag.test()."""
         left = next_kwargs or {}
         if self._target is None and "kept" not in left:
             self._target = self._recovered_target(left.get("event"), context)
