@@ -1,4 +1,4 @@
-"""Uses of the sensors and operators that type checkers refuse: each line that is marked. This file is checked, and never run."""
+"""Uses of the sensors and operators that type checkers refuse: each marked line. This file is checked, never run."""
 
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.operators.cph import CphPhonesOperator
