@@ -88,7 +88,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-hwstatus",
         "name": "Huawei Cloud job status",
-        "description": "Submits jobs of Huawei Cloud and waits for them: DLI, CPH, MRS and many more, and kinds of your own.",
+        "description": "Submits and waits for jobs of Huawei Cloud: DLI, CPH, MRS and many more, and your own kinds.",
         "integrations": [
             {
                 "integration-name": _INTEGRATION,
