@@ -15,7 +15,7 @@ from airflow_provider_hwstatus.errors import (
 )
 
 try:
-    from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+    from airflow.sdk import RetryDecision, RetryPolicy
 except ImportError as error:
     raise ImportError("HwStatusRetryPolicy needs Airflow 3.3. This older Airflow has no retry policies") from error
 

@@ -51,7 +51,7 @@ class DliBatchSensor(JobStatusSensor):
 
     template_fields: Sequence[str] = ("batch_id", "name", "submitted_after", *JobStatusSensor.template_fields)
 
-    _by_name = False  # Airflow reads start_trigger_args before __init__() has set this
+    _is_by_name = False  # Airflow reads start_trigger_args before __init__() has set this
 
     @overload
     def __init__(self, *, batch_id: str | Sequence[str] | XComArg, **kwargs: Unpack[SensorArguments]) -> None: ...
@@ -83,19 +83,19 @@ class DliBatchSensor(JobStatusSensor):
         self.name = name
         self.submitted_after = submitted_after
         self.on_many = on_many
-        self._by_name = name is not None
+        self._is_by_name = name is not None
         self._run_began: float | None = None
         self._target: WaitTarget | None = None
 
     @property
     def id_argument(self) -> str:
-        return "name" if self._by_name else "batch_id"
+        return "name" if self._is_by_name else "batch_id"
 
     @property
     def wait_target(self) -> WaitTarget:
         # By name until the batches are found, and then by id.
         if self._target is None:
-            self._target = self._target_by_name() if self._by_name else super().wait_target
+            self._target = self._target_by_name() if self._is_by_name else super().wait_target
         if isinstance(self._target, NamedTarget):
             self._target = self._target.found(self._poller)
         return self._target
@@ -106,10 +106,10 @@ class DliBatchSensor(JobStatusSensor):
         return NamedTarget.by_name(self.kind, BatchSearch(cast("str", self.name), after, self.on_many), self.rule)
 
     def own_target_fields(self) -> dict[str, Any]:
-        return {"on_many": self.on_many} if self._by_name else {}
+        return {"on_many": self.on_many} if self._is_by_name else {}
 
     def _take(self, context: Context, kept: dict[str, Any] | None = None) -> None:
-        if self._by_name:
+        if self._is_by_name:
             self._run_began = run_began(context)
         if kept is not None:
             self._target = self._target_by_name().with_names(kept)

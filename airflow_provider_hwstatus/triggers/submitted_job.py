@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from airflow import __version__
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -15,8 +17,11 @@ from airflow_provider_hwstatus.errors import HwStatusError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
-#: Seconds for which the end of a cancelled job is awaited: Airflow gives a trigger 30 s.
-_TO_CANCEL = 20.0
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
+
+#: Seconds that cancelling may take in all: Airflow gives a trigger 30 s.
+_TO_CANCEL = 25.0
 
 #: States of a task whose trigger has fired, timed out or moved to another triggerer: nobody has ended it.
 _GOING_ON = frozenset({"deferred", "scheduled", "queued", "running"})
@@ -57,43 +62,64 @@ class SubmittedJobTrigger(JobStatusTrigger):
                 yield TriggerEvent({**event.payload, "submitted": self.target})
         except asyncio.CancelledError:
             if not _HAS_ON_KILL:  # before Airflow 3.3
-                await self._cancel_if(_GOING_ON)
+                await self._cancel_unless(_GOING_ON)
             raise
 
     async def on_kill(self) -> None:
         """Cancel the job. Airflow 3.3.0 to 3.3.2 also call this when the trigger moves; then the task is deferred."""
-        await self._cancel_if(frozenset({"deferred"}))
+        await self._cancel_unless(frozenset({"deferred"}))
 
-    async def _cancel_if(self, going_on: frozenset[str]) -> None:
+    async def _cancel_unless(self, going_on: frozenset[str]) -> None:
         """
         Cancel the job if somebody ended the task.
 
-        :param going_on: States in which nobody has.
+        It runs as a task of its own, because Airflow cancels a trigger again and again until it has ended, also while
+        this runs.
+
+        :param going_on: States in which nobody has ended the task.
         """
         if not self.cancel_on_kill:
             return
+        task, until = asyncio.ensure_future(self._cancel_if_ended(going_on)), time.monotonic() + _TO_CANCEL
+        _cancelling.add(task)
+        task.add_done_callback(_cancelling.discard)
+        while not task.done() and (left := until - time.monotonic()) > 0:
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task}, timeout=left)
+
+    async def _cancel_if_ended(self, going_on: frozenset[str]) -> None:
         try:
-            ended = await self._task_was_ended(going_on)
+            target = self.wait_target()
+            ended = await self._task_was_ended(going_on, target)
         except Exception as error:  # noqa: BLE001  # without the state, a healthy job must not be cancelled
             self.log.warning("The task's state cannot be read, so its job is not cancelled: %s", error)
             return
         if ended:
-            await self._cancel()
+            await self._cancel(target)
 
-    async def _cancel(self) -> None:
+    async def _cancel(self, target: WaitTarget) -> None:
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
         try:
-            target = self.wait_target()
-            status = await hook.acancel(target.polled_kind, target.first or "", seconds=_TO_CANCEL)
+            status = await hook.acancel(target.polled_kind, target.first or "", seconds=_TO_CANCEL / 2)
             self.log.info("%s: cancelled, because its task was ended; its state is %r", target.subject, status.state)
         except HwStatusError as error:
             self.log.warning("The job could not be cancelled: %s", with_advice(error))
 
-    async def _task_was_ended(self, going_on: frozenset[str]) -> bool:
+    async def _task_was_ended(self, going_on: frozenset[str], target: WaitTarget) -> bool:
+        ti = self.task_instance
         if _AIRFLOW_2:
-            state, max_tries = await sync_to_async(_state_in_database)(self.task_instance)
+            state, max_tries = await sync_to_async(_state_in_database)(ti)
             return state not in going_on or (self.max_tries is not None and max_tries != self.max_tries)
-        return await sync_to_async(_state_by_api)(self.task_instance) not in going_on
+        state = await sync_to_async(_state_by_api)(ti)
+        if state != "deferred":
+            return state not in going_on
+        # A task that was cleared may have submitted another job by now, and be deferred again.
+        submitted = await sync_to_async(_submitted_by)(ti, target.kind.id_name)
+        return submitted is not None and submitted != target.first
+
+
+#: What cancels jobs now. An event loop holds its tasks by weak references only.
+_cancelling = set[asyncio.Future[None]]()
 
 
 def _state_by_api(ti: Any) -> str | None:
@@ -106,6 +132,14 @@ def _state_by_api(ti: Any) -> str | None:
     of_run = states.get(ti.run_id, {})
     state = next(iter(of_run.values()), None)
     return None if state is None else str(getattr(state, "value", state))
+
+
+def _submitted_by(ti: Any, key: str) -> object:
+    """Return the id of the job that a task has submitted last, from its XCom; None if there is none."""
+    from airflow.providers.common.compat.sdk import XCom
+
+    place = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+    return XCom.get_one(key=key, **place)
 
 
 def _state_in_database(ti: Any) -> tuple[str | None, int | None]:

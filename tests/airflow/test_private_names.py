@@ -112,6 +112,14 @@ NAMES = [
         imported("airflow.triggers.shared_stream", name, "watchers of a connection read together", since=(3, 3))
         for name in ("AdvanceItem", "SharedStreamProducer")
     ),
+    imported(
+        "airflow.sdk.execution_time.task_runner",
+        "RuntimeTaskInstance",
+        "a trigger reads its task's state, to cancel a job only if somebody ended the task",
+        since=(3, 0),
+    ),
+    imported("airflow.models.taskinstance", "TaskInstance", "likewise, from the database", until=(2, 11)),
+    imported("airflow.utils.session", "create_session", "likewise", until=(2, 11)),
     imported("airflow.dag_processing.dagbag", "DagBag", "the demo loads the example DAGs", since=(3, 2)),
     imported("airflow.models.dagbag", "DagBag", "likewise", until=(3, 1)),
     imported("airflow.cli.cli_parser", "get_parser", "the demo makes a database"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pkgutil import resolve_name
@@ -497,14 +498,49 @@ def test_cleared_task_of_airflow_2_is_noticed_by_its_tries(cloud, monkeypatch):
     trigger = _trigger(cloud)
     trigger.max_tries = 3
 
-    asyncio.run(trigger._cancel_if(frozenset({"deferred", "scheduled"})))
+    asyncio.run(trigger._cancel_unless(frozenset({"deferred", "scheduled"})))
 
+    assert 1 == len(cloud.submissions.cancelled)
+
+
+@pytest.mark.parametrize(("other", "cancelled"), [("another-job", True), (None, False)])
+def test_cleared_task_that_is_deferred_again(cloud, monkeypatch, other, cancelled):
+    """A task that was cleared and has submitted another job is deferred, too; its XCom tells."""
+    from airflow_provider_hwstatus.triggers import submitted_job
+
+    _task_is(monkeypatch, "deferred")
+    trigger = _trigger(cloud)
+    monkeypatch.setattr(submitted_job, "_AIRFLOW_2", False)
+    monkeypatch.setattr(submitted_job, "_submitted_by", lambda ti, key: other or trigger.target["job_id"])
+
+    asyncio.run(trigger.on_kill())
+
+    assert cancelled is bool(cloud.submissions.cancelled)
+
+
+def test_trigger_that_is_cancelled_again_goes_on_cancelling(cloud, monkeypatch):
+    """Airflow cancels a trigger in each of its rounds, also while on_kill() runs."""
+    from airflow_provider_hwstatus.triggers import submitted_job
+
+    monkeypatch.setattr(submitted_job, "_AIRFLOW_2", False)
+    monkeypatch.setattr(submitted_job, "_state_by_api", lambda ti: time.sleep(0.3) or "failed")
+    trigger = _trigger(cloud)
+
+    async def cancel_often():
+        killing = asyncio.ensure_future(trigger.on_kill())
+        for _ in range(10):
+            await asyncio.sleep(0.02)
+            killing.cancel()
+        await killing
+
+    asyncio.run(cancel_often())
     assert 1 == len(cloud.submissions.cancelled)
 
 
 def _task_is(monkeypatch, state):
     from airflow_provider_hwstatus.triggers import submitted_job
 
+    monkeypatch.setattr(submitted_job, "_submitted_by", lambda ti, key: None)
     monkeypatch.setattr(submitted_job, "_state_by_api", lambda ti: state)
     monkeypatch.setattr(submitted_job, "_state_in_database", lambda ti: (state, 3))
 

@@ -298,14 +298,20 @@ def _wrong_cancellations(
     wait_until(lambda: len(cloud.submissions.accepted) >= before + 5)
     jobs = {str(each.body["name"]).rsplit("-", 2)[0]: each.job_id for each in cloud.submissions.accepted[before:]}
     stack.log("moving the triggers: a second triggerer starts, the first one stops, then is killed")
+    deferred = [jobs[name] for name in names]
+
+    def wait_until_polled() -> None:  # by the triggerer that runs now
+        before = {job_id: cloud.polls(job_id) for job_id in deferred}
+        wait_until(lambda: all(cloud.polls(job_id) > count + 1 for job_id, count in before.items()))
+
     stack.start("triggerer 2")
     time.sleep(5)
     stack.stop("triggerer 1")
-    time.sleep(25)
+    wait_until_polled()
     stack.start("triggerer 1")
     time.sleep(5)
     stack.kill("triggerer 2")
-    time.sleep(30)
+    wait_until_polled()
     moved = list(cloud.submissions.cancelled)
     stack.log("ending tasks by hand")
     for task_id, state in (
