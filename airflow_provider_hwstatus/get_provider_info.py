@@ -88,7 +88,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-hwstatus",
         "name": "Huawei Cloud job status",
-        "description": "Waits for jobs of Huawei Cloud: DLI, CPH, MRS, DataArts and many more, and kinds of your own.",
+        "description": "Submits and waits for jobs of Huawei Cloud: DLI, CPH, MRS and many more, and your own kinds.",
         "integrations": [
             {
                 "integration-name": _INTEGRATION,
@@ -98,8 +98,12 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [_modules("hooks.hwstatus")],
         "sensors": [_modules("sensors.dli", "sensors.cph", "sensors.job")],
-        "operators": [_modules("operators.new_ends")],
-        "triggers": [_modules("triggers.job_status", "triggers.start_from_trigger", "triggers.watchers")],
+        "operators": [_modules("operators.dli", "operators.cph", "operators.new_ends")],
+        "triggers": [
+            _modules(
+                "triggers.job_status", "triggers.submitted_job", "triggers.start_from_trigger", "triggers.watchers"
+            )
+        ],
         "extra-links": ["airflow_provider_hwstatus.sensors.console_link.ConsoleLink"],
         "cli": ["airflow_provider_hwstatus.cli.definition.get_commands"],  # read by Airflow 3.2 and newer
         "connection-types": [

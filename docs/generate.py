@@ -108,6 +108,9 @@ def _request(kind: JobKind) -> Iterable[str]:
 
 #: The public names in the reference, by module.
 REFERENCE = {
+    "operators.dli": ("DliBatchOperator", "DliSqlJobOperator"),
+    "operators.cph": ("CphPhonesOperator",),
+    "operators.retry_policy": ("HwStatusRetryPolicy",),
     "sensors.dli": ("DliBatchSensor", "DliSessionSensor", "DliSqlJobSensor", "DliFlinkJobSensor"),
     "sensors.cph": ("CphJobSensor", "CphRequestSensor"),
     "sensors.job": ("JobSensor",),
@@ -121,6 +124,7 @@ REFERENCE = {
     "kinds.service": ("Service",),
     "errors": ("HwStatusError",),
     "testing": ("FakeHuaweiCloud", "Reply", "Fault"),
+    "testing.submissions": ("Submissions", "Submission"),
 }
 
 
@@ -130,7 +134,8 @@ def reference() -> str:
         "# Reference",
         _NOTE,
         "The public classes and functions, by module of `airflow_provider_hwstatus`. "
-        "[How a wait behaves](waiting.md#arguments) and [Many jobs](many-jobs.md) describe what all sensors share.",
+        "[How a wait behaves](waiting.md#arguments) and [Many jobs](many-jobs.md) describe what all sensors share, "
+        "[Submit and wait](submit.md#arguments) what all operators share.",
     ]
     for name, members in REFERENCE.items():
         module = import_module(f"airflow_provider_hwstatus.{name}")

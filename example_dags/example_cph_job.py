@@ -1,16 +1,19 @@
 """
-Wait for two jobs on Cloud Phones (CPH), e.g. the installation of an APK and a script on many phones.
+Install an app on Cloud Phones (CPH), run a command on them, and use the result.
 
-Trigger the DAG with the ``job_id`` values in the responses to your commands.
+One request creates a job for each phone. The operator waits until all of them are over.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from airflow.providers.common.compat.sdk import Param, dag
+from airflow.providers.common.compat.sdk import Param, dag, task
 
-from airflow_provider_hwstatus.sensors.cph import CphJobSensor
+from airflow_provider_hwstatus.operators.cph import CphPhonesOperator
+
+PHONES = ["1678567b8bab40f93711234cb80d0764", "2b1f6c3a9d7e4f508c2a6b4e9d0f1a35"]
 
 
 @dag(
@@ -18,31 +21,33 @@ from airflow_provider_hwstatus.sensors.cph import CphJobSensor
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example", "hwstatus"],
-    params={
-        "install_job_id": Param("1564be3c272511ea962b0242ac110003", type="string"),
-        "run_job_id": Param("8f0c7d52272511ea962b0242ac110003", type="string"),
-    },
+    params={"app": Param("obs://acme/shop.apk", type="string")},
+    default_args={"poke_interval": timedelta(seconds=15), "timeout": timedelta(minutes=30)},
     doc_md=__doc__,
 )
 def example_cph_job() -> None:
-    """Wait for two jobs, one after the other."""
-    # [START howto_sensor_cph_job]
-    install = CphJobSensor(
+    """Send two requests, one after the other."""
+    # [START howto_operator_cph_phones]
+    install = CphPhonesOperator(
         task_id="install",
-        job_id="{{ params.install_job_id }}",
-        poke_interval=timedelta(seconds=15),
-        timeout=timedelta(minutes=30),
+        action="install",
+        body={"phone_ids": PHONES, "content": "-t -r {{ params.app }}"},
         deferrable=True,
     )
-    # [END howto_sensor_cph_job]
-    run = CphJobSensor(
+    # [END howto_operator_cph_phones]
+    run = CphPhonesOperator(
         task_id="run",
-        job_id="{{ params.run_job_id }}",
-        poke_interval=timedelta(seconds=15),
-        timeout=timedelta(minutes=30),
-        mode="poke",
+        action="run_command",
+        body={"phone_ids": PHONES, "content": "pm list packages"},
     )
+
+    @task
+    def summarise(statuses: list[dict[str, Any]]) -> list[str]:
+        """Use the results. The XCom is a list with the last status of each job."""
+        return [f"phone {status['phone_id']}: {status['outcome']}" for status in statuses]
+
     install >> run
+    summarise(run.output)
 
 
 example_cph_job()

@@ -1,8 +1,7 @@
 """
-Wait for three Spark batches on DLI, each in another mode, and use the results in a task.
+Submit two Spark batches on DLI, wait for them and for a batch that somebody else submitted, and use the results.
 
-Trigger the DAG with the ids of your batches. If a task of the DAG submits a batch, take the id from its XCom, e.g.
-``batch_id="{{ ti.xcom_pull(task_ids='submit') }}"``.
+The batch of somebody else is a parameter of the DAG run. Its id is the ``id`` in DLI's response to the submission.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Param, dag, task
 
+from airflow_provider_hwstatus.operators.dli import DliBatchOperator
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 
 
@@ -20,56 +20,59 @@ from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example", "hwstatus"],
-    params={
-        "ingest_batch_id": Param("0a324461-d9d9-45da-a52a-3b3c7a3d809e", type="string"),
-        "clean_batch_id": Param("5c1d8f02-7e64-4b8f-9d0e-8a4f6f1b2c3d", type="string"),
-        "report_batch_id": Param("b7e9a1c4-2f35-4d6a-8c70-1e5d9b3a4f68", type="string"),
-    },
+    params={"partner_batch_id": Param("0a324461-d9d9-45da-a52a-3b3c7a3d809e", type="string")},
     doc_md=__doc__,
 )
 def example_dli_batch() -> None:
-    """Wait for three batches."""
-    # [START howto_sensor_dli_batch_deferrable]
+    """Submit two batches, and wait for three."""
+    # [START howto_operator_dli_batch_deferrable]
     # Waits in the triggerer and uses no worker slot. The best choice if a triggerer runs.
-    ingest = DliBatchSensor(
+    ingest = DliBatchOperator(
         task_id="ingest",
-        batch_id="{{ params.ingest_batch_id }}",
+        batch={
+            "file": "obs://acme/etl.jar",
+            "className": "com.acme.Ingest",
+            "queue": "etl",
+            "args": ["{{ dag_run.run_id }}"],
+        },
         poke_interval=timedelta(seconds=30),
         timeout=timedelta(hours=6),
         deferrable=True,
+        retries=2,
     )
-    # [END howto_sensor_dli_batch_deferrable]
+    # [END howto_operator_dli_batch_deferrable]
 
-    # [START howto_sensor_dli_batch_poke]
+    # [START howto_operator_dli_batch_worker]
     # Uses a worker slot for the whole wait. For batches that take a minute or two.
-    clean = DliBatchSensor(
+    clean = DliBatchOperator(
         task_id="clean",
-        batch_id="{{ params.clean_batch_id }}",
+        batch={"file": "obs://acme/etl.jar", "className": "com.acme.Clean", "queue": "etl"},
         poke_interval=timedelta(seconds=10),
         timeout=timedelta(minutes=10),
-        mode="poke",
+        retries=2,
     )
-    # [END howto_sensor_dli_batch_poke]
+    # [END howto_operator_dli_batch_worker]
 
     # [START howto_sensor_dli_batch_reschedule]
-    # Uses a worker slot only during each poll. For long waits without a triggerer.
-    report = DliBatchSensor(
-        task_id="report",
-        batch_id="{{ params.report_batch_id }}",
+    # Waits for a batch that somebody else submitted. Uses a worker slot only during each poll.
+    partner = DliBatchSensor(
+        task_id="partner",
+        batch_id="{{ params.partner_batch_id }}",
         poke_interval=timedelta(minutes=5),
         timeout=timedelta(hours=6),
         mode="reschedule",
     )
     # [END howto_sensor_dli_batch_reschedule]
 
-    # [START howto_sensor_dli_batch_xcom]
+    # [START howto_operator_dli_batch_xcom]
     @task
     def summarise(statuses: list[dict[str, Any]]) -> list[str]:
         """Use the results. The XCom of a wait is the last status of its job."""
         return [f"batch {status['job_id']} succeeded: {status['state']}" for status in statuses]
 
-    summarise([ingest.output, clean.output, report.output])
-    # [END howto_sensor_dli_batch_xcom]
+    ingest >> clean
+    summarise([ingest.output, clean.output, partner.output])
+    # [END howto_operator_dli_batch_xcom]
 
 
 example_dli_batch()

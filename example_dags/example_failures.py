@@ -1,5 +1,5 @@
 """
-Wait for jobs that fail, to see what a failure looks like.
+Submit and wait for jobs that fail, to see what a failure looks like.
 
 The DAG run is supposed to fail.
 """
@@ -10,8 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import Param, dag
 
+from airflow_provider_hwstatus.operators.cph import CphPhonesOperator
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
+
+#: A phone that CPH rejects.
+UNKNOWN_PHONE = "00000000000000000000000000000000"
 
 
 @dag(
@@ -34,6 +38,14 @@ def example_failures() -> None:
     DliBatchSensor(task_id="dead_batch", batch_id="{{ params.dead_batch_id }}", deferrable=True)
     DliSessionSensor(task_id="dead_session", session_id="{{ params.dead_session_id }}", mode="poke")
     CphJobSensor(task_id="failed_job", job_id="{{ params.failed_job_id }}", deferrable=True)
+
+    # CPH rejects one of the phones in its answer. A rejected phone counts as a failed job.
+    CphPhonesOperator(
+        task_id="rejected_phone",
+        action="stop",
+        body={"phone_ids": ["1678567b8bab40f93711234cb80d0764", UNKNOWN_PHONE]},
+        deferrable=True,
+    )
 
     # [START howto_sensor_soft_fail]
     # This batch may fail. Then its task and downstream tasks are skipped, and the DAG run does not fail.

@@ -1,7 +1,7 @@
 """
-Submit many jobs and wait for each group of jobs with one sensor.
+Submit many jobs, and wait for each group of jobs with one sensor.
 
-Replace the two tasks that submit jobs with your own. Here they only return ids from the DAG run's parameters.
+Each batch has its own task that submits it. One task waits for all of them, so there is one wait in the triggerer.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import Param, dag, task
+from airflow.providers.common.compat.sdk import dag, task
 
+from airflow_provider_hwstatus.operators.cph import CphPhonesOperator
+from airflow_provider_hwstatus.operators.dli import DliBatchOperator
 from airflow_provider_hwstatus.sensors.cph import CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 
-BATCHES = [
-    "1b0c6a54-0f5e-4c0b-9a57-52f1c3d0e801",
-    "1b0c6a54-0f5e-4c0b-9a57-52f1c3d0e802",
-    "1b0c6a54-0f5e-4c0b-9a57-52f1c3d0e803",
-]
-PHONES = ["7c1e9a02272511ea962b0242ac110001", "7c1e9a02272511ea962b0242ac110002"]
+COUNTRIES = ["de", "fr", "it"]
+PHONES = ["1678567b8bab40f93711234cb80d0764", "2b1f6c3a9d7e4f508c2a6b4e9d0f1a35"]
 
 
 @dag(
@@ -28,35 +26,24 @@ PHONES = ["7c1e9a02272511ea962b0242ac110001", "7c1e9a02272511ea962b0242ac110002"
     catchup=False,
     tags=["example", "hwstatus"],
     default_args={"poke_interval": timedelta(seconds=30), "timeout": timedelta(hours=6)},
-    params={
-        "batch_ids": Param(BATCHES, type="array"),
-        "restart_request_id": Param("a9f1c6d2e8b34d7f8e60b1d5c2a47e93", type="string"),
-        "restart_job_ids": Param(PHONES, type="array"),
-    },
     doc_md=__doc__,
 )
 def example_many_jobs() -> None:
     """Wait for three batches, and for all phones that one request restarts."""
-
-    # [START howto_sensor_list_of_batches]
-    @task
-    def submit(params: dict[str, Any] | None = None) -> list[str]:
-        """Submit batches and return their ids."""
-        return list((params or {})["batch_ids"])
-
-    batches = DliBatchSensor(task_id="batches", batch_id=submit(), deferrable=True, fail_fast=False)
-    # [END howto_sensor_list_of_batches]
+    # [START howto_operator_many_batches]
+    submit = DliBatchOperator.partial(task_id="submit", wait=False, retries=2).expand(
+        batch=[{"file": "obs://acme/etl.jar", "queue": "etl", "args": [country]} for country in COUNTRIES]
+    )
+    batches = DliBatchSensor(task_id="batches", batch_id=submit.output["batch_id"], deferrable=True, fail_fast=False)
+    # [END howto_operator_many_batches]
 
     # [START howto_sensor_cph_request]
-    @task(multiple_outputs=True)
-    def restart(params: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Restart phones and return the response of CPH."""
-        given = params or {}
-        jobs = [{"job_id": job_id} for job_id in given["restart_job_ids"]]
-        return {"request_id": given["restart_request_id"], "jobs": jobs}
-
-    answer = restart()
-    phones = CphRequestSensor(task_id="phones", request_id=answer["request_id"], expected_jobs=answer, deferrable=True)
+    restart = CphPhonesOperator(
+        task_id="restart", action="restart", body={"phones": [{"phone_id": phone} for phone in PHONES]}, wait=False
+    )
+    phones = CphRequestSensor(
+        task_id="phones", request_id=restart.output["request_id"], expected_jobs=restart.output, deferrable=True
+    )
     # [END howto_sensor_cph_request]
 
     @task

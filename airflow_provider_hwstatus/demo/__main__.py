@@ -1,7 +1,8 @@
 """
 Run the example DAGs on a temporary Airflow, against a fake Huawei Cloud.
 
-Shows the states that the waits poll and how each task ends. With --ui, starts a complete Airflow to use in a browser.
+Shows what is submitted, the states that the waits poll and how each task ends. With --ui, starts a complete Airflow to
+use in a browser.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def run_examples() -> int:
     live = LiveOutput()
     with FakeHuaweiCloud() as cloud, AirflowHome(POKE_INTERVAL) as home:
         add_jobs_by_polls(cloud)
-        cloud.listeners.append(live.on_poll)
+        live.watch(cloud)
         settings = {"AIRFLOW_CONN_HWSTATUS_DEFAULT": json.dumps(cloud.connection())}
         process = home.start("airflow_provider_hwstatus.demo.run_dags", *DAGS, settings=settings, piped=True)
         results = list(_results(process, live))

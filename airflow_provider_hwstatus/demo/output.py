@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -12,20 +13,20 @@ from threading import Lock
 
 from airflow_provider_hwstatus.demo.airflow_home import AirflowHome
 from airflow_provider_hwstatus.demo.scenario import expected_state
+from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
-from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
+from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
+from airflow_provider_hwstatus.testing.lists import Row
+from airflow_provider_hwstatus.testing.submissions import Submission
 from airflow_provider_hwstatus.testing.wire import Record
 
 #: ANSI codes by name. Task states have the name of the state.
 _COLOURS = {"success": 32, "failed": 31, "skipped": 33, "dim": 2, "bold": 1}
 
-#: Titles of the kinds of jobs, by the collection in the path of their API.
-_TITLES = {
-    kind.path.partition("/{job_id}")[0].rpartition("/")[2]: kind.title
-    for kind in (DLI_BATCH, DLI_SESSION_READY, CPH_JOB)
-}
+#: Titles of the kinds of jobs, by a pattern of the path of their API up to the id.
+_TITLES = {re.sub(r"\{\w+\}", "[^/]+", kind.path.partition("{job_id}")[0]): kind.title for kind in KINDS.values()}
 
-_COLUMNS = ("dag", "task", "mode", "state")
+_COLUMNS = ("dag", "task", "type", "mode", "state")
 _MAX_WIDTH = 100
 
 
@@ -44,33 +45,65 @@ def echo(text: str = "") -> None:
 
 
 class LiveOutput:
-    """Prints each change of a job's state. Safe to use from the fake cloud's thread and the main thread."""
+    """
+    Prints each submission and each change of a job's state.
+
+    Safe to use from the fake cloud's thread and the main thread.
+    """
 
     def __init__(self) -> None:
         self._started_at = time.monotonic()
         self._last_results: dict[str, str] = {}
+        self._accepted: list[Submission] = []
+        self._shown = 0
         self._lock = Lock()
+
+    def watch(self, cloud: FakeHuaweiCloud) -> None:
+        """Print what happens in a cloud from now on."""
+        self._accepted = cloud.submissions.accepted
+        self._shown = len(self._accepted)
+        cloud.listeners.append(self._on_request)
+        cloud.cph_job_list.edit = self._on_cph_page
 
     def step(self, text: str) -> None:
         """Print the current step of the demo."""
         with self._lock:
             echo(f"{self._elapsed()}  {colour(text, 'bold')}")
 
-    def on_poll(self, record: Record) -> None:
-        """Print the result of a poll if it differs from the job's previous result."""
-        job_id = record.job_id or ""
+    def _on_request(self, record: Record) -> None:
+        """Print new submissions, and the result of a poll if it differs from the job's previous result."""
         result = record.state or ("" if record.status == 200 else f"HTTP {record.status}")  # details have no state
         with self._lock:
-            if job_id and result and self._last_results.get(job_id) != result:
-                self._last_results[job_id] = result
-                echo(f"{self._elapsed()}    {_title(record.path):<12} {job_id[:8]}…  {_explained(result)}")
+            for submission in self._accepted[self._shown :]:
+                self._shown += 1
+                self._print(_title_of(submission), submission.job_id, "submitted")
+            self._print_change(_title(record.path), record.job_id or "", result)
+
+    def _on_cph_page(self, rows: list[Row]) -> list[Row]:
+        """Print the changes in a page of CPH's list of jobs."""
+        with self._lock:
+            for row in rows:
+                self._print_change(CPH_JOB.title, str(row["job_id"]), str(row["status"]))
+        return rows
+
+    def _print_change(self, title: str, job_id: str, result: str) -> None:
+        if job_id and result and self._last_results.get(job_id) != result:
+            self._last_results[job_id] = result
+            self._print(title, job_id, _explained(result))
+
+    def _print(self, title: str, job_id: str, text: str) -> None:
+        echo(f"{self._elapsed()}    {title:<12} {job_id[:8]}…  {text}")
 
     def _elapsed(self) -> str:
         return colour(f"{time.monotonic() - self._started_at:6.1f} s", "dim")
 
 
 def _title(path: str) -> str:
-    return next((title for collection, title in _TITLES.items() if f"/{collection}/" in path), path)
+    return next((title for pattern, title in _TITLES.items() if re.match(pattern, path)), path)
+
+
+def _title_of(submission: Submission) -> str:
+    return "CPH request" if submission.kind == CPH_JOB.name else KINDS[submission.kind].title
 
 
 def _explained(result: str) -> str:

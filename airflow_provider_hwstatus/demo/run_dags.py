@@ -5,7 +5,7 @@ Standard output gets progress as lines of JSON. Airflow's output goes to standar
 
 * ``{"step": text}``: the current step
 * ``{"dag": dag_id}``: a DAG starts
-* ``{"dag": dag_id, "task": task_id, "mode": text, "state": text, "message": text}``: a task has ended
+* ``{"dag": dag_id, "task": task_id, "type": text, "mode": text, "state": text, "message": text}``: a task has ended
 """
 
 from __future__ import annotations
@@ -27,9 +27,17 @@ def _redirect_stdout() -> TextIO:
 
 
 def _mode(task: Any) -> str:
-    if getattr(task, "deferrable", False):
-        return "deferrable"
-    return str(getattr(task, "mode", "@task"))
+    """Return how a task waits, or a hyphen if it does not wait."""
+    arguments = getattr(task, "partial_kwargs", None) or vars(task)  # a mapped task has partial_kwargs
+    if not arguments.get("wait", True):
+        return "-"
+    return "deferrable" if arguments.get("deferrable") else str(arguments.get("mode", "-"))
+
+
+def _state(instances: Sequence[Any]) -> str:
+    """Return the state of a task: if it is mapped, that of its first instance without success."""
+    states = [str(instance.state) for instance in instances]
+    return next((state for state in states if state != "success"), "success")
 
 
 class ErrorRecorder:
@@ -97,14 +105,15 @@ class Runner:
 
     def _run_one(self, dag: Any) -> None:
         for task in dag.tasks:
-            self._errors.wrap(type(task))
-        states = {instance.task_id: str(instance.state) for instance in dag.test().get_task_instances()}
+            self._errors.wrap(task.operator_class)
+        instances = dag.test().get_task_instances()
         for task in dag.tasks:
-            state = states[task.task_id]
+            state = _state([instance for instance in instances if instance.task_id == task.task_id])
             # Deferring and rescheduling also raise exceptions, so a message counts only for these states.
             has_message = state in {"failed", "skipped", "up_for_retry"}
             message = self._errors.messages.get((dag.dag_id, task.task_id), "") if has_message else ""
-            self._report(dag=dag.dag_id, task=task.task_id, mode=_mode(task), state=state, message=message)
+            name = {"dag": dag.dag_id, "task": task.task_id, "type": task.operator_name}
+            self._report(**name, mode=_mode(task), state=state, message=message)
 
 
 def _load_dags() -> dict[str, Any]:

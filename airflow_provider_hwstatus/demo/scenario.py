@@ -1,4 +1,8 @@
-"""The jobs of the demo, whose ids are the defaults in the example DAGs, and the expected end of each task."""
+"""
+The jobs of the demo and the expected end of each task.
+
+The example DAGs submit most jobs. The others exist from the start, and their ids are the defaults in the DAGs.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from airflow_provider_hwstatus.testing.wire import Record, Step
 #: Example DAGs that the demo runs, in this order.
 DAGS = (
     "example_dli_batch",
+    "example_dli_sql",
     "example_dli_session",
     "example_cph_job",
     "example_mrs_job",
@@ -37,8 +42,19 @@ UNSUCCESSFUL_TASKS = {
     ("example_failures", "dead_session"): "failed",
     ("example_failures", "failed_job"): "failed",
     ("example_failures", "optional_batch"): "skipped",
+    ("example_failures", "rejected_phone"): "failed",
     ("example_failures", "unknown_batch"): "failed",
 }
+
+#: How submitted jobs proceed, by the name of their kind.
+SUBMITTED_STEPS: Mapping[str, tuple[Step, ...]] = {
+    "dli_batch": ("starting", "running", "success"),
+    "dli_sql_job": ("LAUNCHING", "RUNNING", "FINISHED"),
+    "cph_job": (1, 1, 2),
+}
+
+#: Phone that CPH rejects.
+REJECTED_PHONE = "00000000000000000000000000000000"
 
 #: Seconds per step if jobs advance with time. Long enough to see each state in a browser.
 STEP_SECONDS = 8.0
@@ -56,7 +72,7 @@ _OUT_OF_MEMORY = (
 @dataclass(frozen=True)
 class DemoJob:
     """
-    A job of the demo.
+    A job that exists from the start.
 
     :param steps: Its steps, as in :meth:`FakeHuaweiCloud.job`.
     :param fields: Fields of the replies that show more than the state.
@@ -72,26 +88,13 @@ class DemoJob:
 
 JOBS = (
     DemoJob(DLI_BATCH, "0a324461-d9d9-45da-a52a-3b3c7a3d809e", ("starting", 503, "running", "success")),
-    DemoJob(DLI_BATCH, "5c1d8f02-7e64-4b8f-9d0e-8a4f6f1b2c3d", ("starting", "running", "success")),
-    DemoJob(DLI_BATCH, "b7e9a1c4-2f35-4d6a-8c70-1e5d9b3a4f68", ("starting", "running", "success")),
     DemoJob(
         DLI_SESSION_READY,
         "e47c2f90-6b1d-4c58-a3d2-90f7b6e4d215",
         ("not_started", "starting", "idle", "busy", 503, "shutting_down", "success"),
     ),
-    DemoJob(CPH_JOB, "1564be3c272511ea962b0242ac110003", (1, 503, 1, 2)),
-    DemoJob(CPH_JOB, "8f0c7d52272511ea962b0242ac110003", (1, 1, 2), {"execute_msg": "Done on 24 of 24 phones."}),
     DemoJob(MRS_JOB, "4c7e9d1b-52f0-4a68-b3d7-91e06f8a2c45", ("ACCEPTED", "RUNNING", "SUCCEEDED")),
-    *(
-        DemoJob(DLI_BATCH, f"1b0c6a54-0f5e-4c0b-9a57-52f1c3d0e80{n}", ("starting", "running", "success"))
-        for n in (1, 2, 3)
-    ),
-    *(
-        DemoJob(DLI_BATCH, f"c3a7e5f1-0d29-4b86-8e14-7f2b9d6a5c0{n}", ("starting", "running", "success"))
-        for n in (1, 2)
-    ),
-    DemoJob(CPH_JOB, "7c1e9a02272511ea962b0242ac110001", (1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
-    DemoJob(CPH_JOB, "7c1e9a02272511ea962b0242ac110002", (1, 1, 2), request_id="a9f1c6d2e8b34d7f8e60b1d5c2a47e93"),
+    DemoJob(DLI_BATCH, "c3a7e5f1-0d29-4b86-8e14-7f2b9d6a5c01", ("starting", "running", "success")),
     DemoJob(CPH_JOB, "7c1e9a02272511ea962b0242ac110011", (1, 2), request_id=WATCHED_REQUEST),
     DemoJob(CPH_JOB, "7c1e9a02272511ea962b0242ac110012", (1, 1, -1), request_id=WATCHED_REQUEST),
     DemoJob(
@@ -121,21 +124,31 @@ def expected_state(dag_id: str, task_id: str) -> str:
 
 
 def add_jobs_by_polls(cloud: FakeHuaweiCloud) -> None:
-    """Add the jobs. Each poll of a job takes its next step."""
+    """Add the jobs, and take submissions. Each poll of a job takes its next step."""
     cloud.cph_job_list.takes_steps = True
+    cloud.submissions.steps = dict(SUBMITTED_STEPS)
+    cloud.submissions.seconds = {}
+    cloud.submissions.rejected = {REJECTED_PHONE}
     for job in JOBS:
         cloud.job(job.kind, job.job_id, *job.steps, request_id=job.request_id, **job.fields)
 
 
+def _timeline(steps: tuple[Step, ...]) -> dict[float, Step]:
+    return {index * STEP_SECONDS: step for index, step in enumerate(steps)}
+
+
 class RepeatingJobs:
     """
-    Adds the jobs. Each advances with time from its first poll on, and starts again some time after its end.
+    Adds the jobs, and takes submissions. Each job that exists from the start advances with time from its first poll on,
+    and starts again some time after its end. Submitted jobs advance from their submission on.
 
     So a DAG can run repeatedly. A job that is only listed, never polled by its id, runs once.
     """
 
     def __init__(self, cloud: FakeHuaweiCloud) -> None:
         cloud.cph_job_list.takes_steps = True
+        cloud.submissions.seconds = {kind: _timeline(steps) for kind, steps in SUBMITTED_STEPS.items()}
+        cloud.submissions.rejected = {REJECTED_PHONE}
         self._cloud = cloud
         self._jobs = {job.job_id: job for job in JOBS}
         self._ended: set[str] = set()
@@ -145,9 +158,13 @@ class RepeatingJobs:
 
     def _start(self, job: DemoJob) -> None:
         self._ended.discard(job.job_id)
-        seconds = {index * STEP_SECONDS: step for index, step in enumerate(job.steps)}
         self._cloud.job(
-            job.kind, job.job_id, seconds=seconds, since_first_call=True, request_id=job.request_id, **job.fields
+            job.kind,
+            job.job_id,
+            seconds=_timeline(job.steps),
+            since_first_call=True,
+            request_id=job.request_id,
+            **job.fields,
         )
 
     def _on_request(self, record: Record) -> None:

@@ -54,7 +54,7 @@ def show_ui(port: int) -> int:
             airflow = home.start("airflow", "standalone", settings=settings)
             _wait_until_healthy(airflow, port)
             echo(_welcome(home, port))
-            cloud.listeners.append(live.on_poll)
+            live.watch(cloud)
             airflow.wait()
         except AirflowFailedError as error:
             echo(str(error))
@@ -91,7 +91,8 @@ def _welcome(home: AirflowHome, port: int) -> str:
         f"\nAirflow is healthy: http://{HOST}:{port}\n"
         f"Log in as admin with the password {_password(home.path)}\n\n"
         "The example DAGs appear within half a minute. Trigger any of them. example_failures shows how waits fail.\n"
-        f"The state of each job changes every {STEP_SECONDS:g} seconds. Some time after its end, a job starts again.\n"
+        f"The state of each job changes every {STEP_SECONDS:g} seconds. Most DAGs submit new jobs in each run.\n"
+        "Some time after its end, a job that no DAG submits starts again.\n"
         "The connection is under Admin, Connections. Poll results appear below. Press Ctrl-C to stop.\n"
     )
 

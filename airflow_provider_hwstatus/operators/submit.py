@@ -236,13 +236,19 @@ class SubmitOperator(JobStatusSensor):
             self._target, self._marked = WaitTarget.from_dict(kept.get("target")), str(kept.get("marked", ""))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a trigger. Airflow drops what the task kept if the trigger failed; dag.test() of 3.3 always."""
-        if self._target is None and "kept" not in (next_kwargs or {}):
-            job_id = context["ti"].xcom_pull(
-                key=self.xcom_key, task_ids=self.task_id, map_indexes=context["ti"].map_index
-            )
-            self._target = self.target_of(str(job_id), {})
+        """Resume after a trigger. What the task kept is lost if the trigger failed, and always in dag.test()."""
+        left = next_kwargs or {}
+        if self._target is None and "kept" not in left:
+            self._target = self._recovered_target(left.get("event"), context)
         return super().resume_execution(next_method, next_kwargs, context)
+
+    def _recovered_target(self, event: object, context: Context) -> WaitTarget:
+        """Return what the trigger waited for, as its event says, or else by the id in XCom."""
+        if isinstance(event, Mapping) and event.get("submitted"):
+            return WaitTarget.from_dict(event["submitted"])
+        ti: Any = context["ti"]
+        job_id = ti.xcom_pull(key=self.xcom_key, task_ids=self.task_id, map_indexes=ti.map_index)
+        return self.target_of(str(job_id), {})
 
     def _settle(self, found: PollResult) -> PokeReturnValue:
         if found.outcome is Outcome.FAILURE and self._record is not None:

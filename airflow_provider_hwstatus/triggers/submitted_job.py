@@ -52,10 +52,14 @@ class SubmittedJobTrigger(JobStatusTrigger):
         return path, arguments | {"cancel_on_kill": self.cancel_on_kill, "max_tries": self.max_tries}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the event of the wait; see :meth:`JobStatusTrigger.run`."""
+        """
+        Yield the event of the wait; see :meth:`JobStatusTrigger.run`.
+
+        The event also has the target as ``submitted``, because ``dag.test()`` drops the arguments of a deferral.
+        """
         try:
             async for event in super().run():
-                yield event
+                yield TriggerEvent({**event.payload, "submitted": self.target})
         except asyncio.CancelledError:
             if not _HAS_ON_KILL:  # before Airflow 3.3
                 await self._cancel_unless(_GOING_ON)

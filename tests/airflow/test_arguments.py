@@ -1,4 +1,4 @@
-"""The arguments that type checkers know are those that the sensors take."""
+"""The arguments that type checkers know are those that the sensors and operators take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import sys
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator
 
-from airflow_provider_hwstatus.sensors.arguments import BaseSensorArguments, SensorArguments
+from airflow_provider_hwstatus.operators.arguments import OperatorArguments
+from airflow_provider_hwstatus.operators.cph import CphPhonesOperator
+from airflow_provider_hwstatus.operators.dli import DliBatchOperator, DliSqlJobOperator
+from airflow_provider_hwstatus.operators.submit import _NOT_FOR_OPERATORS, SubmitOperator
+from airflow_provider_hwstatus.sensors.arguments import BaseTaskArguments, SensorArguments
 from airflow_provider_hwstatus.sensors.base import JobStatusSensor
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSensor
@@ -17,8 +21,11 @@ from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliSessionSens
 #: Arguments that are not in every supported Airflow.
 ONLY_IN_SOME = {"task_concurrency", "retry_policy", "render_template_as_native_obj", "sla"}
 
-#: What a subclass gives to JobStatusSensor itself.
-OWN = {"kind"}
+#: What a subclass gives to JobStatusSensor or SubmitOperator itself.
+OWN = {"kind", "body_argument", "action", "resubmit"}
+
+#: Airflow's argument that sensors have and operators do not have.
+MODE = {"mode"}
 
 
 def named(cls: type) -> set[str]:
@@ -31,7 +38,7 @@ def named(cls: type) -> set[str]:
 def test_every_argument_of_airflows_is_known() -> None:
     """Of the Airflow that is installed; an argument that it does not have is one of another release."""
     airflows = named(BaseOperator) | named(BaseSensorOperator)
-    known = set(BaseSensorArguments.__annotations__)
+    known = set(BaseTaskArguments.__annotations__) | MODE
 
     assert set() == airflows - known
     assert known - airflows <= ONLY_IN_SOME
@@ -39,9 +46,17 @@ def test_every_argument_of_airflows_is_known() -> None:
 
 def test_every_argument_of_ours_is_known() -> None:
     """And no other."""
-    ours = set(SensorArguments.__annotations__) - set(BaseSensorArguments.__annotations__)
+    ours = set(SensorArguments.__annotations__) - set(BaseTaskArguments.__annotations__)
 
-    assert named(JobStatusSensor) - OWN == ours
+    assert named(JobStatusSensor) - OWN | MODE == ours
+
+
+def test_every_argument_of_operators_is_known() -> None:
+    """They are those of the sensors that make sense for a task that submits, and the operators' own."""
+    ours = set(OperatorArguments.__annotations__) - set(BaseTaskArguments.__annotations__)
+    sensors = named(JobStatusSensor) - set(_NOT_FOR_OPERATORS)
+
+    assert (sensors | named(SubmitOperator)) - OWN == ours
 
 
 @pytest.mark.parametrize("cls", [DliBatchSensor, DliSessionSensor, CphJobSensor, CphRequestSensor])
@@ -54,10 +69,18 @@ def test_sensor_takes_them_by_name(cls: type) -> None:
     assert "Unpack[SensorArguments]" == rest.annotation
 
 
+@pytest.mark.parametrize("cls", [DliBatchOperator, DliSqlJobOperator, CphPhonesOperator])
+def test_operator_takes_them_by_name(cls: type) -> None:
+    """Its own arguments are not in the common list, and the rest is the common list."""
+    assert named(cls).isdisjoint(OperatorArguments.__annotations__)
+    assert "Unpack[OperatorArguments]" == inspect.signature(cls.__init__).parameters["kwargs"].annotation
+
+
 def test_types_cost_no_dag_file_anything() -> None:
     """They are for type checkers, so nothing loads them at run time."""
-    code = "import sys, airflow_provider_hwstatus.sensors.cph, airflow_provider_hwstatus.sensors.dli; "
-    code += "print('airflow_provider_hwstatus.sensors.arguments' in sys.modules)"
+    modules = [f"airflow_provider_hwstatus.{name}" for name in ("sensors.cph", "sensors.dli", "operators.cph")]
+    types = [f"airflow_provider_hwstatus.{name}.arguments" for name in ("sensors", "operators")]
+    code = f"import sys, {', '.join(modules)}; print(any(name in sys.modules for name in {types}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert "False" == done.stdout.split()[-1]

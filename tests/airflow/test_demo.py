@@ -72,21 +72,26 @@ def test_demo_shows_states_and_messages(
     live, table = done.stdout.split("\ndag ")
     states_shown = [line.split("…  ")[1] for line in live.splitlines() if "0a324461…" in line]
     assert ["starting", "HTTP 503", "running", "success"] == states_shown
+    assert 6 <= len(re.findall(r"DLI batch    \w{8}…  submitted", live))
+    assert "CPH request" in live
     text = " ".join(table.split())
     for expected in (
-        "example_dli_batch report reschedule success",
-        "example_failures optional_batch deferrable skipped, as it should",
+        "example_dli_batch ingest DliBatchOperator deferrable success",
+        "example_dli_batch partner DliBatchSensor reschedule success",
+        "example_many_jobs submit DliBatchOperator - success",
+        "example_failures optional_batch DliBatchSensor deferrable skipped, as it should",
         "DLI batch d2f6c8e1-94ab-4f07-b5c3-6a7e80d91f24 failed: its state is 'dead'",
         "CPS.0005 The phone is not running.",
         "phone 7 of 24: device offline",
         "JobNotFoundError:",
+        "state is 'rejected'",
     ):
         assert expected in text
     assert "\x1b" not in done.stdout
     assert [] == left_behind(tmp_path)
 
-    rows = [line.split(maxsplit=3) for line in table.splitlines() if line.startswith("example_")]
-    states = {(dag, task): state.removesuffix(", as it should") for dag, task, _, state in rows}
+    rows = [line.split(maxsplit=4) for line in table.splitlines() if line.startswith("example_")]
+    states = {(dag, task): state.removesuffix(", as it should") for dag, task, _, _, state in rows}
     assert set(scenario.DAGS) == {dag for dag, _ in states}
     assert {task: scenario.expected_state(*task) for task in states} == states
     with_message = re.findall(r"^(example_\w+) +(\w+) .*\n    \S", table, re.MULTILINE)

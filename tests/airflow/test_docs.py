@@ -3,6 +3,9 @@
 import inspect
 import re
 import runpy
+import subprocess
+import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,12 @@ from airflow_provider_hwstatus.__main__ import parser
 from airflow_provider_hwstatus.cli.arguments import COMMANDS as CLI
 from airflow_provider_hwstatus.cli.commands import Exit
 from airflow_provider_hwstatus.core.connection.login import LOGINS
-from airflow_provider_hwstatus.demo.airflow_home import AIRFLOW_3
 from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.kinds.service import DLI
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
+from airflow_provider_hwstatus.sensors.start_from_trigger import AIRFLOW_3_3
+from airflow_provider_hwstatus.testing import Reply
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = runpy.run_path(str(DOCS / "generate.py"))["PAGES"]
@@ -31,8 +35,8 @@ def test_every_connection_field_is_documented():
 @pytest.mark.parametrize("page", PAGES)
 def test_generated_page_is_what_the_code_says(page):
     """A page that is made from the code was made from this code: else run ``python docs/generate.py``."""
-    if page == "reference.md" and not AIRFLOW_3:
-        pytest.skip("Airflow 2 cannot import the watchers")
+    if page == "reference.md" and not AIRFLOW_3_3:
+        pytest.skip("older releases cannot import the watchers or the retry policy")
     assert PAGES[page]() == (DOCS / page).read_text()
 
 
@@ -104,20 +108,97 @@ def test_login_table_is_the_codes():
 
 def test_example_of_the_testing_page_works(huaweicloud):
     """The page's own example, as it stands there."""
-    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "testing.md").read_text(), re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", (DOCS / "testing.md").read_text(), re.DOTALL)[0]
     namespace = {"DliBatchSensor": DliBatchSensor}
 
     exec(code, namespace)  # noqa: S102  # our own document
     namespace["test_my_wait_survives_a_503"](huaweicloud)
 
 
+#: Runs the DAGs of the pages, after the tests of the page about testing.
+RUN_DAGS = """
+import pytest
+from airflow.models import DagBag
+
+
+@pytest.mark.parametrize("dag_id", ["etl", "nightly"])
+def test_dag_of_a_page(huaweicloud, dag_id):
+    dag = DagBag().dags[dag_id]
+    for task in dag.tasks:
+        task.poke_interval = 0.1
+    huaweicloud.submissions.seconds["dli_sql_job"] = {0: "FINISHED"}
+
+    assert dag.test().state == "success"
+"""
+
+
+@pytest.fixture
+def pasted(airflow_db, tmp_path):
+    """Paste the pages' DAG files into the DAGs folder, and their tests into a directory."""
+    (readme, *_), (submit, *_) = blocks(DOCS.parent / "README.md"), blocks(DOCS / "submit.md")
+    _, dag, tests = blocks(DOCS / "testing.md")
+    files = {"etl.py": readme, "nightly.py": submit, "country_etl.py": dag}
+    for name, code in files.items():
+        (airflow_db / "dags" / name).write_text(code)
+    (tmp_path / "test_country_etl.py").write_text(tests)
+    (tmp_path / "test_dags.py").write_text(RUN_DAGS)
+    yield tmp_path
+    for name in files:
+        (airflow_db / "dags" / name).unlink()
+
+
+def blocks(page):
+    """Return the Python code of a page, block by block."""
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_pasted_dags_and_tests_work(pasted):
+    """The DAGs of the README, of submit.md and of testing.md run, and the tests of testing.md pass."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(pasted)]
+    done = subprocess.run(command, cwd=pasted, capture_output=True, text=True, check=False)
+
+    assert 0 == done.returncode, done.stdout[-6000:]
+    assert "4 passed" in done.stdout
+
+
+def test_taskflow_code_of_the_submit_page_works(huaweicloud):
+    """The page's two functions, called against the fake."""
+    namespace = {}
+    exec(blocks(DOCS / "submit.md")[1], namespace)  # noqa: S102  # our own document
+
+    job_id = namespace["submit_etl"].function("2026-11-29")
+    assert [job_id] == [submission.job_id for submission in huaweicloud.submissions.accepted]
+    assert ["2026-11-29"] == huaweicloud.submissions.accepted[0].body["args"]
+
+    huaweicloud.break_with(Reply(200, {"queues": [{"queue_name": "etl"}]}), path_ends="/queues")
+    assert ["etl"] == namespace["list_queues"].function()
+
+
+@pytest.mark.skipif(not AIRFLOW_3_3, reason="Airflow has retry policies since 3.3")
+def test_retry_policy_of_the_submit_page_works():
+    """The page's last example is a task with the policy."""
+    namespace = {}
+    exec(blocks(DOCS / "submit.md")[2], namespace)  # noqa: S102  # our own document
+
+    assert isinstance(namespace["etl"].retry_policy, namespace["HwStatusRetryPolicy"])
+
+
+def test_sensor_of_the_readme_is_one():
+    """The line about a job that something else submitted makes a sensor."""
+    line = blocks(DOCS.parent / "README.md")[1]
+
+    assert "wait" == eval(line, {"DliBatchSensor": DliBatchSensor, "timedelta": timedelta}).task_id  # noqa: S307
+
+
 def test_code_of_the_many_jobs_page_is_the_examples():
     """What the page shows is what an example DAG runs."""
     example = " ".join((DOCS.parent / "example_dags" / "example_many_jobs.py").read_text().split())
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "many-jobs.md").read_text(), re.DOTALL)
+    shown = blocks(DOCS / "many-jobs.md")
 
-    assert 2 == len(blocks)
-    assert [] == [block for block in blocks if " ".join(block.split()) not in example]
+    assert 2 == len(shown)
+    assert [] == [block for block in shown if " ".join(block.split()) not in example]
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)

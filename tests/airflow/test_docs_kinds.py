@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from airflow_provider_hwstatus.__main__ import parser
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.kinds import KINDS, JobKind, Outcome
+from airflow_provider_hwstatus.kinds.submission import Submission
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "kinds.md").read_text(encoding="utf-8")
@@ -82,7 +83,10 @@ def test_example_of_a_field(own_file: dict[str, Any], field: str) -> None:
         "headers": {"optional_parameters": ["workspace"]},
         "optional_parameters": {"headers": {"workspace": "{workspace}"}},
     }
-    example = eval(FIELDS[field])  # noqa: S307  # our own document
+    example = eval(FIELDS[field], {"Submission": Submission})  # noqa: S307  # our own document
+    if field == "submissions":  # not part of the JSON
+        assert example == replace(own_file["POOL_TASK"], submissions=example).submissions
+        return
     declaration = own_file["POOL_TASK"].to_dict() | needs.get(field, {}) | {field: example}
     if field == "path":
         declaration["parameters"] = []

@@ -1,4 +1,4 @@
-"""Uses of the sensors that no type checker refuses. This file is checked, and never run."""
+"""Uses of the sensors and operators that no type checker refuses. This file is checked, and never run."""
 
 from datetime import timedelta
 
@@ -6,6 +6,8 @@ from airflow.sdk import XComArg, task
 
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.kinds import JobKind
+from airflow_provider_hwstatus.operators.cph import CphPhonesOperator
+from airflow_provider_hwstatus.operators.dli import DliBatchOperator, DliSqlJobOperator
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliFlinkJobSensor, DliSessionSensor, DliSqlJobSensor
 from airflow_provider_hwstatus.sensors.job import JobSensor
@@ -68,3 +70,18 @@ CphJobSensor(
 output: XComArg = batch.output
 CphJobSensor(task_id="chained", job_id=output, hwstatus_conn_id="huawei", region="cn-north-4", project_id=None)
 state: str = HwStatusHook().get_dli_batch_status("b1").state
+etl = DliBatchOperator(
+    task_id="etl",
+    batch={"file": "obs://acme/etl.jar", "args": ["{{ ds }}"], "conf": {"spark.executor.cores": 2}},
+    cancel_on_kill=False,
+    list_lag=timedelta(minutes=1),
+    wait=False,
+    deferrable=True,
+    retries=2,
+)
+DliBatchSensor(task_id="etl_ended", batch_id=etl.output)
+DliBatchOperator(task_id="body_of_a_task", batch=submit(), cancel_on_kill=None, poke_interval=30, soft_fail=True)
+DliSqlJobOperator(task_id="sql", job={"sql": "SELECT 1"}, failure_states=["FAILED"], retry_delay=timedelta(seconds=5))
+phones = {"phones": [{"phone_id": "p1"}]}
+CphPhonesOperator(task_id="phones", action="restart", body=phones, resubmit=True, fail_fast=False)
+cancelled: str = HwStatusHook().cancel("dli_batch", "b1").state

@@ -1,6 +1,8 @@
-"""Uses of the sensors that type checkers refuse: each line that is marked. This file is checked, and never run."""
+"""Uses of the sensors and operators that type checkers refuse: each marked line. This file is checked, never run."""
 
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.operators.cph import CphPhonesOperator
+from airflow_provider_hwstatus.operators.dli import DliBatchOperator, DliSqlJobOperator
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliFlinkJobSensor, DliSessionSensor
 from airflow_provider_hwstatus.sensors.job import JobSensor
@@ -28,3 +30,14 @@ CphJobSensor(task_id="t", job_id=None)  # error
 CphRequestSensor(task_id="t", request_id=1.5)  # error
 CphRequestSensor(task_id="t", request_id="r1", batch_id="b1")  # error
 HwStatusHook().get_dli_batch_status("b1").sate  # error
+DliBatchOperator(task_id="t")  # error: batch is missing
+DliBatchOperator(task_id="t", batch="x")  # error
+DliBatchOperator(task_id="t", batch={"file": "f"}, defferable=True)  # error
+DliBatchOperator(task_id="t", batch={"file": "f"}, cancel_on_kill="yes")  # error
+DliBatchOperator(task_id="t", batch={"file": "f"}, mode="poke")  # error
+DliBatchOperator(task_id="t", batch={"file": "f"}, resubmit=True)  # error
+DliBatchOperator(task_id="t", batch={"file": "f"}, list_lag="soon")  # error
+DliSqlJobOperator(task_id="t", job={"sql": "SELECT 1"}, start_from_trigger=True)  # error
+CphPhonesOperator(task_id="t", body={})  # error: action is missing
+CphPhonesOperator(task_id="t", action="restart", body={}, wait="no")  # error
+HwStatusHook().submit("dli_batch", "file")  # error
