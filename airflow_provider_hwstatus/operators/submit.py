@@ -138,7 +138,7 @@ class SubmitOperator(JobStatusSensor):
         """
         submitted = self._submit(context)
         if not self.wait:
-            return dict(submitted.answer)
+            return {self.submission.id: submitted.job_id, **submitted.answer}  # a job that was found has no answer
         if submitted.over_at_once:
             return self._over_at_once(submitted)
         return super().execute(context)

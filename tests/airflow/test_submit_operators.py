@@ -296,6 +296,15 @@ def test_without_waiting_the_answer_is_returned(cloud, kind):
     assert 1 == len(cloud.requests)
 
 
+@pytest.mark.parametrize("store", [True, False], ids=["store", "no-store"])
+def test_without_waiting_a_job_that_was_found_has_its_id(cloud, store):
+    """After a lost worker there is no answer, but the id is where the answer has it."""
+    task = Task(MAKE["dli_batch"], wait=False, store=store)
+
+    assert task.run()["id"] == task.run()["id"] == cloud.submissions.accepted[0].job_id
+    assert 1 == cloud.submissions.count("dli_batch")
+
+
 def test_rejected_phone_is_a_failure(cloud, deferrable):
     """What CPH rejects in its answer counts as failed."""
     cloud.submissions.rejected = {"p2"}
