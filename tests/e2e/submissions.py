@@ -50,6 +50,8 @@ with DAG(
 ):
     for task_id, deferrable in {tasks!r}:
         DliBatchOperator(task_id=task_id, batch={{"file": "obs://acme/etl.jar"}}, deferrable=deferrable)
+    same = [{{"file": "obs://acme/etl.jar"}}] * {mapped}
+    DliBatchOperator.partial(task_id="mapped", deferrable=True).expand(batch=same)
 
 with DAG(
     "waits_cancellations",
@@ -76,17 +78,22 @@ CASES = (
     "answer_503",
     "answer_reset",
     "answer_0999",
+    "answer_lost",
     "job_fails",
 )
 
 ANSWERS = {
     "answer_503": Reply(503, {"error_code": "APIGW.0203", "error_msg": "Backend timeout"}),
     "answer_reset": Fault.RESET,
+    "answer_lost": Fault.HANG,
     "answer_0999": Reply(400, {"error_code": "DLI.0999", "error_msg": "Server-side errors occur."}),
 }
 
 #: Seconds by which the list lags behind.
 LAG = 10.0
+
+#: Number of mapped tasks with the same body.
+MAPPED = 4
 
 #: Maximum seconds until all tasks have ended.
 TIMEOUT = 3600.0
@@ -160,9 +167,9 @@ def airflow_with(tasks: list[tuple[str, bool]]) -> Iterator[tuple[Stack, Evidenc
         cloud.batch_list.contains = True
         for example in home.dags.iterdir():
             example.unlink()
-        (home.dags / "submissions.py").write_text(DAGS.format(tasks=tasks))
+        (home.dags / "submissions.py").write_text(DAGS.format(tasks=tasks, mapped=MAPPED))
         airflow = settings(database.dsn, parallelism=16, scheduler_lost=30) | {
-            "AIRFLOW_CONN_HWSTATUS_DEFAULT": json.dumps(cloud.connection()),
+            "AIRFLOW_CONN_HWSTATUS_DEFAULT": json.dumps(cloud.connection(request_timeout=8)),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
             "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "30",
@@ -240,7 +247,8 @@ def run_submissions(count: int, seed: int) -> list[str]:
         deadline = time.monotonic() + TIMEOUT
 
         def states() -> dict[str, str | None]:
-            return {task_id: task.state for task_id, task in evidence.tasks().items() if task_id.startswith(CASES)}
+            mine = (*CASES, "mapped")
+            return {task_id: task.state for task_id, task in evidence.tasks().items() if task_id.startswith(mine)}
 
         def wait_until(done: Callable[[], bool]) -> None:
             while not done():
@@ -251,7 +259,9 @@ def run_submissions(count: int, seed: int) -> list[str]:
                 time.sleep(0.3)
 
         def over(part: float) -> Callable[[], bool]:
-            return lambda: len(states()) >= count and sum(state in ENDED for state in states().values()) >= part * count
+            return lambda: (
+                len(states()) > count and sum(state in ENDED for state in states().values()) >= part * (count + 1)
+            )
 
         wait_until(lambda: any(state == "deferred" for state in states().values()))
         for part, component in ((0.2, "triggerer 1"), (0.4, "scheduler"), (0.6, "triggerer 1"), (0.7, "scheduler")):
@@ -276,6 +286,8 @@ def _wrong(evidence: Evidence, cloud: FakeHuaweiCloud, tasks: list[tuple[str, bo
         expected = 2 if case_of(task_id) == "job_fails" else 1
         if jobs[task_id] != expected:
             wrong.append(f"{task_id}: {jobs[task_id]} jobs were submitted, not {expected}")
+    if jobs["mapped"] != MAPPED:
+        wrong.append(f"{jobs['mapped']} jobs of {MAPPED} mapped tasks were submitted")
     if cloud.submissions.cancelled:
         wrong.append(f"{len(cloud.submissions.cancelled)} jobs were cancelled")
     return wrong
