@@ -24,7 +24,7 @@ from airflow_provider_hwstatus.core.reporting.connection_check import Checkup, S
 from airflow_provider_hwstatus.core.reporting.console import console_url
 from airflow_provider_hwstatus.core.reporting.diagnosis import BUDGET, Diagnosis, diagnose
 from airflow_provider_hwstatus.core.submitting.cancel import cancel
-from airflow_provider_hwstatus.core.submitting.marker import check_body
+from airflow_provider_hwstatus.core.submitting.marker import check_body, encoded
 from airflow_provider_hwstatus.core.submitting.submit import Submitted, submit
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, without_frames
 from airflow_provider_hwstatus.get_provider_info import HIDDEN_FIELDS, RELABELING
@@ -412,8 +412,9 @@ def _submission_of(
         submission = declared.submission(action)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    checked, budget = check_body(submission, body), RetryBudget(outage_tolerance)
-    return lambda client: submit(client, declared, submission, checked, budget)
+    content = encoded({**submission.fixed, **check_body(submission, body)})
+    budget = RetryBudget(outage_tolerance)
+    return lambda client: submit(client, declared, submission, content, budget)
 
 
 def _request_of(

@@ -10,6 +10,7 @@ def _phones(call: str, *required: str, permission: str | None = None, **fixed: s
     return Submission(
         path=f"/v1/{{project_id}}/cloud-phone/{call}",
         id="request_id",
+        is_request=True,
         required=required,
         fixed=fixed,
         permission=permission,

@@ -23,6 +23,7 @@ class Search:
     :param id: Field of a row with the job's id.
     :param state: Field of a row with its state.
     :param created: Field of a row with the time of the submission, in milliseconds since 1970.
+    :param permission: IAM action that the request needs; None if it is not documented.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Search:
     id: str
     state: str
     created: str
+    permission: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,8 @@ class Submission:
     How a job is submitted.
 
     :param path: Path of the POST, with ``{project_id}``.
-    :param id: Path into the answer to the job's id. For CPH, it is the id of the request.
+    :param id: Path into the answer to the job's id.
+    :param is_request: Whether that is the id of a request with several jobs, as CPH has it.
     :param required: Fields that a body must have.
     :param fixed: Fields that are part of every body, such as the command of a CPH phone.
     :param name_field: Field of the body with the job's name, which the marker is added to; None if the marker is a tag.
@@ -56,6 +59,7 @@ class Submission:
 
     path: str
     id: str
+    is_request: bool = False
     required: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict, hash=False)
     name_field: str | None = None

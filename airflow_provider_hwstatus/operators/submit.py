@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, XComArg
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, XComArg
 
-from airflow_provider_hwstatus.core.polling.expected_jobs import expected_from
+from airflow_provider_hwstatus.core.polling.expected_jobs import Expected, expected_from
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.polling.jobs_summary import PollResult
 from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
@@ -99,6 +100,7 @@ class SubmitOperator(JobStatusSensor):
         self._record: SubmissionRecord | None = None
         self._max_tries: int | None = None
         self._marked = ""
+        self._stopped = False
 
     def check_body(self, body: object) -> None:
         """
@@ -110,7 +112,7 @@ class SubmitOperator(JobStatusSensor):
             return
         try:
             checked = check_body(self.submission, body)
-            if "{{" not in str(checked.get(self.submission.name_field or "")):
+            if "{" not in str(checked.get(self.submission.name_field or "")):
                 check_name(self.submission, checked)
         except ConfigurationError as error:
             raise ValueError(f"{self.body_argument}: {error}") from None
@@ -167,6 +169,7 @@ class SubmitOperator(JobStatusSensor):
                 list_lag=self.list_lag,
                 resubmit=self.resubmit,
                 outage_tolerance=self.outage_tolerance,
+                raise_if_stopped=self._raise_if_stopped,
             )
             submitted = self._once.submitted()
         except HwStatusError as error:
@@ -177,7 +180,15 @@ class SubmitOperator(JobStatusSensor):
                 raise AirflowFailException(str(error)) from error
             raise
         self._keep(submitted, context, attempt)
+        if self._stopped:  # while the service answered
+            self._cancel()
+            self._raise_if_stopped()
         return submitted
+
+    def _raise_if_stopped(self) -> None:
+        """:raises AirflowException: The task was told to stop. Airflow 3 goes on with it after :meth:`on_kill`."""
+        if self._stopped:
+            raise AirflowException("the task was told to stop")
 
     @property
     def _can_be_told_later(self) -> bool:
@@ -187,26 +198,32 @@ class SubmitOperator(JobStatusSensor):
     def _keep(self, submitted: Submitted, context: Context, attempt: Attempt) -> None:
         """Log the id and store it, before the first poll."""
         self._submitted, self._marked = submitted, submitted.marked
-        if submitted.job_id:
-            self._target = self.target_of(submitted.job_id, submitted.answer)
         how = "was submitted before, and is waited for" if submitted.found else "submitted"
-        name = self._target.subject if self._target else self.kind.title
+        name = f"{'CPH request' if self.submission.is_request else self.kind.title} {submitted.job_id}"
         mark = f" as {submitted.marked}" if submitted.marked else ""
-        self.log.info("%s: %s%s; this is try %d since the task was last cleared", name, how, mark, attempt.number)
+        self.log.info("%s: %s%s; this is try %d", name, how, mark, attempt.number)
         ti: Any = context.get("ti")
         if submitted.job_id and ti is not None:
             ti.xcom_push(key=self.xcom_key, value=submitted.job_id)
+        if submitted.job_id:
+            self._target = self.target_of(submitted.job_id, submitted.answer)
 
     @property
     def xcom_key(self) -> str:
         """The key of the XCom that has the id of the job; for CPH, of the request."""
-        return self.kind.id_name if self.submission.is_findable else self.submission.id
+        return self.submission.id if self.submission.is_request else self.kind.id_name
 
     def target_of(self, job_id: str, answer: Mapping[str, Any]) -> WaitTarget:
         """Return what to wait for: the job; or for CPH, all jobs of the request."""
-        if self.submission.is_findable:
+        if not self.submission.is_request:
             return WaitTarget.of(self.kind, job_id, self.rule)
-        return WaitTarget.of(self.kind, job_id, self.rule, expected_from(dict(answer) or None))
+        try:
+            expected = expected_from(dict(answer))
+        except ConfigurationError:
+            expected = Expected()
+        # An answer without jobs does not say how many there are.
+        known = bool(expected.jobs or expected.rejected)
+        return WaitTarget.of(self.kind, job_id, self.rule, expected if known else Expected())
 
     def _over_at_once(self, submitted: Submitted) -> dict[str, Any]:
         """Return the status of a job that the service ran while it answered, and what else it answered."""
@@ -214,7 +231,7 @@ class SubmitOperator(JobStatusSensor):
             kind=self.kind.name,
             job_id=submitted.job_id,
             state=submitted.state,
-            outcome=self.kind.outcome_of(submitted.state),
+            outcome=Outcome.SUCCESS,
         )
         self.hook.close()
         return {**submitted.answer, **status.to_dict()}
@@ -261,10 +278,11 @@ class SubmitOperator(JobStatusSensor):
         if not self._marked:
             return message
         number = self._marked.rpartition("-")[2]
-        return f"{message}\n  submitted: in try {number} since the task was last cleared, as {self._marked}"
+        return f"{message}\n  submitted: in try {number}, as {self._marked}"
 
     def on_kill(self) -> None:
         """Cancel the job, in at most ten seconds. Airflow calls this in a worker that is told to stop."""
+        self._stopped = True
         if not self.cancel_on_kill or (self._once is None and self._target is None):
             return
         # In a thread: this may run in the middle of a request, which holds locks, and then must not wait for ever.
@@ -286,12 +304,8 @@ class SubmitOperator(JobStatusSensor):
             hook.close()
 
     def _just_submitted(self, hook: HwStatusHook) -> str | None:
-        """Return the id of a job whose submission the service has not answered yet, if the list shows it."""
-        from dataclasses import replace
-
-        if self._once is None:
-            return None
-        found = replace(self._once, run=hook.run).find(self._once.attempt.number)
+        """Return the id of the job of this try or an earlier one that this process does not know yet, by the list."""
+        found = replace(self._once, run=hook.run).find() if self._once else None
         return found.job_id if found else None
 
 
@@ -299,17 +313,18 @@ def attempt_of(context: Context, retries: int | None) -> Attempt:
     """
     Return the try of a task instance.
 
-    Clearing a task raises ``max_tries``: the difference to ``retries`` is the number of tries before the clearing.
+    Clearing a task raises ``max_tries``: its difference to ``retries`` is the number of tries before the clearing.
     """
     ti = context["ti"]
-    run = max((ti.max_tries or 0) - (retries or 0), 0)
+    max_tries = ti.max_tries or 0
     return Attempt(
         dag_id=ti.dag_id,
         task_id=ti.task_id,
         run_id=ti.run_id,
         map_index=-1 if ti.map_index is None else ti.map_index,
-        run=run,
-        number=max(ti.try_number - run, 1),
+        max_tries=max_tries,
+        number=ti.try_number,
+        is_first=ti.try_number <= max(max_tries - (retries or 0), 0) + 1,
     )
 
 
@@ -318,9 +333,9 @@ def earliest(context: Context) -> datetime:
     dag_run = context.get("dag_run")
     now = datetime.now().astimezone()
     long_ago = now - _LONGEST_AGO
-    due = next((time for name in _DUE if (time := getattr(dag_run, name, None)) is not None), long_ago)
-    return (due if long_ago < due < now else long_ago) - _CLOCK_SKEW
+    times = [time for name in _DUE if isinstance(time := getattr(dag_run, name, None), datetime)]
+    return max(min([now, *times]) if times else long_ago, long_ago) - _CLOCK_SKEW
 
 
-#: Times of a DAG run before which it does not begin, which clearing does not change: of Airflow 3 and of Airflow 2.
-_DUE = ("run_after", "data_interval_end", "logical_date", "execution_date")
+#: Times of a DAG run, of Airflow 3 and of Airflow 2. The earliest of them is before the run began.
+_DUE = ("run_after", "data_interval_end", "logical_date", "execution_date", "queued_at", "start_date")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pkgutil import resolve_name
@@ -172,9 +173,7 @@ def test_failed_job_fails_the_task_so_that_retries_apply(cloud, kind, deferrable
     """The exception is an AirflowException that is not final, and says why."""
     fail_next(cloud, kind)
 
-    with pytest.raises(
-        AirflowException, match=r"failed(?s:.*)submitted: in try 1 since the task was last cleared"
-    ) as raised:
+    with pytest.raises(AirflowException, match=r"failed(?s:.*)submitted: in try 1, as") as raised:
         Task(MAKE[kind], deferrable).run()
     assert not isinstance(raised.value, AirflowFailException | AirflowSkipException)
 
@@ -445,6 +444,58 @@ def test_job_that_is_over_needs_no_cancelling(cloud, caplog):
 
     assert [] == cloud.submissions.cancelled
     assert "could not be cancelled" not in caplog.text
+
+
+def test_worker_that_is_stopped_before_the_submission_submits_nothing(cloud):
+    """Airflow 3 goes on with a task after on_kill(), until it kills the process."""
+    operator = MAKE["dli_batch"](task_id="t")
+    operator.on_kill()
+
+    with pytest.raises(AirflowException, match="told to stop"):
+        operator.execute(Task(MAKE["dli_batch"]).context())
+    assert [] == cloud.submissions.accepted
+
+
+def test_worker_that_is_stopped_while_the_service_answers_cancels(cloud):
+    """The list does not show the job yet, but its answer comes."""
+    cloud.submissions.listed_after = 100
+    operator = MAKE["dli_batch"](task_id="t")
+    cloud.listeners.append(lambda record: record.method == "POST" and setattr(operator, "_stopped", True))
+
+    with pytest.raises(AirflowException, match="told to stop"):
+        operator.execute(Task(MAKE["dli_batch"]).context())
+    assert [cloud.submissions.accepted[0].job_id] == cloud.submissions.cancelled
+
+
+def test_store_that_fails_after_the_submission_hides_nothing(cloud, deferrable, caplog):
+    """The id is in XCom, the job's end is the task's, and the log says that the record is missing."""
+    task = Task(MAKE["dli_batch"], deferrable, store=True)
+    steps = []
+
+    def fail(key, value, retention=None):
+        steps.append(value["step"])
+        if value["step"] != "sending":
+            raise RuntimeError("no API")
+
+    task.store.set = fail
+    fail_next(cloud, "dli_batch")
+
+    with pytest.raises(AirflowException, match="failed"):
+        task.run()
+    assert ["sending", "submitted", "anew"] == steps
+    assert "could not be recorded as submitted" in caplog.text
+
+
+@pytest.mark.parametrize("jobs", [None, [], {}, ["x"]], ids=str)
+def test_cph_answer_without_its_jobs(cloud, jobs):
+    """How many jobs there are is then unknown, and they are waited for nevertheless."""
+
+    def without(request, reply):
+        return replace(reply, body={**reply.body, "jobs": jobs}) if request.method == "POST" else reply
+
+    cloud.reply_filters.append(without)
+
+    assert 2 == len(Task(MAKE["cph_job"]).run())
 
 
 @pytest.mark.parametrize(

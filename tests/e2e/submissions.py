@@ -204,7 +204,7 @@ class Api:
             path = f"dags/{CANCELLATIONS}/dagRuns/by-hand/taskInstances/{task_id}"
             self._request("PATCH", path, {"new_state": state})
         else:
-            self._in_airflow(f"task.set_state('{state}', session=session)", task_id)
+            self._in_airflow(f"task.state = '{state}'", task_id)
 
     def clear(self, task_id: str) -> None:
         """Clear a task."""

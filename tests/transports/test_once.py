@@ -53,7 +53,10 @@ def submit_to(request):
         fields = cloud.connection(auth, request_timeout=1.0, **extra)
         settings = settings_from(fields.get("login"), fields.get("password"), fields["extra"])
         budget = RetryBudget(tolerance)
-        return request.param(settings, lambda client: submit(client, DLI_BATCH, DLI_BATCH.submission(), BODY, budget))
+        return request.param(
+            settings,
+            lambda client: submit(client, DLI_BATCH, DLI_BATCH.submission(), json.dumps(BODY).encode(), budget),
+        )
 
     return run
 
@@ -174,3 +177,21 @@ def test_secrets_of_the_body_are_in_no_error(cloud, submit_to):
     with pytest.raises(UnclearSubmissionError) as raised:
         submit_to(cloud)
     assert json.dumps(BODY) not in repr(raised.value)
+
+
+def test_refused_login_whose_renewal_fails_is_clear(cloud, submit_to):
+    """A 401 says that the POST was not accepted, also if IAM then does not answer."""
+    cloud.break_with(401, path_ends="/batches")
+    cloud.listeners.append(lambda record: record.status == 401 and cloud.break_with(503, path_ends="/v3/auth/tokens"))
+
+    with pytest.raises(HwStatusError) as raised:
+        submit_to(cloud, auth="password")
+    assert not isinstance(raised.value, UnclearSubmissionError)
+    assert [] == cloud.submissions.accepted
+
+
+def test_secret_that_the_service_repeats_is_redacted(cloud, submit_to):
+    """The answer goes into XCom."""
+    cloud.submissions.answers = [Reply(body={"id": "b1", "error_msg": f"key {cloud.secret_key}"})]
+
+    assert cloud.secret_key not in repr(submit_to(cloud).answer)

@@ -287,6 +287,8 @@ class _Sending:
             result, error = None, None
             try:
                 result = yield effect
+                if isinstance(effect, Request) and isinstance(result, Response) and result.status == 401:
+                    self._sent = False  # the gateway refused it, and it may be sent again with a new login
             except GeneratorExit:
                 exchange.close()
                 raise

@@ -52,7 +52,7 @@ def _send(client: Client, kind: JobKind, job_id: str, budget: RetryBudget) -> Fl
     method, _, path = (kind.cancel or "").partition(" ")
 
     def read(response: Response) -> None:
-        if response.status == HTTPStatus.NO_CONTENT:
+        if not response.body and HTTPStatus(response.status).is_success:
             return
         body = json_or_raise(response, client.redact, client.clock(), kind.cancel_permission)
         if kind.is_refused(body):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ _DIGITS = 16
 #: Characters of the longest marker: a hyphen, the hash, a hyphen and the number of the try.
 LONGEST_MARKER = 1 + _DIGITS + 1 + 4
 
+#: Earlier tries whose job is looked for at most.
+_MOST_TRIES = 20
+
 #: The key of the tag that holds a marker.
 TAG = "hwstatus"
 
@@ -26,16 +29,20 @@ class Attempt:
     """
     One try of a task instance to get its job done.
 
-    :param run: How often the task was cleared, and when: every clearing begins with a new job.
-    :param number: The number of the try since then, from 1.
+    :param max_tries: The ``max_tries`` of the task instance. Clearing a task raises it, and nothing else changes it. So
+        tries with the same ``max_tries`` are about the same job.
+    :param number: The number of the try, from 1.
+    :param is_first: Whether it is the first one since the task was cleared, by the number of its retries. That is wrong
+        if somebody has changed this number in the meantime.
     """
 
     dag_id: str
     task_id: str
     run_id: str
     map_index: int
-    run: int
+    max_tries: int
     number: int
+    is_first: bool
 
     def marker(self, number: int | None = None) -> str:
         """
@@ -43,9 +50,14 @@ class Attempt:
 
         :param number: The number of the other try.
         """
-        parts = [self.dag_id, self.task_id, self.run_id, self.map_index, self.run]
+        parts = [self.dag_id, self.task_id, self.run_id, self.map_index, self.max_tries]
         digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGITS]
         return f"{digest}-{self.number if number is None else number}"
+
+    @property
+    def earlier(self) -> range:
+        """The numbers of the tries that may have submitted the job, the newest first."""
+        return range(self.number - 1, max(self.number - 1 - _MOST_TRIES, 0), -1)
 
 
 def check_body(submission: Submission, body: object) -> Mapping[str, Any]:
@@ -79,6 +91,26 @@ def check_name(submission: Submission, body: Mapping[str, Any]) -> None:
                 f"{submission.name_field} must be a text of at most {room} characters, because a marker of "
                 f"{LONGEST_MARKER} characters is added to it"
             )
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """
+    Return a body as JSON. The outputs of mapped tasks become lists.
+
+    :raises ConfigurationError: It has something that is not JSON.
+    """
+
+    def plain(value: object) -> list[object]:
+        if isinstance(value, Sequence) and not isinstance(value, bytes):
+            return list(value)
+        raise ConfigurationError(
+            f"the body has a {type(value).__name__}, which is not JSON; render it as text, a number or a list"
+        )
+
+    try:
+        return json.dumps(body, default=plain).encode()
+    except ValueError as error:  # it contains itself
+        raise ConfigurationError(f"the body is not JSON: {error}") from None
 
 
 def with_marker(submission: Submission, body: Mapping[str, Any], marker: str, default_name: str) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from typing import Any, Protocol, TypeVar
 
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
+from airflow_provider_hwstatus.core.protocol.advice import NEXT
 from airflow_provider_hwstatus.core.protocol.effects import Flow
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
-from airflow_provider_hwstatus.core.submitting.marker import Attempt, name_with, with_marker
+from airflow_provider_hwstatus.core.submitting.marker import Attempt, encoded, name_with, with_marker
 from airflow_provider_hwstatus.core.submitting.submit import Submitted, find, find_within, not_found, submit
-from airflow_provider_hwstatus.errors import HwStatusError, UnclearSubmissionError
+from airflow_provider_hwstatus.errors import HwStatusError, JobNotFoundError, UnclearSubmissionError
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 from airflow_provider_hwstatus.kinds.submission import Submission
 
@@ -73,6 +74,7 @@ class Once:
     :param list_lag: Seconds for which the list may lag behind.
     :param resubmit: Whether it does no harm to submit the job twice.
     :param outage_tolerance: Seconds for which a request is repeated that the service cannot have accepted.
+    :param raise_if_stopped: Called before the submission; raises if the task was told to stop.
     """
 
     run: Callable[[Callable[[Client], Flow[Any]]], Any]
@@ -86,6 +88,7 @@ class Once:
     list_lag: float
     resubmit: bool
     outage_tolerance: float
+    raise_if_stopped: Callable[[], None] = lambda: None
 
     def submitted(self) -> Submitted:
         """
@@ -103,12 +106,17 @@ class Once:
             return marker
         return name_with(self.submission, self.body, marker, self.attempt.task_id)
 
-    def find(self, number: int) -> Submitted | None:
-        """Look once for the job that a try submitted."""
-        budget = RetryBudget(self.outage_tolerance)
-        found: Submitted | None = self.run(
-            lambda client: find(client, self.kind, self.submission, self.marked(number), self.since, budget)
-        )
+    def find(self) -> Submitted | None:
+        """Look once for the job that this try or an earlier one submitted, the newest first."""
+        marks, budget = self._marks([self.attempt.number, *self.attempt.earlier]), RetryBudget(self.outage_tolerance)
+
+        def flow(client: Client) -> Flow[Submitted | None]:
+            for marked in marks:
+                if found := (yield from find(client, self.kind, self.submission, marked, self.since, budget)):
+                    return found
+            return None
+
+        found: Submitted | None = self.run(flow)
         return found
 
     def _earlier(self) -> Submitted | None:
@@ -128,15 +136,18 @@ class Once:
         """Return the newest job that an earlier try submitted, by the list; None if there is none."""
         if kept is None and self.attempt.number == 1:
             return None
-        newest = max(self.attempt.number - 1, 1)
-        found = self._find_within(range(newest, 0, -1))
+        numbers = [*self.attempt.earlier] or [self.attempt.number]  # the same try, if Airflow runs it again
+        found = self._find_within(numbers, 0.0 if kept is None and self.attempt.is_first else self.list_lag)
         if found is None and kept and kept.step == UNCLEAR:
-            raise not_found(UnclearSubmissionError(_EARLIER), self.list_lag, self.marked(newest))
+            raise not_found(UnclearSubmissionError(_EARLIER), self.list_lag, self.marked(numbers[0]))
         return found
 
-    def _find_within(self, numbers: Iterable[int]) -> Submitted | None:
-        """Look for the job that one of these tries submitted, the newest first, for as long as the list may lag."""
-        marks, until = [self.marked(number) for number in numbers], self.clock() + self.list_lag
+    def _marks(self, numbers: Iterable[int]) -> list[str]:
+        return [self.marked(number) for number in numbers]
+
+    def _find_within(self, numbers: Iterable[int], seconds: float) -> Submitted | None:
+        """Look for the job that one of these tries submitted, the newest first, for some seconds."""
+        marks, until = self._marks(numbers), self.clock() + seconds
         found: Submitted | None = self.run(
             lambda client: find_within(client, self.kind, self.submission, marks, self.since, until)
         )
@@ -144,7 +155,7 @@ class Once:
 
     def _raise_unless_certain(self, kept: Kept | None) -> None:
         """:raises UnclearSubmissionError: An earlier try may have submitted the job."""
-        if self.resubmit or (kept is None and (self.attempt.number == 1 or self.record.is_kept)):
+        if self.resubmit or (kept is None and (self.attempt.is_first or self.record.is_kept)):
             return
         why = (
             _EARLIER if kept else "an earlier try may have submitted it, and Airflow before 3.3 keeps no record of that"
@@ -160,17 +171,21 @@ class Once:
         return UnclearSubmissionError(message, http_status=error.http_status, request_id=error.request_id)
 
     def _has_failed(self, found: Submitted) -> bool:
-        """Return whether a job has failed; one that only the record knows has not."""
-        if not self.submission.is_findable:
+        """Return whether a job has failed. Of a request with several jobs, only the record knows that."""
+        if self.submission.is_request:
             return False
         budget = RetryBudget(self.outage_tolerance)
-        status = self.run(lambda client: JobPoller(client, self.kind, found.job_id).fetch_status(budget))
+        try:
+            status = self.run(lambda client: JobPoller(client, self.kind, found.job_id).fetch_status(budget))
+        except JobNotFoundError:  # it was submitted, so the wait decides for how long it may be unknown
+            return False
         return bool(status.outcome is Outcome.FAILURE)
 
     def _new(self) -> Submitted:
-        self.record.write(Kept(step=SENDING))
         marker, task_id = self.attempt.marker(), self.attempt.task_id
-        body = with_marker(self.submission, self.body, marker, task_id)
+        body = encoded(with_marker(self.submission, self.body, marker, task_id))
+        self.record.write(Kept(step=SENDING))
+        self.raise_if_stopped()
         budget = RetryBudget(self.outage_tolerance)
         try:
             submitted: Submitted = self.run(lambda client: submit(client, self.kind, self.submission, body, budget))
@@ -188,14 +203,18 @@ class Once:
     def _after_unclear_end(self, error: UnclearSubmissionError) -> Submitted:
         if not self.submission.is_findable:
             raise error if self.resubmit else self._cannot_tell(error)
-        found = self._find_within([self.attempt.number])
+        numbers, why = [self.attempt.number], ""
+        try:
+            found = self._find_within(numbers, self.list_lag)
+        except HwStatusError as failure:
+            found, why = None, f"\n  the list of jobs could not be read: {str(failure).partition(NEXT)[0]}"
         if found is None:
-            raise not_found(error, self.list_lag, self.marked(self.attempt.number))
+            raise not_found(error, self.list_lag, self.marked(self.attempt.number), why)
         return found
 
     def _kept_of(self, submitted: Submitted) -> Mapping[str, Any]:
         """Return what a later try needs of the answer, without what may hold secrets."""
-        return {} if self.submission.is_findable else dict(submitted.answer)
+        return dict(submitted.answer) if self.submission.is_request else {}
 
 
 _EARLIER = "an earlier try submitted it without a clear answer"

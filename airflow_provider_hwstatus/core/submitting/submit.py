@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_hwstatus.core.connection.client import Call, Client
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Response, Sleep, encode
+from airflow_provider_hwstatus.core.protocol.redaction import Redactor
 from airflow_provider_hwstatus.core.protocol.responses import json_or_raise, refusal_of, request_id_of
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.core.submitting.marker import TAG
@@ -48,26 +48,23 @@ class Submitted:
     over_at_once: bool = False
 
 
-def submit(
-    client: Client, kind: JobKind, submission: Submission, body: Mapping[str, Any], budget: RetryBudget
-) -> Flow[Submitted]:
+def submit(client: Client, kind: JobKind, submission: Submission, body: bytes, budget: RetryBudget) -> Flow[Submitted]:
     """
     Send the POST that submits a job. It is repeated only if the service cannot have accepted it.
 
-    :param body: The whole body, with its marker.
+    :param body: The whole body, with its marker, as JSON.
     :param budget: For how long to repeat it.
     :raises UnclearSubmissionError: The service may have accepted it: there was no clear answer.
     :raises HwStatusError: The service did not accept it.
     """
 
     def read(response: Response) -> Submitted:
-        answer = json_or_raise(response, client.redact, client.clock(), submission.permission)
+        answer = _redacted(json_or_raise(response, client.redact, client.clock(), submission.permission), client.redact)
         if submission.guard and _says(answer, submission.guard):
             raise refusal_of(response, answer, answer.get("message"), client.redact)
         return _submitted(client, submission, response, answer)
 
-    content = json.dumps({**submission.fixed, **body}).encode()
-    call = Call("POST", kind.cloud_service, submission.path, body=content, once=True)
+    call = Call("POST", kind.cloud_service, submission.path, body=body, once=True)
     return (yield from client.send(call, budget, read, f"{kind.cloud_service.label}_submit"))
 
 
@@ -83,6 +80,15 @@ def _submitted(client: Client, submission: Submission, response: Response, answe
         http_status=response.status,
         request_id=request_id_of(response, answer, client.redact),
     )
+
+
+def _redacted(value: Any, redact: Redactor) -> Any:
+    """Return JSON with its texts redacted: a service may repeat a secret in its answer."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list):
+        return [_redacted(each, redact) for each in value]
+    return {name: _redacted(each, redact) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def _says(answer: Mapping[str, Any], condition: tuple[str, object]) -> bool:
@@ -115,7 +121,8 @@ def find(
         )
         if found := next((row for row in rows if _is_marked(submission, row, marked)), None):
             job_id, state = str(found.get(search.id)), str(found.get(search.state))
-            return Submitted(job_id, found, found=True, state=state, marked=marked)
+            # Without the rest of the row, which may have the arguments of the job.
+            return Submitted(job_id, {search.id: job_id, search.state: state}, found=True, state=state, marked=marked)
         first, page = first + len(rows), page + 1
         if not rows or all(_is_older(search, row, since) for row in rows):
             return None
@@ -147,7 +154,7 @@ def find_within(
 
 
 def _rows(client: Client, search: Search, response: Response) -> list[Mapping[str, Any]]:
-    body = json_or_raise(response, client.redact, client.clock())
+    body = json_or_raise(response, client.redact, client.clock(), search.permission)
     rows = body.get(search.rows)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise MalformedResponseError(f"the list of jobs has no {search.rows} in it", http_status=response.status)
@@ -171,10 +178,14 @@ def _is_older(search: Search, row: Mapping[str, Any], since: float) -> bool:
     return isinstance(created, int) and created < since * 1000
 
 
-def not_found(error: UnclearSubmissionError, seconds: float, marked: str) -> UnclearSubmissionError:
-    """Add to the error of an unclear submission that the list did not show the job."""
+def not_found(error: UnclearSubmissionError, seconds: float, marked: str, why: str = "") -> UnclearSubmissionError:
+    """
+    Add to the error of an unclear submission that the list did not show the job.
+
+    :param why: Why not, as a line of the message, if the list could not be read.
+    """
     message = (
-        f"{error}\n  the list of jobs has not shown it for {seconds:g} s; it was not submitted again"
+        f"{error}{why}\n  the list of jobs has not shown it for {seconds:g} s; it was not submitted again"
         f"\n  next: look for {marked} in the console; if it is not there, clear the task, which submits it anew"
     )
     return UnclearSubmissionError(message, http_status=error.http_status, code=error.code, request_id=error.request_id)

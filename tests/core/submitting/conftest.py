@@ -132,8 +132,8 @@ class Worker:
     def is_kept(self):
         return self.record.is_kept
 
-    def attempt(self, number=None, run=0):
-        """Make the next try, or the one with a number; return the job."""
+    def attempt(self, number=None, max_tries=3, retries=3):
+        """Make the next try, or the one with a number; return the job. Clearing raises *max_tries*."""
         self.number = self.number + 1 if number is None else number
         self.steps = 0
         ids = {"dag_id": "d", "task_id": "t", "run_id": "r", "map_index": -1}
@@ -143,7 +143,9 @@ class Worker:
             kind=self.kind,
             submission=self.submission,
             body=self.body,
-            attempt=Attempt(**ids, run=run, number=self.number),
+            attempt=Attempt(
+                **ids, max_tries=max_tries, number=self.number, is_first=self.number <= max_tries - retries + 1
+            ),
             record=self,
             since=self.cloud.began - 60,
             **self.options,

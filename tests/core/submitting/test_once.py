@@ -1,5 +1,8 @@
 """A job is submitted once, whatever happens to the tries of the task."""
 
+import json
+from datetime import UTC, datetime
+
 import pytest
 
 from airflow_provider_hwstatus.core.submitting.once import ANEW, SENDING, SUBMITTED, UNCLEAR, Kept
@@ -167,8 +170,19 @@ def test_cleared_task_submits_anew(worker_with, is_kept):
     worker.attempt()
     worker.record.kept = None  # the record is of the time before the clearing
 
-    assert "job-2" == worker.attempt(number=1, run=1).job_id
+    assert "job-2" == worker.attempt(number=2, max_tries=4).job_id
     assert 2 == len({job["name"] for job in dli.jobs})
+    assert 0 == worker.cloud.elapsed
+
+
+@pytest.mark.parametrize("retries", [0, 1, 2, 5])
+def test_other_number_of_retries_does_not_hide_the_job(worker_with, is_kept, retries):
+    """A DAG whose retries were changed between two tries still finds the job of the first."""
+    worker, dli = worker_with(is_kept)
+    worker.attempt()
+
+    assert "job-1" == worker.attempt(retries=retries).job_id
+    assert 1 == len(dli.jobs)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +218,60 @@ def test_what_was_not_accepted_is_repeated_in_an_outage(worker_with, is_kept, re
 
     assert "job-1" == worker.attempt().job_id
     assert 1 == len(dli.jobs)
+
+
+@pytest.mark.parametrize("reply", [403, 503, (200, {})], ids=str)
+def test_list_that_cannot_be_read_after_an_unclear_answer(worker_with, is_kept, reply):
+    """The error stays that a job may have been submitted, and says that the list could not be read."""
+    worker, dli = worker_with(is_kept)
+    dli.answers = [503]
+    worker.cloud.replies["GET https://dli/v2.0/p1/batches?"] = reply
+
+    with pytest.raises(UnclearSubmissionError, match="the list of jobs could not be read"):
+        worker.attempt()
+    assert 1 == len(dli.jobs)
+
+
+def test_job_that_is_not_known_yet_has_not_failed(worker_with, is_kept):
+    """A job that the list shows and whose own endpoint does not know it is waited for."""
+    worker, dli = worker_with(is_kept)
+    worker.attempt()
+    worker.cloud.replies["/state"] = (400, {"error_code": "DLI.0002", "error_msg": "no such batch"})
+
+    assert "job-1" == worker.attempt().job_id
+    assert 1 == len(dli.jobs)
+
+
+def test_body_that_is_not_json_is_refused_before_anything_is_recorded(worker_with):
+    """A datetime in the body is an error of the configuration, and no submission began."""
+    worker, dli = worker_with(options={})
+    worker.body = {"file": "obs://a/b.jar", "args": [datetime(2026, 11, 29, tzinfo=UTC)]}
+
+    with pytest.raises(ConfigurationError, match="datetime, which is not JSON"):
+        worker.attempt()
+    assert (None, []) == (worker.record.kept, dli.jobs)
+
+
+def test_outputs_of_mapped_tasks_become_lists(worker_with):
+    """Airflow gives a lazy sequence for them."""
+    worker, _ = worker_with()
+    worker.body = {"file": "obs://a/b.jar", "args": range(2)}
+    worker.attempt()
+
+    assert [0, 1] == json.loads(worker.cloud.requests[0].body)["args"]
+
+
+def test_task_that_was_told_to_stop_submits_nothing(worker_with, is_kept):
+    """Airflow 3 goes on with a task after on_kill()."""
+    stop = KeyboardInterrupt
+
+    def raise_stop():
+        raise stop
+
+    worker, dli = worker_with(is_kept, options={"raise_if_stopped": raise_stop})
+    with pytest.raises(stop):
+        worker.attempt()
+    assert [] == dli.jobs
 
 
 def test_outage_of_the_list_is_an_error(worker_with, killed, is_kept):
