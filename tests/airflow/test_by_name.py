@@ -376,7 +376,7 @@ print("ENDS" + json.dumps({ti.task_id: [str(ti.state), ti.xcom_pull(task_ids=ti.
 """
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_waits_by_name_on_airflow(huaweicloud: Any, airflow_db: Any, monkeypatch: Any) -> None:
     """By default, the start of the DAG run counts; and a deferral keeps what was found."""
