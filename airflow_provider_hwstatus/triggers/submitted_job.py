@@ -26,6 +26,9 @@ _TO_CANCEL = 25.0
 #: States of a task whose trigger has fired, timed out or moved to another triggerer: nobody has ended it.
 _GOING_ON = frozenset({"deferred", "scheduled", "queued", "running"})
 
+#: What Airflow 3.4 answers to a trigger whose task was cleared and has a new try.
+_NOT_LIVE = "not a live attempt"
+
 _HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
 _AIRFLOW_2 = __version__.startswith("2.")
 
@@ -110,11 +113,16 @@ class SubmittedJobTrigger(JobStatusTrigger):
         if _AIRFLOW_2:
             state, max_tries = await sync_to_async(_state_in_database)(ti)
             return state not in going_on or (self.max_tries is not None and max_tries != self.max_tries)
-        state = await sync_to_async(_state_by_api)(ti)
-        if state != "deferred":
-            return state not in going_on
-        # A task that was cleared may have submitted another job by now, and be deferred again.
-        submitted = await sync_to_async(_submitted_by)(ti, target.kind.id_name)
+        try:
+            state = await sync_to_async(_state_by_api)(ti)
+            if state != "deferred":
+                return state not in going_on
+            # A task that was cleared may have submitted another job by now, and be deferred again.
+            submitted = await sync_to_async(_submitted_by)(ti, target.kind.id_name)
+        except Exception as error:
+            if _NOT_LIVE in str(error):
+                return True
+            raise
         return submitted is not None and submitted != target.first
 
 

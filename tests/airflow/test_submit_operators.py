@@ -549,6 +549,20 @@ def test_trigger_that_cannot_read_the_state_cancels_nothing(cloud, monkeypatch):
     assert [] == cloud.submissions.cancelled
 
 
+def test_trigger_of_a_try_that_is_over_cancels(cloud, monkeypatch):
+    """Airflow 3.4 tells a trigger of an earlier try nothing but that."""
+    from airflow_provider_hwstatus.triggers import submitted_job
+
+    def refuse(ti):
+        raise RuntimeError("API_SERVER_ERROR: {'message': 'Task instance is not a live attempt'}")
+
+    monkeypatch.setattr(submitted_job, "_AIRFLOW_2", False)
+    monkeypatch.setattr(submitted_job, "_state_by_api", refuse)
+    asyncio.run(_trigger(cloud).on_kill())
+
+    assert 1 == len(cloud.submissions.cancelled)
+
+
 def test_cleared_task_of_airflow_2_is_noticed_by_its_tries(cloud, monkeypatch):
     """A cleared task is soon scheduled again, as after a trigger's event; its max_tries tells them apart."""
     from airflow_provider_hwstatus.triggers import submitted_job
