@@ -259,13 +259,21 @@ class SubmitOperator(JobStatusSensor):
             self._target = self._recovered_target(left.get("event"), context)
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _recovered_target(self, event: object, context: Context) -> WaitTarget:
-        """Return what the trigger waited for, as its event says, or else by the id in XCom."""
-        if isinstance(event, Mapping) and event.get("submitted"):
-            return WaitTarget.from_dict(event["submitted"])
+    def _recovered_target(self, event: object, context: Context) -> WaitTarget | None:
+        """Return what the trigger waited for, by the id in XCom; None if that is lost, too."""
         ti: Any = context["ti"]
         job_id = ti.xcom_pull(key=self.xcom_key, task_ids=self.task_id, map_indexes=ti.map_index)
-        return self.target_of(str(job_id), {})
+        if not isinstance(job_id, str):
+            return None
+        if isinstance(event, Mapping) and event.get("submitted"):  # with the number of jobs of a CPH request
+            told = WaitTarget.from_dict(event["submitted"])
+            if told.first == job_id:
+                return told
+        return self.target_of(job_id, {})
+
+    @property
+    def _subject(self) -> str:
+        return self._target.subject if self._target else f"the {self.kind.title} that {self.task_id} submitted"
 
     def _settle(self, found: PollResult) -> PokeReturnValue:
         if found.outcome is Outcome.FAILURE and self._record is not None:

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_hwstatus.errors import AuthenticationError, UnclearSubmissionError
+from airflow_provider_hwstatus.errors import AuthenticationError, TriggerError, UnclearSubmissionError
 from airflow_provider_hwstatus.operators import submission_record
 from airflow_provider_hwstatus.operators.cph import CphPhonesOperator
 from airflow_provider_hwstatus.operators.dli import DliBatchOperator, DliSqlJobOperator
@@ -496,6 +496,15 @@ def test_cph_answer_without_its_jobs(cloud, jobs):
     cloud.reply_filters.append(without)
 
     assert 2 == len(Task(MAKE["cph_job"]).run())
+
+
+def test_trigger_that_failed_is_told_although_the_id_is_lost():
+    """Airflow drops what the task kept if its trigger fails."""
+    operator = MAKE["dli_batch"](task_id="t", deferrable=True)
+    left = {"error": "Trigger failure", "traceback": ["boom"]}
+
+    with pytest.raises(TriggerError, match="the DLI batch that t submitted: the trigger did not end by an event"):
+        operator.resume_execution("__fail__", left, Task(MAKE["dli_batch"]).context())
 
 
 @pytest.mark.parametrize(
