@@ -82,8 +82,8 @@ def states() -> str:
     parts.append(table(("kind", "waits for", "service", "parameters besides the id"), map(_overview, KINDS.values())))
     for kind in KINDS.values():
         columns = {"in progress": kind.in_progress, "success": kind.success, "failure": kind.failure}
-        rows = [[f"`{state}`", name] for name, listed in columns.items() for state in sorted(listed)]
-        parts += [f"## `{kind.name}`", "\n".join(_request(kind)), table(("state", "outcome"), rows)]
+        rows = [[name, ", ".join(f"`{state}`" for state in sorted(listed))] for name, listed in columns.items() if listed]
+        parts += [f"## `{kind.name}`", "\n".join(_request(kind)), table(("outcome", "states"), rows)]
     return "\n\n".join(parts) + "\n"
 
 
