@@ -82,7 +82,8 @@ def states() -> str:
     parts.append(table(("kind", "waits for", "service", "parameters besides the id"), map(_overview, KINDS.values())))
     for kind in KINDS.values():
         columns = {"in progress": kind.in_progress, "success": kind.success, "failure": kind.failure}
-        rows = [[name, ", ".join(f"`{state}`" for state in sorted(listed))] for name, listed in columns.items() if listed]
+        listed = {name: ", ".join(f"`{state}`" for state in sorted(each)) for name, each in columns.items()}
+        rows = [[name, states] for name, states in listed.items() if states]
         parts += [f"## `{kind.name}`", "\n".join(_request(kind)), table(("outcome", "states"), rows)]
     return "\n\n".join(parts) + "\n"
 
