@@ -233,7 +233,7 @@ def test_field_is_missing(field: str) -> None:
 @pytest.mark.parametrize("row", [None, 1, "dli_bath", [], ["dli_batch"], True, b"dli_batch"])
 def test_no_kind(row: Any) -> None:
     """What is no kind is a ValueError that lists the kinds of this package."""
-    with pytest.raises(ValueError, match=r"kind must be a JobKind or one of dli_batch, .*, modelarts_training_job"):
+    with pytest.raises(ValueError, match=r"kind must be a JobKind or one of .*dli_batch, .*modelarts_training_job"):
         kind_of(row)
 
 
@@ -420,10 +420,9 @@ class TestGoals:
 
 @every_kind
 def test_path_is_used_as_it_is(kind: JobKind) -> None:
-    """Every kind of this package has a path with the project, and all its parameters can be given."""
+    """Every kind of this package has a path in which all its parameters can be given."""
     filled = kind.with_parameters({name: f"value-of-{name}" for name in (*kind.parameters, *kind.optional_parameters)})
 
-    assert "{project_id}" in kind.path
     assert {"project_id", "job_id"} >= placeholders(filled.path)
     assert kind.source
     assert Outcome.UNKNOWN is kind.outcome_of("NO_SUCH_STATE")
