@@ -244,7 +244,8 @@ class _Attempt(Generic[T]):
             self.sent_at = self.clock()
             yield Count(f"hwstatus.{self._metric}.polls")
             request = yield from self._request()
-            result = self._read((yield from sending.watch(self._client.exchange(request), request)))
+            exchange = self._client.exchange(request)
+            result = self._read((yield from sending.watch(exchange, request) if self._call.once else exchange))
         except HwStatusError as error:
             yield ReleaseSlot(error, service)
             if self._call.once and sending.may_be_accepted(error):
