@@ -500,7 +500,7 @@ def _names(argument: str, names: object) -> tuple[str, ...]:
 
 
 def _several(paths: object) -> tuple[str, ...]:
-    return () if paths is None else (paths,) if isinstance(paths, str) else tuple(paths)  # type: ignore[arg-type]
+    return () if paths is None else (paths,) if isinstance(paths, str) else tuple(paths)  # type: ignore[arg-type]  # a list
 
 
 def _paths(argument: str, paths: object) -> Any:

@@ -83,7 +83,7 @@ class Service:
         :raises ValueError: *row* does not describe a service.
         """
         try:
-            return cls(**{name: row[name] for name in cls.__dataclass_fields__ if name in row})  # type: ignore[arg-type]
+            return cls(**{name: row[name] for name in cls.__dataclass_fields__ if name in row})  # type: ignore[arg-type]  # it checks
         except (AttributeError, TypeError) as error:
             raise ValueError(f"service: {error}") from error
 

@@ -64,7 +64,7 @@ class SubmissionRecord:
             return
         try:
             self._store.set(KEY, {"max_tries": self._max_tries, **asdict(kept)}, retention=_RETENTION)
-        except Exception as error:
+        except Exception as error:  # a store of the user's choice may raise anything
             if kept.step == SENDING:
                 raise
             _log.warning("The submission could not be recorded as %s: %s", kept.step, type(error).__name__)

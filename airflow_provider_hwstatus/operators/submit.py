@@ -18,7 +18,7 @@ from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 from airflow_provider_hwstatus.core.protocol.advice import with_advice
 from airflow_provider_hwstatus.core.protocol.arguments import seconds
 from airflow_provider_hwstatus.core.submitting.marker import Attempt, check_body, check_name
-from airflow_provider_hwstatus.core.submitting.once import ANEW, Kept, Once
+from airflow_provider_hwstatus.core.submitting.once import NO_JOB, Kept, Once
 from airflow_provider_hwstatus.core.submitting.submit import LIST_LAG, Submitted
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, UnclearSubmissionError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
@@ -96,7 +96,6 @@ class SubmitOperator(JobStatusSensor):
         self.resubmit = resubmit
         self._target: WaitTarget | None = None
         self._once: Once | None = None
-        self._submitted: Submitted | None = None
         self._record: SubmissionRecord | None = None
         self._max_tries: int | None = None
         self._marked = ""
@@ -197,7 +196,7 @@ class SubmitOperator(JobStatusSensor):
 
     def _keep(self, submitted: Submitted, context: Context, attempt: Attempt) -> None:
         """Log the id and store it, before the first poll."""
-        self._submitted, self._marked = submitted, submitted.marked
+        self._marked = submitted.marked
         how = "was submitted before, and is waited for" if submitted.found else "submitted"
         name = f"{'CPH request' if self.submission.is_request else self.kind.title} {submitted.job_id}"
         mark = f" as {submitted.marked}" if submitted.marked else ""
@@ -277,7 +276,7 @@ class SubmitOperator(JobStatusSensor):
 
     def _settle(self, found: PollResult) -> PokeReturnValue:
         if found.outcome is Outcome.FAILURE and self._record is not None:
-            self._record.write(Kept(step=ANEW))
+            self._record.write(Kept(step=NO_JOB))
         return super()._settle(found)
 
     def why_failed(self, found: PollResult) -> str:

@@ -50,7 +50,7 @@ class DeclaredJobs:
         body: dict[str, object] = {}
         answer = Answer(Reply(body=_put(body, _list_path(self._kind), [])))
         for job in jobs:
-            answer = job.poll(request, lambda state, since, job=job: _body(job, state, since, body))  # type: ignore[misc]
+            answer = job.poll(request, lambda state, since, job=job: _body(job, state, since, body))  # type: ignore[misc]  # a default
         return answer
 
 
@@ -117,11 +117,11 @@ def _put(body: dict[str, object], path: str, value: object, job_id: str = "") ->
         if following is None and isinstance(step, str):
             place[step] = value
         elif isinstance(step, str):
-            place = place.setdefault(step, {} if isinstance(following, str) else [])  # type: ignore[assignment]
+            place = place.setdefault(step, {} if isinstance(following, str) else [])  # type: ignore[assignment]  # a container
         elif following is None:
             raise ValueError(f"{path} ends in an element of a list")
         else:
-            place = _element(place, step, job_id)  # type: ignore[arg-type]
+            place = _element(place, step, job_id)  # type: ignore[arg-type]  # a list
     return body
 
 

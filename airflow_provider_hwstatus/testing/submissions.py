@@ -162,7 +162,7 @@ class SubmitApi:
         jobs = [job for job in self._jobs.of(DLI_SQL_JOB) if job.created + job.listed_after <= request.time]
         rows = [_sql_row(job, request.time) for job in reversed(jobs) if job.created * 1000 >= start]
         if key:
-            rows = [row for row in rows if {"key": key, "value": value} in row["tags"]]  # type: ignore[operator]
+            rows = [row for row in rows if {"key": key, "value": value} in row["tags"]]  # type: ignore[operator]  # a list
         shown = rows[(page - 1) * size : page * size]
         return Answer(Reply(body={"is_success": True, "message": "", "job_count": len(rows), "jobs": shown}))
 

@@ -95,7 +95,7 @@ class SubmittedJobTrigger(JobStatusTrigger):
             target = self.wait_target()
             ended = await self._task_was_ended(going_on, target)
         except Exception as error:  # noqa: BLE001  # without the state, a healthy job must not be cancelled
-            self.log.warning("The task's state cannot be read, so its job is not cancelled: %s", error)
+            self.log.warning("The task's state cannot be read, so its job is not cancelled: %s", type(error).__name__)
             return
         if ended:
             await self._cancel(target)
@@ -119,7 +119,7 @@ class SubmittedJobTrigger(JobStatusTrigger):
                 return state not in going_on
             # A task that was cleared may have submitted another job by now, and be deferred again.
             submitted = await sync_to_async(_submitted_by)(ti, target.kind.id_name)
-        except Exception as error:
+        except Exception as error:  # Airflow has no class of its own for this answer
             if _NOT_LIVE in str(error):
                 return True
             raise

@@ -482,7 +482,7 @@ def test_store_that_fails_after_the_submission_hides_nothing(cloud, deferrable, 
 
     with pytest.raises(AirflowException, match="failed"):
         task.run()
-    assert ["sending", "submitted", "anew"] == steps
+    assert ["sending", "submitted", "no_job"] == steps
     assert "could not be recorded as submitted" in caplog.text
 
 

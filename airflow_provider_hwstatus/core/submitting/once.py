@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
@@ -24,11 +24,9 @@ from airflow_provider_hwstatus.errors import HwStatusError, JobNotFoundError, Un
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 from airflow_provider_hwstatus.kinds.submission import Submission
 
-T = TypeVar("T")
-
-#: How far a submission came: before the request, after an unclear end, and after the answer. ``ANEW``: there is no job
-#: that a later try could wait for, because the service refused it or it has failed.
-SENDING, UNCLEAR, SUBMITTED, ANEW = "sending", "unclear", "submitted", "anew"
+#: How far a submission came: before the request, after an unclear end, and after the answer. ``NO_JOB``: a later
+#: try has no job to wait for, because the service refused it or it has failed.
+SENDING, UNCLEAR, SUBMITTED, NO_JOB = "sending", "unclear", "submitted", "no_job"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +119,7 @@ class Once:
 
     def _earlier(self) -> Submitted | None:
         kept = self.record.read()
-        if kept and kept.step == ANEW:
+        if kept and kept.step == NO_JOB:
             return None
         if kept and kept.job_id:
             found: Submitted | None = Submitted(kept.job_id, kept.answer, found=True, marked=kept.marked)
@@ -165,7 +163,7 @@ class Once:
     def _cannot_tell(self, error: UnclearSubmissionError) -> UnclearSubmissionError:
         message = (
             f"{error}\n  {self.kind.cloud_service.title} cannot be asked whether it accepted it; it was not submitted "
-            "again\n  next: check what it was meant to do; then clear the task, which submits it anew. Set "
+            "again\n  next: check what it was meant to do; then clear the task, which submits it again. Set "
             "resubmit=True if it does no harm to submit it twice"
         )
         return UnclearSubmissionError(message, http_status=error.http_status, request_id=error.request_id)
@@ -193,7 +191,7 @@ class Once:
             self.record.write(Kept(step=UNCLEAR))
             submitted = self._after_unclear_end(error)
         except HwStatusError:
-            self.record.write(Kept(step=ANEW))
+            self.record.write(Kept(step=NO_JOB))
             raise
         submitted = replace(submitted, marked=self.marked(self.attempt.number))
         answer = self._kept_of(submitted)

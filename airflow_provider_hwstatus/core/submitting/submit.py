@@ -17,7 +17,7 @@ from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.kinds.json_path import value_at
 from airflow_provider_hwstatus.kinds.submission import Search, Submission
 
-#: Seconds for which the list may lag behind: so long a job is looked for before it counts as not submitted.
+#: Seconds for which the list may lag behind. A job that it has not shown for so long counts as not submitted.
 LIST_LAG = 30.0
 
 #: Seconds between two looks into the list.
@@ -33,7 +33,7 @@ class Submitted:
     A job that was submitted.
 
     :param job_id: Its id; for CPH, the id of the request. Empty if the service ran the job at once and gave it no id.
-    :param answer: The service's answer to the submission, or the row of its list in which the job was found.
+    :param answer: The service's answer to the submission, or the id and state in the row of its list.
     :param found: Whether it was found in the list.
     :param state: The state in that row, or of a job that is over at once.
     :param marked: What carries the marker of the try that submitted it: the job's name, or its tag. Empty if unknown.
@@ -186,6 +186,6 @@ def not_found(error: UnclearSubmissionError, seconds: float, marked: str, why: s
     """
     message = (
         f"{error}{why}\n  the list of jobs has not shown it for {seconds:g} s; it was not submitted again"
-        f"\n  next: look for {marked} in the console; if it is not there, clear the task, which submits it anew"
+        f"\n  next: look for {marked} in the console; if it is not there, clear the task, which submits it again"
     )
     return UnclearSubmissionError(message, http_status=error.http_status, code=error.code, request_id=error.request_id)

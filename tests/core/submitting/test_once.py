@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_hwstatus.core.submitting.once import ANEW, SENDING, SUBMITTED, UNCLEAR, Kept
+from airflow_provider_hwstatus.core.submitting.once import NO_JOB, SENDING, SUBMITTED, UNCLEAR, Kept
 from airflow_provider_hwstatus.errors import (
     ApiError,
     ConfigurationError,
@@ -164,7 +164,7 @@ def test_job_of_an_older_try_is_found(worker_with, killed, is_kept):
     assert 1 == len(dli.jobs)
 
 
-def test_cleared_task_submits_anew(worker_with, is_kept):
+def test_cleared_task_submits_again(worker_with, is_kept):
     """Clearing a task begins with a new job, although the old one runs."""
     worker, dli = worker_with(is_kept)
     worker.attempt()
@@ -366,7 +366,7 @@ def test_failed_cph_request_is_followed_by_a_new_one(phones):
     """The wait records that the request failed; then a retry submits another one."""
     worker, accepted = phones()
     worker.attempt()
-    worker.record.kept = Kept(step=ANEW)
+    worker.record.kept = Kept(step=NO_JOB)
 
     assert "r2" == worker.attempt().job_id
     assert 2 == len(accepted)
