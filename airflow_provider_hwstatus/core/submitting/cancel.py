@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from airflow_provider_hwstatus.core.connection.client import Call, Client
 from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
@@ -52,7 +50,7 @@ def _send(client: Client, kind: JobKind, job_id: str, budget: RetryBudget) -> Fl
     method, _, path = (kind.cancel or "").partition(" ")
 
     def read(response: Response) -> None:
-        if not response.body and HTTPStatus(response.status).is_success:
+        if not response.body and 200 <= response.status < 300:
             return
         body = json_or_raise(response, client.redact, client.clock(), kind.cancel_permission)
         if kind.is_refused(body):
