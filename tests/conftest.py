@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import functools
 import importlib.util
 import json
 import os
@@ -68,19 +69,21 @@ def _samples_of(path: Path) -> list[Sample]:
     return [Sample(*where, outcome, reply) for outcome in outcomes for reply in about[outcome]]
 
 
+@functools.cache
+def _samples_by_kind() -> dict[str, list[Sample]]:
+    files = sorted(path for path in SAMPLES.glob("*.json") if path.name != "signing-vectors.json")
+    return {path.stem: _samples_of(path) for path in files}
+
+
 @pytest.fixture(scope="session")
 def samples_by_kind() -> dict[str, list[Sample]]:
     """Return the sample replies of each kind."""
-    return {path.stem: _samples_of(path) for path in _sample_files()}
-
-
-def _sample_files() -> list[Path]:
-    return sorted(path for path in SAMPLES.glob("*.json") if path.name != "signing-vectors.json")
+    return _samples_by_kind()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once for each sample reply, or once for all those of a kind."""
-    by_kind = {path.stem: _samples_of(path) for path in _sample_files()}
+    by_kind = _samples_by_kind()
     if "samples_of_kind" in metafunc.fixturenames:
         metafunc.parametrize("samples_of_kind", by_kind.values(), ids=by_kind)
     if "sample" in metafunc.fixturenames:
@@ -94,11 +97,16 @@ def _remove(directory: Path, owner: int) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def _airflow_is_compiled() -> bool:
+    spec = importlib.util.find_spec("airflow")
+    return bool(spec and spec.cached and Path(spec.cached).exists())
+
+
 def _set_environment(home: Path) -> None:
     for name in [name for name in os.environ if name.upper().startswith(EXCLUDED_VARIABLES)]:
         del os.environ[name]
     (home / "dags").mkdir()
-    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    if not _airflow_is_compiled() and os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
         # Without stored bytecode, a process that imports Airflow spends half of its time compiling.
         os.environ["PYTHONPYCACHEPREFIX"] = str(home / "bytecode")
     os.environ |= {

@@ -99,6 +99,7 @@ def test_demo_shows_states_and_messages(
 
 
 @pytest.mark.long
+@pytest.mark.slow  # a second demo
 @pytest.mark.timeout(600)
 def test_demo_reports_a_failure(environment: dict[str, str], tmp_path: Path) -> None:
     """If a task fails unexpectedly, the demo exits with 1 and keeps Airflow's output."""

@@ -16,7 +16,11 @@ from airflow_provider_hwstatus.testing import Reply
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 
-pytestmark = [pytest.mark.skipif(not AIRFLOW_3_3, reason="Airflow 3.3 is the first that keeps it"), pytest.mark.long]
+pytestmark = [
+    pytest.mark.skipif(not AIRFLOW_3_3, reason="Airflow 3.3 is the first that keeps it"),
+    pytest.mark.long,
+    pytest.mark.slow,  # three tries of three tasks
+]
 
 DAG = """
 import time

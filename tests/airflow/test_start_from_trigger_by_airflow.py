@@ -182,6 +182,7 @@ def test_waits_begin_and_end_in_the_triggerer(huaweicloud, airflow, airflow_db, 
     assert deadline <= max(record.time for record in huaweicloud.requests if "/b8/" in record.path)
 
 
+@pytest.mark.slow  # tests/e2e/ends.py does the same with more ends
 def test_ends_are_told_once_across_a_kill(huaweicloud, airflow, airflow_db, database):
     """Airflow stores one event for each end, also for what ends while no triggerer runs, and reads one list for all."""
     for name in ("etl-1", "etl-2", "other"):

@@ -76,11 +76,14 @@ def sensor_for(sample):
 
 @pytest.mark.parametrize("flags", FLAGS, ids=flag_of)
 def test_verdict(huaweicloud, run_sensor, mode, samples_of_kind, flags):
-    """Each documented state ends the task as its outcome and the flag say, in each mode alike."""
+    """
+    Each documented state ends the task as its outcome and the flag say, in each mode alike.
+
+    Flags see only the outcome, so with a flag one state of each outcome is enough.
+    """
     waiting = [sample for sample in samples_of_kind if sample.outcome in ("in_progress", "unknown")]
-    for sample in samples_of_kind:
-        if flags and sample in waiting:
-            continue  # see below
+    one_of_each_end = {sample.outcome: sample for sample in samples_of_kind if sample not in waiting}
+    for sample in one_of_each_end.values() if flags else samples_of_kind:
         kind, job_id, state = sample.kind, sample.job_id, state_in(sample)
         huaweicloud.job(kind, job_id, Reply(body=sample.reply), parameters=sample.parameters)
 
