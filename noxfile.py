@@ -46,6 +46,8 @@ CONSTRAINTS = {line: f".ci/constraints-airflow-{line}.txt" for line in LINES}
 
 #: Tests that depend on the Airflow line or on the libraries that it requires.
 AIRFLOW_TESTS = ("tests/airflow", "tests/transports")
+#: Tests that depend on Python's version only. They also run with the lowest one.
+PYTHON_TESTS = ("tests/core", "tests/kinds")
 
 nox.needs_version = ">=2026.1"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -53,6 +55,7 @@ nox.options.error_on_missing_interpreters = True
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "arrows", "wheel", "readme", "airflow-2.11", "airflow-3.4", "e2e-small"]
 os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")  # the tests start many processes that import Airflow
 
 
 def pythons(version: str) -> Iterator[str]:
@@ -176,7 +179,7 @@ def add_line(line: str) -> None:
 
     @nox.session(name=f"airflow-{line}", python=python_of(line))
     def airflow(session: nox.Session) -> None:
-        test_wheel(session, line, *AIRFLOW_TESTS)
+        test_wheel(session, line, *AIRFLOW_TESTS, *(PYTHON_TESTS if python_of(line) == LOWEST else ()))
 
     tests.__doc__ = f"Run all tests, including slow ones, against the wheel on Airflow {line}."
     airflow.__doc__ = f"Run the tests that depend on the Airflow line against the wheel on Airflow {line}."
