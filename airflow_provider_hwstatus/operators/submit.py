@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_hwstatus.core.polling.expected_jobs import Expected, expected_from
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.polling.jobs_summary import PollResult
+from airflow_provider_hwstatus.core.polling.wait import error_boundary
 from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 from airflow_provider_hwstatus.core.protocol.advice import with_advice
 from airflow_provider_hwstatus.core.protocol.arguments import seconds
@@ -300,10 +301,11 @@ class SubmitOperator(JobStatusSensor):
     def _cancel(self) -> None:
         hook = HwStatusHook(self.hwstatus_conn_id, self.region, self.project_id)
         try:
-            job_id = self._target.first if self._target else self._just_submitted(hook)
-            if job_id is None:
-                return
-            status = hook.cancel(self.kind, job_id, seconds=_TO_CANCEL / 2)
+            with error_boundary(self.kind.title):
+                job_id = self._target.first if self._target else self._just_submitted(hook)
+                if job_id is None:
+                    return
+                status = hook.cancel(self.kind, job_id, seconds=_TO_CANCEL / 2)
             self.log.info("%s %s: cancelled; its state is %r", self.kind.title, job_id, status.state)
         except HwStatusError as error:
             self.log.warning("The job could not be cancelled: %s", with_advice(error))

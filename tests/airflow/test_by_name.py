@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -217,7 +218,7 @@ def test_batch_that_is_submitted_later_does_not_change_the_target(huaweicloud: A
     """What the worker has found is in the trigger's row and in what the resumed worker gets."""
     for on_many in ("error", "newest", "all"):
         name = f"{on_many}-*"
-        sensor = lambda: DliBatchSensor(task_id="t", deferrable=True, on_many=on_many, **BY_NAME | {"name": name})  # noqa: B023, E731
+        sensor = partial(DliBatchSensor, task_id="t", deferrable=True, on_many=on_many, **BY_NAME | {"name": name})
         first = submit(huaweicloud, "running", "success", name=f"{on_many}-1", ago=20)
         deferral = deferred(sensor())
         later = submit(huaweicloud, "dead", name=f"{on_many}-2", ago=5)
@@ -248,7 +249,7 @@ def event_of(trigger: Any) -> Any:
 
 def test_trigger_by_name_that_found_something_else_is_refused(huaweicloud: Any) -> None:
     """The worker compares the names, and how many there are."""
-    sensor = lambda **how: DliBatchSensor(task_id="t", deferrable=True, **BY_NAME, **how)  # noqa: E731
+    sensor = partial(DliBatchSensor, task_id="t", deferrable=True, **BY_NAME)
     deferral = deferred(sensor())
     row = deferral.trigger.serialize()[1]["target"]
     assert ("nightly-*", AN_HOUR_AGO.timestamp(), "error") == (row["name"], row["submitted_after"], row["on_many"])
