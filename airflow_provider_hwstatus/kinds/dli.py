@@ -107,7 +107,6 @@ DLI_SQL_JOB = JobKind(
             path="/v1.0/{project_id}/jobs/submit-job",
             id="job_id",
             required=("sql",),
-            guard=("is_success", False),
             # A SQL job has no name. The list of jobs shows its tags, and filters by them.
             tags_field="tags",
             search=Search(

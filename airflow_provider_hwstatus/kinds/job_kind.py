@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_hwstatus.kinds.json_path import Step, lists_no_job, steps_of, value_after, value_at
+from airflow_provider_hwstatus.kinds.json_path import Step, has_value, lists_no_job, steps_of, value_after, value_at
 from airflow_provider_hwstatus.kinds.service import Service, service_of
 from airflow_provider_hwstatus.kinds.submission import Submission
 from airflow_provider_hwstatus.kinds.template import (
@@ -107,8 +107,8 @@ class JobKind:
     :param parameters: Names of what else the path or a header needs, such as ``cluster_id``.
     :param optional_parameters: Names of what a header may have. A header is left out if its parameter is.
     :param headers: Headers of the request, with parameters in braces. Headers for the login cannot be set.
-    :param guard: A path into the reply and a value: where the reply has it, the service did not answer the question,
-        whatever its HTTP status says. It is no failure of the job.
+    :param guard: A path into the reply and a value: where the reply has it, the service refused the request, whatever
+        its HTTP status says. It is no failure of the job. Also holds for the answer to a submission.
     :param begin: Path into the reply to the time at which the job began: ISO 8601, or milliseconds since 1970.
     :param end: Path into the reply to the time at which the job ended, in the same form.
     :param duration: Path into the reply to the milliseconds from begin to end, where there is no *end*.
@@ -327,11 +327,10 @@ class JobKind:
         return self._is_in_list and any(lists_no_job(path, body, job_id) for path in self.paths["state"])
 
     def is_refused(self, body: Mapping[str, object]) -> bool:
-        """Return whether the reply says that the question failed, although its HTTP status is a success."""
+        """Return whether a reply says that the service refused the request, although its HTTP status is a success."""
         if self.guard is None:
             return False
-        path, value = self.guard
-        return _as_text(value_at(path, body, "")) == _as_text(value)
+        return has_value(*self.guard, body)
 
     def submission(self, action: str | None = None) -> Submission:
         """
@@ -480,7 +479,7 @@ def _guard(guard: object) -> tuple[str, str | int | bool]:
     path, value = guard
     if not isinstance(path, str):
         raise ValueError(f"guard must begin with one path into the reply; it is {guard!r}")
-    if _as_text(value) is None:
+    if not isinstance(value, str | int):
         raise ValueError(f"guard: its value must be text, a number or a bool; it is {value!r}")
     return _paths("guard", path), value
 
@@ -538,10 +537,6 @@ def _parameter(name: str, value: object, needed: bool) -> str:
             f"{str(value)[:64]!r}"
         )
     return text
-
-
-def _as_text(value: object) -> str | None:
-    return str(value).lower() if isinstance(value, str | int) else None
 
 
 def _as_json(value: object) -> object:

@@ -57,6 +57,12 @@ def value_at(path: str, body: Mapping[str, object], job_id: str) -> object:
     return value_after(steps_of(path), body, job_id)
 
 
+def has_value(path: str, expected: str | int | bool, body: Mapping[str, object]) -> bool:
+    """Return whether the value at a path is *expected*, as text and without regard to letter case."""
+    value = value_at(path, body, "")
+    return isinstance(value, str | int) and str(value).lower() == str(expected).lower()
+
+
 def value_after(steps: tuple[Step, ...], body: Mapping[str, object], job_id: str) -> object:
     """Return the value after the steps of a path; None if there is none."""
     value: object = body

@@ -48,8 +48,6 @@ class Submission:
     :param longest_name: The number of characters that the name may have.
     :param tags_field: Field of the body with tags, of which the marker becomes one; None without tags.
     :param search: How to find the job by the marker; None if the service has no way.
-    :param guard: A path into the answer and a value: where the answer has it, the service refused the job, whatever its
-        HTTP status says.
     :param over_at_once: A path into the answer and a value, which says that the job is over already; and the state in
         which it is then.
     :param permission: IAM action that the request needs; None if it is not documented.
@@ -66,7 +64,6 @@ class Submission:
     longest_name: int = 128
     tags_field: str | None = None
     search: Search | None = None
-    guard: tuple[str, str | int | bool] | None = None
     over_at_once: tuple[str, str, str] | None = None
     permission: str | None = None
     source: str = ""

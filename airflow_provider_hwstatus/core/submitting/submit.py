@@ -14,7 +14,7 @@ from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.core.submitting.marker import TAG
 from airflow_provider_hwstatus.errors import MalformedResponseError, UnclearSubmissionError
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
-from airflow_provider_hwstatus.kinds.json_path import value_at
+from airflow_provider_hwstatus.kinds.json_path import has_value, value_at
 from airflow_provider_hwstatus.kinds.submission import Search, Submission
 
 #: Seconds for which the list may lag behind. A job that it has not shown for so long counts as not submitted.
@@ -60,7 +60,7 @@ def submit(client: Client, kind: JobKind, submission: Submission, body: bytes, b
 
     def read(response: Response) -> Submitted:
         answer = _redacted(json_or_raise(response, client.redact, client.clock(), submission.permission), client.redact)
-        if submission.guard and _says(answer, submission.guard):
+        if kind.is_refused(answer):
             raise refusal_of(response, answer, answer.get("message"), client.redact)
         return _submitted(client, submission, response, answer)
 
@@ -71,8 +71,10 @@ def submit(client: Client, kind: JobKind, submission: Submission, body: bytes, b
 def _submitted(client: Client, submission: Submission, response: Response, answer: Mapping[str, Any]) -> Submitted:
     job_id = value_at(submission.id, answer, "")
     has_id = isinstance(job_id, str | int) and not isinstance(job_id, bool) and job_id != ""
-    if submission.over_at_once and _says(answer, submission.over_at_once[:2]):
-        return Submitted(str(job_id) if has_id else "", answer, state=submission.over_at_once[2], over_at_once=True)
+    if submission.over_at_once:
+        path, value, state = submission.over_at_once
+        if has_value(path, value, answer):
+            return Submitted(str(job_id) if has_id else "", answer, state=state, over_at_once=True)
     if has_id:
         return Submitted(str(job_id), answer)
     raise MalformedResponseError(
@@ -89,12 +91,6 @@ def _redacted(value: Any, redact: Redactor) -> Any:
     if isinstance(value, list):
         return [_redacted(each, redact) for each in value]
     return {name: _redacted(each, redact) for name, each in value.items()} if isinstance(value, dict) else value
-
-
-def _says(answer: Mapping[str, Any], condition: tuple[str, object]) -> bool:
-    path, value = condition
-    found = value_at(path, answer, "")
-    return found is not None and str(found).lower() == str(value).lower()
 
 
 def find(
