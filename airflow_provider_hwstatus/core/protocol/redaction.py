@@ -19,6 +19,9 @@ _LONG = 2 * _BLOCK
 #: Shortest encoded form of a secret that is hidden. Shorter forms can be ordinary text.
 _SHORTEST_FORM = 6
 
+#: Shortest form of a secret that is left after its own escapes are resolved.
+_SHORTEST_UNESCAPED = 4
+
 #: How many times a text can be escaped: for example, a URL in JSON in JSON in HTML.
 _DEPTH = 4
 
@@ -113,7 +116,7 @@ def _forms(secret: str) -> Iterator[str]:
     # Unescaping a text also unescapes a secret that contains what looks like an escape.
     for _ in range(_DEPTH):
         secret = _unescaped(secret)
-        if len(secret) >= _SHORTEST_FORM:
+        if len(secret) >= _SHORTEST_UNESCAPED:
             yield secret
 
 

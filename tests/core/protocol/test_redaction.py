@@ -75,7 +75,9 @@ def parts(secret, length):
 
 
 @forms
-@pytest.mark.parametrize("secret", [TOKEN, "S3cr3t/K+y==&<'\">", 'a\\b"c/d&e', "p@ss word with spaces", "pässwörd-ü"])
+@pytest.mark.parametrize(
+    "secret", [TOKEN, "S3cr3t/K+y==&<'\">", 'a\\b"c/d&e', "00<\\/0", "p@ss word with spaces", "pässwörd-ü"]
+)
 def test_secret_is_hidden_in_every_form(form, secret):
     """A whole secret is hidden in every form, and the text around it stays."""
     shown = Redactor([secret])(f"heard {form(secret)} and refused")
@@ -108,6 +110,8 @@ def test_part_of_a_token_is_hidden_in_every_form(form, begin, end):
 def test_nothing_long_is_left_of_any_secret(secret, cut, names, around):
     """No more than 15 characters in a row are left of a secret, whole or cut, in one form or two."""
     assume(secret == secret.strip() and secret.isprintable())
+    # A secret of nothing but escapes may stand for one or two characters, which are ordinary text.
+    assume(len(re.sub(r"\\u....|%..|&#?\w+;|\\.", "-", secret)) >= 4)
     begin, end = min(cut), max(cut)
 
     def form(text):
