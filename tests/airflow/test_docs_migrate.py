@@ -132,7 +132,8 @@ def test_declared_kinds_wait(huaweicloud, kinds):
         parameters = dict.fromkeys(kind.parameters, "p-1")
         for number, state in enumerate((*kind.success, *kind.failure)):
             huaweicloud.job(kind, f"id-{number}", *[*kind.in_progress][:1], state, parameters=parameters)
-            sensor = JobSensor(task_id="t", kind=kind, job_id=f"id-{number}", parameters=parameters, poke_interval=0.01)
+            job = {"kind": kind, "job_id": f"id-{number}", "parameters": parameters}
+            sensor = JobSensor(task_id="t", **job, poke_interval=0.01, timeout=20, outage_tolerance=0)
             if state in kind.success:
                 assert state == sensor.execute({})["state"]
             else:
