@@ -141,6 +141,17 @@ def test_declared_kinds_wait(huaweicloud, kinds):
                     sensor.execute({})
 
 
+@pytest.mark.parametrize("state", ["running", "success"])
+def test_states_of_a_running_batch_are_a_success(huaweicloud, state):
+    """The example of ``success_states`` waits until a batch runs, or has ended."""
+    (states,) = re.findall(r"success_states=(\[.*?\])", PAGE)
+    batch_id = "0a324461-d9d9-45da-a52a-3b3c7a3d809e"
+    huaweicloud.job("dli_batch", batch_id, "starting", state)
+
+    sensor = DliBatchSensor(task_id="t", batch_id=batch_id, success_states=json.loads(states), poke_interval=0.01)
+    assert state == sensor.execute({})["state"]
+
+
 def test_every_declared_kind_is_used(kinds):
     """The page declares what its table needs."""
     assert kinds.keys() == set(re.findall(r"kind=([A-Z_]+)", " ".join(row[1] for row in REPLACED)))
