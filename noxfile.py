@@ -147,7 +147,7 @@ def readme(session: nox.Session) -> None:
 @contextmanager
 def built(session: nox.Session, line: str) -> Iterator[Path]:
     """Build the sdist, and the wheel from it, in a temporary directory. Yield the wheel."""
-    install(session, line, "build", "hatchling")
+    install(session, line, "build", "hatchling", "hatch-fancy-pypi-readme")
     with tempfile.TemporaryDirectory(prefix="hwstatus-wheel-") as folder:
         session.run("python", "-m", "build", "--no-isolation", "--outdir", folder, silent=True)
         (wheel,) = Path(folder).glob("*.whl")
