@@ -93,6 +93,11 @@ def install(session: nox.Session, line: str, *packages: str) -> None:
     session.install("-c", CONSTRAINTS[line], *packages)
 
 
+def group(name: str) -> tuple[str, ...]:
+    """Return the packages of a dependency group."""
+    return nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), name)
+
+
 def pytest(session: nox.Session, *args: str) -> None:
     """Run pytest in Python's development mode, which reports unclosed resources and unawaited coroutines."""
     session.run("pytest", *args, *session.posargs, env={"PYTHONDEVMODE": "1"})
@@ -271,8 +276,7 @@ def e2e_submissions_newest(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def benchmarks(session: nox.Session) -> None:
     """Measure the cost of many waits and of other providers. Print tables for docs/scale.md (25 minutes)."""
-    peers = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "benchmarks")
-    install(session, "3.3", ".", *peers)
+    install(session, "3.3", ".", *group("benchmarks"))
     # The trigger needs none of the package's dependencies, which have half a gigabyte.
     session.install("--no-deps", "apache-airflow-providers-databricks==7.23.0")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
@@ -335,6 +339,14 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/generate.py")
 
 
+@nox.session(python=NEWEST)
+def site(session: nox.Session) -> None:
+    """Build the site of docs/ in build/site. Fail for a broken link. ``-- serve`` shows the site and its changes."""
+    install(session, "3.3", *group("site"))
+    # The warning says until when Material is maintained.
+    session.run("mkdocs", *(session.posargs or ("build", "--strict")), env={"NO_MKDOCS_2_WARNING": "1"})
+
+
 @nox.session(python=LOWEST)
 def fuzz(session: nox.Session) -> None:
     """Run the coverage-guided fuzzer, which is not part of CI. Takes libFuzzer's arguments, e.g. -max_total_time=60."""
@@ -352,7 +364,7 @@ def constraints(session: nox.Session) -> None:
         session.run(
             *("uv", "pip", "compile", "pyproject.toml", "--quiet", "--upgrade", "--universal"),
             *("--python-version=3.11", "--extra=test", "--group=dev", "--group=e2e", f"--constraints={airflow}"),
-            *(("--group=benchmarks",) if line == "3.3" else ()),
+            *(("--group=benchmarks", "--group=release", "--group=site") if line == "3.3" else ()),
             *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
             f"--output-file={CONSTRAINTS[line]}",
         )
