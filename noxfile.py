@@ -6,14 +6,18 @@ Arguments after ``--`` go to pytest: ``nox -s tests-3.3 -- -k signing``.
 
 from __future__ import annotations
 
+import email
+import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +25,9 @@ import nox
 
 PACKAGE = "airflow_provider_hwstatus"
 ROOT = Path(__file__).parent
+#: What ``nox -s release`` builds.
+DIST = ROOT / "dist"
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
 #: The supported Airflow lines and the requirements with which ``nox -s constraints`` pins each. 3.4 may be a
 #: pre-release.
@@ -42,6 +49,8 @@ LINES = {
         "apache-airflow-task-sdk>=1.4.0b1,<1.5",
     ),
 }
+#: The lines with which ``nox -s release`` tries an installation.
+RELEASE_LINES = ("2.11", "3.3", "3.4")
 CONSTRAINTS = {line: f".ci/constraints-airflow-{line}.txt" for line in LINES}
 
 #: Tests that depend on the Airflow line or on the libraries that it requires.
@@ -95,7 +104,7 @@ def install(session: nox.Session, line: str, *packages: str) -> None:
 
 def group(name: str) -> tuple[str, ...]:
     """Return the packages of a dependency group."""
-    return nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), name)
+    return nox.project.dependency_groups(PROJECT, name)
 
 
 def pytest(session: nox.Session, *args: str) -> None:
@@ -103,15 +112,14 @@ def pytest(session: nox.Session, *args: str) -> None:
     session.run("pytest", *args, *session.posargs, env={"PYTHONDEVMODE": "1"})
 
 
+def git(*args: str) -> str:
+    """Run git in the project. Return its output."""
+    return subprocess.run(["git", *args], cwd=ROOT, capture_output=True, check=True, text=True).stdout.strip()
+
+
 def project_files() -> Iterator[Path]:
     """Yield the files of the working tree that git tracks or would add, relative to the root."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     yield from (Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file())
 
 
@@ -149,19 +157,24 @@ def readme(session: nox.Session) -> None:
         session.chdir(ROOT)
 
 
-@contextmanager
-def built(session: nox.Session, line: str) -> Iterator[Path]:
-    """Build the sdist, and the wheel from it, in a temporary directory. Yield the wheel."""
+def build(session: nox.Session, line: str, folder: Path) -> tuple[Path, Path]:
+    """Build the sdist, and the wheel from it, in *folder*. Return both."""
     install(session, line, "build", "hatchling", "hatch-fancy-pypi-readme")
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(folder), silent=True)
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return sdist, wheel
+
+
+@contextmanager
+def built(session: nox.Session, line: str) -> Iterator[tuple[Path, Path]]:
+    """Build the sdist, and the wheel from it, in a temporary directory. Yield both."""
     with tempfile.TemporaryDirectory(prefix="hwstatus-wheel-") as folder:
-        session.run("python", "-m", "build", "--no-isolation", "--outdir", folder, silent=True)
-        (wheel,) = Path(folder).glob("*.whl")
-        yield wheel
+        yield build(session, line, Path(folder))
 
 
 def test_wheel(session: nox.Session, line: str, *args: str) -> None:
     """Run the tests, or those that *args* select, against the wheel, outside the checkout."""
-    with built(session, line) as wheel, tempfile.TemporaryDirectory(prefix="hwstatus-tests-only-") as outside:
+    with built(session, line) as (_, wheel), tempfile.TemporaryDirectory(prefix="hwstatus-tests-only-") as outside:
         install(session, line, f"{wheel}[test]")
         install(session, line, "--no-deps", "--force-reinstall", str(wheel))  # an older wheel may have the same version
         copy_project(Path(outside), "tests", "docs", "example_dags", "pyproject.toml", "README.md")
@@ -192,6 +205,24 @@ def add_line(line: str) -> None:
 
 for _line in LINES:
     add_line(_line)
+
+
+def add_release_line(line: str) -> None:
+    """Define the session that tries a release on an Airflow line."""
+
+    @nox.session(name=f"smoke-{line}", python=python_of(line), reuse_venv=False)
+    def smoke(session: nox.Session) -> None:
+        (wheel,) = DIST.glob("*.whl")
+        install(session, line, str(wheel))
+        with tempfile.TemporaryDirectory(prefix="hwstatus-smoke-") as home, session.chdir(home):
+            program = ROOT / "tests/release/smoke.py"
+            session.run("python", str(program), PROJECT["project"]["version"], env={"HOME": home, "AIRFLOW_HOME": home})
+
+    smoke.__doc__ = f"Install the wheel of nox -s release on a new Airflow {line}, and use it."
+
+
+for _line in RELEASE_LINES:
+    add_release_line(_line)
 
 
 @nox.session(venv_backend="none")
@@ -315,21 +346,91 @@ def arrows(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the sdist, and the wheel from it, and check the wheel's contents."""
-    with built(session, "3.3") as wheel:
-        check_contents(session, wheel)
+    """Build the sdist, and the wheel from it, and check their contents and the page that an index shows."""
+    with built(session, "3.3") as artifacts:
+        check_artifacts(session, *artifacts)
 
 
-def check_contents(session: nox.Session, wheel: Path) -> None:
-    """Fail unless *wheel* contains exactly the package, the example DAGs and metadata."""
-    with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    expected = {file.as_posix() for file in project_files() if file.parts[0] == PACKAGE}
-    expected |= {f"{PACKAGE}/{file.as_posix()}" for file in project_files() if file.parts[0] == "example_dags"}
-    expected.add(f"{PACKAGE}/py.typed")
-    if names != expected:
-        session.error(f"{wheel.name} lacks {sorted(expected - names)} and must not contain {sorted(names - expected)}")
-    session.log(f"{wheel.name} contains exactly the {len(names)} expected files")
+def check_artifacts(session: nox.Session, sdist: Path, wheel: Path) -> None:
+    """Fail unless sdist and wheel hold exactly files of the project and metadata, which an index can show."""
+    files = {file.as_posix(): file for file in project_files()}
+    check_contents(session, sdist, files, generated=("PKG-INFO",))
+    packaged = {name: file for name, file in files.items() if file.parts[0] == PACKAGE}
+    packaged |= {f"{PACKAGE}/{name}": file for name, file in files.items() if file.parts[0] == "example_dags"}
+    metadata = f"{PACKAGE}-{PROJECT['project']['version']}.dist-info"
+    generated = ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
+    check_contents(session, wheel, packaged, generated=[f"{metadata}/{name}" for name in generated])
+    check_description(session, contents(wheel)[f"{metadata}/METADATA"])
+    install(session, "3.3", *group("release"))
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+
+
+def contents(artifact: Path) -> dict[str, bytes]:
+    """Return the files of a wheel, or those in the only directory of an sdist."""
+    if artifact.suffix == ".whl":
+        with zipfile.ZipFile(artifact) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    with tarfile.open(artifact) as archive:
+        files = {member.name.partition("/")[2]: archive.extractfile(member) for member in archive if not member.isdir()}
+        return {name: file.read() for name, file in files.items() if file}
+
+
+def check_contents(session: nox.Session, artifact: Path, files: dict[str, Path], generated: Iterable[str]) -> None:
+    """Fail unless *artifact* holds these *files* of the project, unchanged, and what is *generated*."""
+    found = contents(artifact)
+    expected = {*files, *generated}
+    if found.keys() != expected:
+        lacks, superfluous = sorted(expected - found.keys()), sorted(found.keys() - expected)
+        session.error(f"{artifact.name} lacks {lacks} and must not contain {superfluous}")
+    if changed := [name for name, file in files.items() if found[name] != (ROOT / file).read_bytes()]:
+        session.error(f"{artifact.name} has other contents than the project in {changed}")
+    session.log(f"{artifact.name} contains exactly the {len(found)} expected files")
+
+
+def check_description(session: nox.Session, metadata: bytes) -> None:
+    """Fail if the README in the metadata has relative links. They lead nowhere on an index."""
+    text = email.message_from_bytes(metadata).get_payload()
+    targets = re.findall(r"""\]\(\s*([^)\s]+)|^\[[^]]+\]:\s*(\S+)|(?:src|href)=["']([^"']+)""", str(text), re.MULTILINE)
+    if relative := [each for each in map("".join, targets) if not re.match("https?://|#", each)]:
+        session.error(f"the description has relative links: {relative}")
+    session.log(f"the description has {len(targets)} links, none of them relative")
+
+
+@nox.session(python=NEWEST)
+def release(session: nox.Session) -> None:
+    """Build a release in dist/, check it, and try it on Airflow 2.11, 3.3 and 3.4. Publishes nothing."""
+    version = PROJECT["project"]["version"]
+    if changed := git("status", "--porcelain"):
+        session.error(f"commit these files first, so that the commit describes the release:\n{changed}")
+    check_changelog(session, version)
+    shutil.rmtree(DIST, ignore_errors=True)
+    artifacts = build(session, "3.3", DIST)
+    check_artifacts(session, *artifacts)
+    write_manifest(version, *artifacts)
+    for line in RELEASE_LINES:
+        session.notify(f"smoke-{line}")
+
+
+def check_changelog(session: nox.Session, version: str) -> None:
+    """Fail if the changelog has no section for *version*. Warn if the section has no date yet."""
+    heading = re.search(rf"^## .*\b{re.escape(version)}\b.*", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    if not heading:
+        session.error(f"CHANGELOG.md has no section for {version}, the version in pyproject.toml")
+    if "Unreleased" in heading[0]:
+        session.warn(f"CHANGELOG.md: replace {heading[0]!r} by '## [{version}] - YYYY-MM-DD' before you tag")
+
+
+def write_manifest(version: str, *artifacts: Path) -> None:
+    """Write the commit, and the SHA-256 of each artifact and of each file in it, next to the artifacts."""
+    listed = {
+        artifact.name: {
+            "sha256": hashlib.sha256(artifact.read_bytes()).hexdigest(),
+            "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents(artifact).items())},
+        }
+        for artifact in artifacts
+    }
+    manifest = {"version": version, "commit": git("rev-parse", "HEAD"), "artifacts": listed}
+    (DIST / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 @nox.session(python=NEWEST)
