@@ -175,7 +175,7 @@ def rows(scenario: Scenario, count: int) -> Iterator[list[str]]:
     outcomes = {"fixed": [wait(run.duration, [], INTERVAL) for run in runs]}
     outcomes |= {policy.__name__: tuned(policy, runs) for policy in POLICIES}
     by_minute = fmean(polls for polls, _ in outcomes["fixed"])
-    fewest = likeliest(scenario, IN_TIME)[1] * fmean(run.level for run in runs)
+    fewest = likeliest(scenario, IN_TIME)[1] * fmean(run.level for run in runs)  # the same part at each level
     yield ["limit", f"{fewest:.0f}", f"{by_minute / fewest:.2f}", "", "", ""]
     for policy, found in outcomes.items():
         polls, delays = fmean(polls for polls, _ in found), sorted(delay for _, delay in found)
