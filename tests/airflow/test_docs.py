@@ -1,6 +1,7 @@
 """What the documents say is what the code does."""
 
 import inspect
+import json
 import re
 import runpy
 import subprocess
@@ -16,7 +17,8 @@ from airflow_provider_hwstatus.cli.commands import Exit
 from airflow_provider_hwstatus.core.connection.login import LOGINS
 from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
-from airflow_provider_hwstatus.kinds.service import DLI
+from airflow_provider_hwstatus.kinds import KINDS
+from airflow_provider_hwstatus.kinds.service import CPH, DLI
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 from airflow_provider_hwstatus.sensors.start_from_trigger import AIRFLOW_3_3
 from airflow_provider_hwstatus.testing import Reply
@@ -71,9 +73,11 @@ def test_index_has_every_page():
 
 
 LINES = [
-    line
+    json_or_uri
     for page in (DOCS / "connect.md", DOCS.parent / "README.md")
-    for line in re.findall(r"AIRFLOW_CONN_HWSTATUS_DEFAULT='(.*)'", page.read_text())
+    for json_or_uri in re.findall(
+        r"(?<=AIRFLOW_CONN_HWSTATUS_DEFAULT=').*(?=')|(?<=`)hwstatus://.*(?=`)", page.read_text()
+    )
 ]
 
 
@@ -90,6 +94,25 @@ def test_documented_connection_is_one(line, monkeypatch):
     assert settings.endpoint(DLI).startswith(f"https://dli.{region}.")
     assert settings.auth == ((re.findall(r'auth(?:=|": ")(\w+)', line)) or ["aksk"])[0]
     assert ("security_token" in line) == bool(settings.security_token)
+
+
+def test_policies_allow_what_the_code_needs():
+    """The policies to paste have the actions that the declarations of DLI and CPH name."""
+    page = (DOCS / "connect.md").read_text()
+    policies = {
+        name: set(json.loads(policy)["Statement"][0]["Action"])
+        for name, policy in re.findall(r"^### ([\w ]+)\n\n```json\n(.*?)```", page, re.MULTILINE | re.DOTALL)
+    }
+    kinds = [kind for kind in KINDS.values() if kind.cloud_service in (DLI, CPH)]
+    submissions = [submission for kind in kinds for submission in kind.submissions.values()]
+
+    assert policies.pop("Find the project") == {"iam:projects:listProjects"}
+    assert policies == {
+        "Wait": {kind.permission for kind in kinds} - {None},
+        "List": {each.search.permission for each in submissions if each.search} | {"cph:jobs:list"},
+        "Submit": {each.permission for each in submissions} - {None},
+        "Cancel": {kind.cancel_permission for kind in kinds} - {None},
+    }
 
 
 def test_login_table_is_the_codes():
