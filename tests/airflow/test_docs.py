@@ -73,11 +73,9 @@ def test_index_has_every_page():
 
 
 LINES = [
-    json_or_uri
-    for page in (DOCS / "connect.md", DOCS.parent / "README.md")
-    for json_or_uri in re.findall(
-        r"(?<=AIRFLOW_CONN_HWSTATUS_DEFAULT=').*(?=')|(?<=`)hwstatus://.*(?=`)", page.read_text()
-    )
+    line
+    for page in (DOCS / "connect.md", DOCS / "get-started.md", DOCS.parent / "README.md")
+    for line in re.findall(r"(?<=HWSTATUS_DEFAULT=').*(?=')|(?<=`)hwstatus://.*(?=`)", page.read_text())
 ]
 
 
@@ -160,10 +158,12 @@ def pasted(airflow_db, tmp_path):
     """Paste the pages' DAG files into the DAGs folder, and their tests into a directory."""
     (readme, *_), (submit, *_) = blocks(DOCS.parent / "README.md"), blocks(DOCS / "submit.md")
     _, dag, tests = blocks(DOCS / "testing.md")
-    files = {"etl.py": readme, "nightly.py": submit, "country_etl.py": dag}
+    first_job, first_test = blocks(DOCS / "get-started.md")
+    files = {"etl.py": readme, "nightly.py": submit, "country_etl.py": dag, "first_job.py": first_job}
     for name, code in files.items():
         (airflow_db / "dags" / name).write_text(code)
     (tmp_path / "test_country_etl.py").write_text(tests)
+    (tmp_path / "test_first_job.py").write_text(first_test)
     (tmp_path / "test_dags.py").write_text(RUN_DAGS)
     yield tmp_path
     for name in files:
@@ -178,12 +178,12 @@ def blocks(page):
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_pasted_dags_and_tests_work(pasted):
-    """The DAGs of the README, of submit.md and of testing.md run, and the tests of testing.md pass."""
+    """The DAGs of the README, submit.md, testing.md and get-started.md run, and the tests of the last two pass."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(pasted)]
     done = subprocess.run(command, cwd=pasted, capture_output=True, text=True, check=False)
 
     assert 0 == done.returncode, done.stdout[-6000:]
-    assert "4 passed" in done.stdout
+    assert "5 passed" in done.stdout
 
 
 def test_taskflow_code_of_the_submit_page_works(huaweicloud):
