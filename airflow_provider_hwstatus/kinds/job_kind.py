@@ -89,8 +89,8 @@ class JobKind:
     ``[?field==job_id]`` for the element of a list that is about the job: ``backups[?id==job_id].status``. Several paths
     may be given as a list; the first that has a value counts.
 
-    :param name: Lower-case letters, digits and ``_``. It is stored in trigger rows of Airflow's database and part of
-        the metrics' names.
+    :param name: Lower-case letters, digits and ``_``. It is stored in trigger rows of Airflow's database, and is
+        the tag ``kind`` of metrics.
     :param title: Name of the kind in messages, such as ``MRS job``.
     :param service: The first label of the service's host name, such as ``mrs``; or a :class:`Service`. It is the key of
         the connection's ``endpoints``, too. The host itself comes from the connection.

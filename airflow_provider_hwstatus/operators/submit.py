@@ -23,6 +23,7 @@ from airflow_provider_hwstatus.core.submitting.once import NO_JOB, Kept, Once
 from airflow_provider_hwstatus.core.submitting.submit import LIST_LAG, Submitted
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, UnclearSubmissionError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
+from airflow_provider_hwstatus.hooks.metrics import ERROR, SUCCESS, UNCLEAR, ended_in_worker
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 from airflow_provider_hwstatus.operators.submission_record import SubmissionRecord
 from airflow_provider_hwstatus.sensors.base import JobStatusSensor
@@ -174,9 +175,10 @@ class SubmitOperator(JobStatusSensor):
             submitted = self._once.submitted()
         except HwStatusError as error:
             with_advice(error)
-            final = isinstance(error, UnclearSubmissionError) and not self._can_be_told_later
+            unclear = isinstance(error, UnclearSubmissionError)
+            ended_in_worker(self.kind.name, UNCLEAR if unclear else ERROR)
             self.hook.close()
-            if final:
+            if unclear and not self._can_be_told_later:
                 raise AirflowFailException(str(error)) from error
             raise
         self._keep(submitted, context, attempt)
@@ -234,6 +236,7 @@ class SubmitOperator(JobStatusSensor):
             outcome=Outcome.SUCCESS,
         )
         self.hook.close()
+        ended_in_worker(self.kind.name, SUCCESS)
         return {**submitted.answer, **status.to_dict()}
 
     def trigger_of(self, options: dict[str, Any]) -> BaseTrigger:

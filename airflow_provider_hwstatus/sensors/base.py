@@ -35,7 +35,6 @@ from airflow_provider_hwstatus.core.protocol.retry import DEFAULT_OUTAGE_TOLERAN
 from airflow_provider_hwstatus.core.reporting.progress import ProgressLogger, duration
 from airflow_provider_hwstatus.errors import ConfigurationError, DeadlineError, HwStatusError, TriggerError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
-from airflow_provider_hwstatus.hooks.metrics import waited_in_worker
 from airflow_provider_hwstatus.kinds import kind_of
 from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 from airflow_provider_hwstatus.sensors.console_link import ConsoleLink, push_console_link
@@ -144,6 +143,8 @@ class JobStatusSensor(BaseSensorOperator):
         self.fail_fast = fail_fast
         self.rule = CompletionRule(wait_for_all=wait_for_all, fail_fast=fail_fast)
         self.on_empty = one_of("on_empty", on_empty, EMPTY_LIST_POLICIES)
+        #: Seconds from the begin of the wait to the end of its jobs; None before.
+        self.waited: float | None = None
         self._began: float | None = None
         self._deadline: float | None = None
         self._poller: Poller[PollResult] | None = None
@@ -367,7 +368,7 @@ class JobStatusSensor(BaseSensorOperator):
         :raises AirflowFailException: A job failed.
         """
         if found.over and self._began is not None:
-            waited_in_worker(self.kind.name, time.time() - self._began)
+            self.waited = time.time() - self._began
         if found.outcome is Outcome.FAILURE:
             raise self.failed_job_error(self.why_failed(found))
         return PokeReturnValue(is_done=found.outcome is Outcome.SUCCESS, xcom_value=self.wait_target.value(found))

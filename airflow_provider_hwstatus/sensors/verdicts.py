@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import (
@@ -12,11 +12,14 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
-    BaseSensorOperator,
 )
 
 from airflow_provider_hwstatus.core.protocol.advice import with_advice
 from airflow_provider_hwstatus.errors import CredentialsRefusedError, DeadlineError, HwStatusError
+from airflow_provider_hwstatus.hooks.metrics import ERROR, FAILURE, SUCCESS, TIMEOUT, ended_in_worker
+
+if TYPE_CHECKING:
+    from airflow_provider_hwstatus.kinds.job_kind import JobKind
 
 
 class JobFailedError(AirflowException):
@@ -43,9 +46,21 @@ def raise_unanswered(error: HwStatusError) -> NoReturn:
     raise error
 
 
+class WaitingTask(Protocol):
+    """The part of a sensor that :class:`Verdicts` uses."""
+
+    kind: JobKind
+    waited: float | None
+    soft_fail: bool
+    never_fail: bool
+
+    @property
+    def log(self) -> Any: ...
+
+
 class Verdicts:
     """
-    Gives ``soft_fail`` and ``never_fail`` one meaning, and keeps tracebacks short.
+    Gives ``soft_fail`` and ``never_fail`` one meaning, counts the end, and keeps tracebacks short.
 
     Airflow's own meaning of the two differs by mode and by release. ``soft_fail`` skips a job that failed and a
     time-out; ``never_fail`` skips any error. The frames below the sensor are logged at level DEBUG.
@@ -53,7 +68,7 @@ class Verdicts:
     It is a class, because ``contextmanager`` puts back the frames that it drops.
     """
 
-    def __init__(self, sensor: BaseSensorOperator) -> None:
+    def __init__(self, sensor: WaitingTask) -> None:
         self._sensor = sensor
 
     def __enter__(self) -> None:
@@ -62,12 +77,13 @@ class Verdicts:
     def __exit__(
         self, cls: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, AirflowSkipException | AirflowRescheduleException):
+        sensor, outcome = self._sensor, _outcome_of(error)
+        if outcome is None:
             return
-        ended = isinstance(error, AirflowFailException | JobFailedError | AirflowSensorTimeout | AirflowTaskTimeout)
-        sensor = self._sensor
-        if not ended and not isinstance(error, Exception):  # a deferral, an interrupt
+        ended_in_worker(sensor.kind.name, outcome, sensor.waited)
+        if error is None:
             return
+        ended = outcome in {FAILURE, TIMEOUT}
         if sensor.never_fail or (ended and sensor.soft_fail):
             reason = f"Skipped because of {'soft_fail' if sensor.soft_fail else 'never_fail'}: {error}"
             sensor.log.warning("%s", reason)
@@ -77,3 +93,14 @@ class Verdicts:
             sensor.log.debug("This is how it came about", exc_info=error)
             # What error_boundary() made an error of this package has its reason in its cause.
             raise error.with_traceback(None) from (error.__cause__ if type(error) is HwStatusError else None)
+
+
+def _outcome_of(error: BaseException | None) -> str | None:
+    """Return the outcome of a wait by the exception that ends it; None if that is no outcome."""
+    if error is None:
+        return SUCCESS
+    if isinstance(error, AirflowSensorTimeout | AirflowTaskTimeout):
+        return TIMEOUT
+    if isinstance(error, AirflowSkipException | AirflowRescheduleException) or not isinstance(error, Exception):
+        return None  # also a deferral, an interrupt
+    return FAILURE if isinstance(error, AirflowFailException | JobFailedError) else ERROR

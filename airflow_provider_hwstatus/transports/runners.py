@@ -55,7 +55,7 @@ class SyncHandlers:
     send: Callable[[Request, float], Response]
     flights: SingleFlights[threading.Lock]
     mask: Callable[[str], object]
-    count: Callable[[str], object]
+    count: Callable[[Count], object]
     sleep: Callable[[float], object] = time.sleep
     clock: Clock = time.monotonic
 
@@ -72,7 +72,7 @@ class AsyncHandlers:
     flights: SingleFlights[asyncio.Lock]
     slots: Mapping[str, PrioritySemaphore]
     mask: Callable[[str], Awaitable[object]]
-    count: Callable[[str], object]
+    count: Callable[[Count], object]
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     clock: Clock = time.monotonic
 
@@ -119,7 +119,7 @@ class _SyncRun:
         elif isinstance(effect, ReleaseSlot):
             self._limit = self._until
         elif isinstance(effect, Count):
-            handlers.count(effect.name)
+            handlers.count(effect)
         elif isinstance(effect, Mask):
             handlers.mask(effect.secret)
         elif isinstance(effect, Together):
@@ -174,7 +174,7 @@ class _AsyncRun:
     def perform_now(self, effect: Count | ReleaseSlot) -> None:
         """Perform an effect that never waits."""
         if isinstance(effect, Count):
-            self._handlers.count(effect.name)
+            self._handlers.count(effect)
             return
         self._limit, slots, self._slots = self._until, self._slots, None
         if slots is None:  # the wait did not get a slot

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.connection.credentials import CredentialRecords
 from airflow_provider_hwstatus.core.connection.settings import Settings
-from airflow_provider_hwstatus.core.protocol.effects import Flow, ProcessWide, T
+from airflow_provider_hwstatus.core.protocol.effects import Count, Flow, ProcessWide, T
 from airflow_provider_hwstatus.errors import HwStatusError, RetryableError, is_refused_login, without_frames
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
 from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync
@@ -28,15 +28,14 @@ if TYPE_CHECKING:
     from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
 
 #: Increments a metric.
-Count = Callable[[str], object]
-
+Counter = Callable[[Count], object]
 
 #: Sleeps of a second or more end at multiples of this many seconds.
 _TICK = 0.05
 _DAY = 86400.0
 
 
-def _no_metrics(name: str) -> None:
+def _no_metrics(counted: Count) -> None:
     """Count nothing."""
 
 
@@ -50,7 +49,7 @@ class SyncConnection:
     :raises ConfigurationError: A field that the method of authentication needs is missing.
     """
 
-    def __init__(self, settings: Settings, mask: Callable[[str], object], count: Count = _no_metrics) -> None:
+    def __init__(self, settings: Settings, mask: Callable[[str], object], count: Counter = _no_metrics) -> None:
         self.client = client_for(settings)
         with _creation_lock:
             self._flights = _flights(settings)
@@ -97,7 +96,10 @@ class AsyncConnection:
     """
 
     def __init__(
-        self, settings: Settings, mask: Callable[[str], Awaitable[object]], count: Count = _no_metrics
+        self,
+        settings: Settings,
+        mask: Callable[[str], Awaitable[object]],
+        count: Counter = _no_metrics,
     ) -> None:
         self.client = client_for(settings)
         self._mask = mask
@@ -242,7 +244,7 @@ os.register_at_fork(
 
 @asynccontextmanager
 async def shared_connection(
-    settings: Settings, mask: Callable[[str], Awaitable[object]], count: Count = _no_metrics
+    settings: Settings, mask: Callable[[str], Awaitable[object]], count: Counter = _no_metrics
 ) -> AsyncIterator[AsyncConnection]:
     """
     Return the connection that all waits in this event loop share. The last wait to leave closes it.

@@ -14,7 +14,7 @@ from airflow_provider_hwstatus.core.polling.wait import error_boundary
 from airflow_provider_hwstatus.core.polling.wait_target import event_of
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
-from airflow_provider_hwstatus.hooks.metrics import waited_in_triggerer
+from airflow_provider_hwstatus.hooks.metrics import succeeded_in_triggerer
 from airflow_provider_hwstatus.kinds.job_kind import Outcome
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
@@ -118,7 +118,7 @@ class StartedTrigger(BaseTrigger):
                 ends = self.ends and found.outcome is Outcome.SUCCESS
                 if not ends or not await self._returned(target.value(found)):
                     return False
-                waited_in_triggerer(target.kind.name, event["waited"])
+                succeeded_in_triggerer(target.kind.name, event["waited"])
                 return True
         except HwStatusError:  # a worker reports the error
             return False

@@ -251,14 +251,15 @@ def test_reply_about_another_job(huaweicloud: Any, run_sensor: Any, mode: str) -
 
 
 def test_metrics(huaweicloud: Any, run_sensor: Any, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Metrics have the kind's name."""
+    """Metrics have the kind's name as a tag, and in a second name."""
     stats = mock.Mock()
     for where in ("_stats_of_worker", "_stats_of_triggerer"):
         monkeypatch.setattr(metrics, where, lambda: stats)
     huaweicloud.job(ACME, "j1", "Running", "Done")
     run_sensor(JobSensor, mode, kind=ACME, job_id="j1", parameters=PARAMETERS, **FAST)
 
-    assert 2 == [call.args[0] for call in stats.incr.call_args_list].count("hwstatus.acme_job.polls")
+    assert 2 == stats.incr.call_args_list.count(mock.call("hwstatus.polls", tags={"kind": "acme_job"}))
+    assert 2 == stats.incr.call_args_list.count(mock.call("hwstatus.acme_job.polls", tags={}))
     assert "hwstatus.acme_job.wait" == stats.timing.call_args.args[0]
 
 

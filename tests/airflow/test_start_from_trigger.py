@@ -246,7 +246,7 @@ def test_wait_that_ends_in_the_triggerer_is_timed_there(huaweicloud: Any, monkey
     """The metric of waits that no worker sees is told where they end."""
     told: list[tuple[str, float]] = []
     monkeypatch.setattr(
-        "airflow_provider_hwstatus.triggers.start_from_trigger.waited_in_triggerer", lambda *it: told.append(it)
+        "airflow_provider_hwstatus.triggers.start_from_trigger.succeeded_in_triggerer", lambda *it: told.append(it)
     )
     huaweicloud.job("dli_batch", "b1", "running", "success")
     trigger = started(DliBatchSensor(task_id="t", batch_id="b1", do_xcom_push=False, **HOW))

@@ -37,6 +37,7 @@ from airflow_provider_hwstatus.errors import (
     ServerError,
     ThrottledError,
     UnclearSubmissionError,
+    is_refused_login,
 )
 from airflow_provider_hwstatus.kinds.service import IAM, Service
 
@@ -96,7 +97,7 @@ class Client:
         path: str,
         budget: RetryBudget,
         read: Callable[[Response], T],
-        metric: str,
+        kind: str,
         headers: Mapping[str, str] | None = None,
     ) -> Flow[T]:
         """
@@ -106,14 +107,14 @@ class Client:
         :param path: Percent-encoded path and query; ``{project_id}`` stands for the connection's project.
         :param budget: For how long to retry.
         :param read: Returns the result, or raises what the response means.
-        :param metric: The metric ``hwstatus.<metric>.polls`` counts each attempt.
+        :param kind: The kind by which metrics count each attempt.
         :param headers: Further headers, which are signed, too.
         :raises HwStatusError: There was no usable answer.
         """
         call = Call("GET", service, path, headers=headers or {})
-        return (yield from self.send(call, budget, read, metric))
+        return (yield from self.send(call, budget, read, kind))
 
-    def send(self, call: Call, budget: RetryBudget, read: Callable[[Response], T], metric: str) -> Flow[T]:
+    def send(self, call: Call, budget: RetryBudget, read: Callable[[Response], T], kind: str) -> Flow[T]:
         """
         Send an authenticated request, and repeat it during an outage.
 
@@ -122,11 +123,11 @@ class Client:
 
         :param budget: For how long to retry.
         :param read: Returns the result, or raises what the response means.
-        :param metric: The metric ``hwstatus.<metric>.polls`` counts each attempt.
+        :param kind: The kind by which metrics count each attempt.
         :raises UnclearSubmissionError: Such a request may have been accepted, and there was no clear answer.
         :raises HwStatusError: There was no usable answer.
         """
-        attempt = _Attempt(self, call, budget, read, metric)
+        attempt = _Attempt(self, call, budget, read, kind)
         try:
             return (yield from attempt.send())
         except RetryableError as error:
@@ -212,7 +213,7 @@ class _Attempt(Generic[T]):
     """One request that is sent, and repeated by :func:`~airflow_provider_hwstatus.core.protocol.retry.retry`."""
 
     def __init__(
-        self, client: Client, call: Call, budget: RetryBudget, read: Callable[[Response], T], metric: str
+        self, client: Client, call: Call, budget: RetryBudget, read: Callable[[Response], T], kind: str
     ) -> None:
         ahead = 0.0 if client.monotonic is client.clock else client.monotonic() - client.clock()
         self.clock = client.monotonic
@@ -225,7 +226,7 @@ class _Attempt(Generic[T]):
         self._client = client
         self._call = call
         self._read = read
-        self._metric = metric
+        self._kind = kind
 
     def send(self) -> Flow[T]:
         """
@@ -242,7 +243,7 @@ class _Attempt(Generic[T]):
             if self.throttle.active:
                 yield from self.throttle.turn(self.deadline, self.clock)
             self.sent_at = self.clock()
-            yield Count(f"hwstatus.{self._metric}.polls")
+            yield Count("polls", self._kind)
             request = yield from self._request()
             exchange = self._client.exchange(request)
             result = self._read((yield from sending.watch(exchange, request) if self._call.once else exchange))
@@ -250,9 +251,8 @@ class _Attempt(Generic[T]):
             yield ReleaseSlot(error, service)
             if self._call.once and sending.may_be_accepted(error):
                 raise _unclear(error) from error
-            if self.sent_at is not None and isinstance(error, RetryableError):
-                kind = "throttles" if isinstance(error, ThrottledError) else "transient_errors"
-                yield Count(f"hwstatus.{self._metric}.{kind}")
+            if self.sent_at is not None and (metric := _metric_of(error)):
+                yield Count(metric, self._kind)
             raise
         yield ReleaseSlot(None, service)
         return result
@@ -309,6 +309,15 @@ class _Sending:
             return False
         refused = isinstance(error, ApiError) and not isinstance(error, ServerError)
         return not refused
+
+
+def _metric_of(error: HwStatusError) -> str | None:
+    """Return the metric that counts an error of a request; None if only the end of the wait is counted."""
+    if isinstance(error, ThrottledError):
+        return "throttles"
+    if isinstance(error, RetryableError):
+        return "transient_errors"
+    return "refused_logins" if is_refused_login(error) else None
 
 
 def _unclear(error: HwStatusError) -> UnclearSubmissionError:

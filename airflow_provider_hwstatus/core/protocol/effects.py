@@ -135,10 +135,12 @@ class Count:
     """
     Increment a counter of Airflow's metrics.
 
-    :param name: The name of the metric.
+    :param metric: What is counted, such as ``polls``.
+    :param kind: The kind of job, or of request if it is not about one job, such as ``dli_list``.
     """
 
-    name: str
+    metric: str
+    kind: str
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ import pytest
 
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
+from airflow_provider_hwstatus.core.protocol.effects import Count
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import (
+    AuthenticationError,
     ConfigurationError,
     CredentialsRefusedError,
     DeadlineError,
@@ -55,9 +57,18 @@ def test_each_attempt_is_counted(stub_cloud):
     cloud = stub_cloud({"https://": [503, (429, b"", {"retry-after": "1"}), {"state": "success"}]})
     cloud.run(JobPoller(cloud.client(), DLI_BATCH, "b1").fetch_status(RetryBudget()))
 
-    assert ["polls", "transient_errors", "polls", "throttles", "polls"] == [
-        name.removeprefix("hwstatus.dli_batch.") for name in cloud.counted
-    ]
+    counted = ["polls", "transient_errors", "polls", "throttles", "polls"]
+    assert [Count(metric, "dli_batch") for metric in counted] == cloud.counted
+
+
+def test_refused_login_is_counted(stub_cloud):
+    """A refused key or token has a metric; a missing permission has none."""
+    for status, counted in ((401, ["polls", "refused_logins"]), (403, ["polls"])):
+        cloud = stub_cloud({"https://": status})
+        with pytest.raises(AuthenticationError):
+            cloud.run(JobPoller(cloud.client(), DLI_BATCH, "b1").fetch_status(ONCE))
+
+        assert [Count(metric, "dli_batch") for metric in counted] == cloud.counted
 
 
 def test_request_that_was_not_sent_is_not_counted(stub_cloud):

@@ -12,6 +12,7 @@ from airflow_provider_hwstatus.core.polling.job_lists import (
     dli_batches_since,
     read_pages,
 )
+from airflow_provider_hwstatus.core.protocol.effects import Count
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import JobNotFoundError, MalformedResponseError
 
@@ -110,7 +111,7 @@ def test_pages_are_counted_by_service(stub_cloud):
     cloud.run(cph_jobs(["r1"]).page(client, 0, ONCE))
     cloud.run(dli_batches("running").page(client, 0, ONCE))
 
-    assert ["hwstatus.cph_list.polls", "hwstatus.dli_list.polls"] == cloud.counted
+    assert [Count("polls", "cph_list"), Count("polls", "dli_list")] == cloud.counted
 
 
 def test_page_of_a_project_that_is_looked_up(stub_cloud):

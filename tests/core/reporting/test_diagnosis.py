@@ -5,6 +5,7 @@ from math import inf
 import pytest
 
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+from airflow_provider_hwstatus.core.protocol.effects import Count
 from airflow_provider_hwstatus.core.reporting.diagnosis import BUDGET, diagnose
 from airflow_provider_hwstatus.errors import MalformedResponseError, TransportError
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
@@ -49,7 +50,7 @@ def test_details_and_log_are_requested_once(inquire):
         log=("one", "two"),
     )
     assert (expected, "") == (inquiry.found.status, inquiry.found.missing)
-    assert ["hwstatus.dli_details.polls"] * 2 == inquiry.cloud.counted
+    assert [Count("polls", "dli_details")] * 2 == inquiry.cloud.counted
 
 
 def test_session_has_both(inquire):
