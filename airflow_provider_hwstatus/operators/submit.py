@@ -67,6 +67,8 @@ class SubmitOperator(JobStatusSensor):
     :param list_lag: Seconds for which the service's list of jobs may lag behind. After a lost worker or an unclear
         answer, a job that is not listed for so long counts as not submitted.
     :param resubmit: Whether it does no harm to submit the job twice.
+    :param not_found_grace: Seconds from the begin of the wait in which a job that the service does not know is no
+        error; 60 by default.
     :raises ValueError: An argument is invalid.
     """
 

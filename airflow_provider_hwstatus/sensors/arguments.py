@@ -17,6 +17,16 @@ class BaseTaskArguments(TypedDict, total=False):
     """
     Arguments of Airflow's own ``BaseSensorOperator`` and ``BaseOperator``, on every supported Airflow, that sensors and
     operators of this package have.
+
+    :param task_id: Id of the task, unique in its DAG.
+    :param poke_interval: Seconds between two polls.
+    :param timeout: Seconds after which the wait ends with an ``AirflowSensorTimeout``; by default Airflow's setting
+        ``[sensors] default_timeout``.
+    :param soft_fail: Whether a failed job or a time-out skips the task instead of failing it.
+    :param exponential_backoff: Whether the interval grows during the wait.
+    :param max_wait: The longest interval that ``exponential_backoff`` may reach, in seconds.
+    :param silent_fail: Whether the wait continues after an error that is not the failure of a job.
+    :param never_fail: Whether any failure or error skips the task.
     """
 
     task_id: Required[str]
@@ -87,7 +97,11 @@ class BaseTaskArguments(TypedDict, total=False):
 
 
 class SensorArguments(BaseTaskArguments, total=False):
-    """Arguments of every sensor of this package, beside its ids."""
+    """
+    Arguments of every sensor of this package, beside its ids.
+
+    :param mode: ``poke`` keeps the worker slot during the wait; ``reschedule`` releases it between two polls.
+    """
 
     mode: Literal["poke", "reschedule"]
     hwstatus_conn_id: str

@@ -79,7 +79,8 @@ class JobStatusSensor(BaseSensorOperator):
     :param hwstatus_conn_id: The Airflow connection.
     :param region: Overrides the connection's region.
     :param project_id: Overrides the connection's project.
-    :param deferrable: Whether to wait in the triggerer. ``mode`` has no effect then.
+    :param deferrable: Whether to wait in the triggerer; by default Airflow's setting ``[operators]
+        default_deferrable``. ``mode`` has no effect then.
     :param start_from_trigger: Whether the wait begins in the triggerer. If it succeeds, it also ends there, without a
         worker. Needs ``deferrable``. Before Airflow 3.3, the wait begins on a worker.
     :param resume_deadline: Whether ``timeout`` applies to all tries together, so that a retry continues the wait of the

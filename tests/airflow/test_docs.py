@@ -1,5 +1,6 @@
 """What the documents say is what the code does."""
 
+import ast
 import inspect
 import json
 import re
@@ -19,9 +20,21 @@ from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.kinds.service import CPH, DLI
-from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
+from airflow_provider_hwstatus.operators.arguments import OperatorArguments
+from airflow_provider_hwstatus.operators.cph import CphPhonesOperator
+from airflow_provider_hwstatus.operators.dli import DliBatchOperator, DliSqlJobOperator
+from airflow_provider_hwstatus.sensors.arguments import SensorArguments
+from airflow_provider_hwstatus.sensors.cph import CphJobSensor, CphRequestSensor
+from airflow_provider_hwstatus.sensors.dli import DliBatchSensor, DliFlinkJobSensor, DliSessionSensor, DliSqlJobSensor
+from airflow_provider_hwstatus.sensors.job import JobSensor
 from airflow_provider_hwstatus.sensors.start_from_trigger import AIRFLOW_3_3
 from airflow_provider_hwstatus.testing import Reply
+
+SENSORS = (
+    *(DliBatchSensor, DliSessionSensor, DliSqlJobSensor, DliFlinkJobSensor),
+    *(CphJobSensor, CphRequestSensor, JobSensor),
+)
+OPERATORS = (DliBatchOperator, DliSqlJobOperator, CphPhonesOperator)
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = runpy.run_path(str(DOCS / "generate.py"))["PAGES"]
@@ -40,6 +53,37 @@ def test_generated_page_is_what_the_code_says(page):
     if page == "reference.md" and not AIRFLOW_3_3:
         pytest.skip("older releases cannot import the watchers or the retry policy")
     assert PAGES[page]() == (DOCS / page).read_text()
+
+
+def sections():
+    """Return the text below each heading of the reference, by class."""
+    found = re.split(r"^### `(\w+)`$", (DOCS / "reference.md").read_text(), flags=re.MULTILINE)
+    return dict(zip(found[1::2], found[2::2], strict=True))
+
+
+@pytest.mark.parametrize("cls", [*SENSORS, *OPERATORS], ids=lambda cls: cls.__name__)
+def test_every_argument_is_in_the_reference(cls):
+    """With its type; those that all sensors or all operators have are in a list of their own."""
+    own = inspect.signature(cls.__init__).parameters.keys() - {"self", "kwargs"}
+
+    assert [] == [name for name in own if f"- `{name}` (`" not in sections()[cls.__name__]]
+    common = "every sensor" if cls in SENSORS else "every operator that submits"
+    assert f"arguments of {common}](#arguments-of-{common.replace(' ', '-')})" in sections()[cls.__name__]
+
+
+@pytest.mark.parametrize(("heading", "arguments"), [("sensor", SensorArguments), ("operator", OperatorArguments)])
+def test_every_common_argument_is_in_the_reference(heading, arguments):
+    """Those of this package and of Airflow's sensors with their meaning."""
+    page = (DOCS / "reference.md").read_text().split(f"## Arguments of every {heading}")[1].split("\n## ")[0]
+
+    assert [] == [name for name in inspect.get_annotations(arguments) if f"`{name}`" not in page]
+    assert {"timeout", "poke_interval", "deferrable"} <= set(re.findall(r"^- `(\w+)` \(`", page, re.MULTILINE))
+
+
+def test_code_in_the_reference_is_indented():
+    """Each block of code is Python."""
+    for block in blocks(DOCS / "reference.md"):
+        ast.parse(block)
 
 
 COMMANDS = re.findall(
