@@ -2,27 +2,20 @@
 Give every test run a temporary home directory and a temporary AIRFLOW_HOME.
 
 Airflow reads its settings when it is imported. So this file sets them before pytest imports test modules. Only tests
-with the fixture ``airflow_db`` create the database, which takes seconds. The workers of pytest-xdist share the database
-and compiled bytecode in a directory of their parent process.
+with the fixture ``airflow_db`` create the database, which takes seconds. The workers of pytest-xdist share the compiled
+bytecode in a directory of their parent process.
 """
 
 from __future__ import annotations
 
-import atexit
-import fcntl
 import functools
 import importlib.util
 import json
 import os
 import random
 import re
-import shutil
-import sqlite3
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +23,8 @@ from typing import Any
 
 import hypothesis
 import pytest
+
+from airflow_provider_hwstatus.testing.airflow_home import create_database, use_temporary_home
 
 PACKAGE = "airflow_provider_hwstatus"
 
@@ -92,41 +87,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("sample", every, ids=ids)
 
 
-def _remove(directory: Path, owner: int) -> None:
-    if os.getpid() == owner:  # forked processes also run exit handlers
-        shutil.rmtree(directory, ignore_errors=True)
-
-
 def _airflow_is_compiled() -> bool:
     spec = importlib.util.find_spec("airflow")
     return bool(spec and spec.cached and Path(spec.cached).exists())
 
 
 def _set_environment(home: Path) -> None:
-    for name in [name for name in os.environ if name.upper().startswith(EXCLUDED_VARIABLES)]:
-        del os.environ[name]
-    (home / "dags").mkdir()
     if not _airflow_is_compiled() and os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
         # Without stored bytecode, a process that imports Airflow spends half of its time compiling.
         os.environ["PYTHONPYCACHEPREFIX"] = str(home / "bytecode")
     os.environ |= {
         "HOME": str(home),  # huaweicloudsdkcore creates a directory in it when it is imported
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",  # avoids a warning of Airflow 2
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
 
-if "airflow" in sys.modules:
-    raise pytest.UsageError("a pytest plugin imported airflow before conftest.py could set its home directory")
-_HOME = Path(tempfile.mkdtemp(prefix="hwstatus-tests-")).resolve()  # Airflow 3 requires an absolute path
-atexit.register(_remove, _HOME, os.getpid())
+for variable in [name for name in os.environ if name.upper().startswith(EXCLUDED_VARIABLES)]:
+    del os.environ[variable]
+_HOME = use_temporary_home()
 _set_environment(_HOME)
-#: The home directory of the parent process if this is a worker.
-_SHARED = Path(os.environ.setdefault("HWSTATUS_TESTS_SHARED", str(_HOME)))
 
 _NO_TIME_LIMITS = {
     "deadline": None,
@@ -194,24 +173,6 @@ def airflow_home() -> Path:
 
 
 @pytest.fixture(scope="session")
-def airflow_db(airflow_home: Path) -> Path:
-    """Create Airflow's database, once for all workers. Return AIRFLOW_HOME."""
-    template_path = _SHARED / "template.db"
-    with (_SHARED / "template.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not template_path.exists():
-            _create_database(_SHARED / "incomplete.db").rename(template_path)
-    with (
-        closing(sqlite3.connect(template_path)) as template,
-        closing(sqlite3.connect(airflow_home / "airflow.db")) as own,
-    ):
-        template.backup(own)  # not a copy of the file, which Airflow's engine may have opened
-    return airflow_home
-
-
-def _create_database(path: Path) -> Path:
-    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-    settings = os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{path}"}
-    done = subprocess.run(migrate, env=settings, capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stdout[-5000:] + done.stderr[-5000:]
-    return path
+def airflow_db() -> Path:
+    """Create Airflow's database. Return AIRFLOW_HOME."""
+    return create_database()

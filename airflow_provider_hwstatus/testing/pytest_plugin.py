@@ -1,5 +1,5 @@
 """
-The pytest fixture ``huaweicloud``.
+The pytest fixtures ``huaweicloud`` and ``airflow_db``, and the option ``hwstatus_dags_folder``.
 
 Where this package is installed, pytest loads this file in every session. So it imports the fake only on use.
 """
@@ -9,12 +9,42 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
+
+_OPTION = "hwstatus_dags_folder"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option."""
+    parser.addini(_OPTION, "Your DAGs folder. Airflow then uses a temporary home directory in all tests.", default="")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Set Airflow's home directory before pytest imports files that may import Airflow, which reads its settings."""
+    if folder := early_config.getini(_OPTION):
+        from airflow_provider_hwstatus.testing.airflow_home import use_temporary_home
+
+        try:
+            use_temporary_home((early_config.rootpath / folder).resolve())
+        except RuntimeError as error:
+            raise pytest.UsageError(f"{_OPTION}: {error}") from error
+
+
+@pytest.fixture(scope="session")
+def airflow_db(pytestconfig: pytest.Config) -> Path:
+    """Create Airflow's database in a temporary ``AIRFLOW_HOME``. Return that directory."""
+    if not pytestconfig.getini(_OPTION):
+        pytest.fail(f"airflow_db needs the option {_OPTION} in pytest's configuration", pytrace=False)
+    from airflow_provider_hwstatus.testing.airflow_home import create_database
+
+    return create_database()
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ from airflow.models import DagBag
 
 
 @pytest.mark.parametrize("dag_id", ["etl", "nightly"])
-def test_dag_of_a_page(huaweicloud, dag_id):
+def test_dag_of_a_page(airflow_db, huaweicloud, dag_id):
     dag = DagBag().dags[dag_id]
     for task in dag.tasks:
         task.poke_interval = 0.1
@@ -198,20 +198,21 @@ def test_dag_of_a_page(huaweicloud, dag_id):
 
 
 @pytest.fixture
-def pasted(airflow_db, tmp_path):
-    """Paste the pages' DAG files into the DAGs folder, and their tests into a directory."""
+def pasted(tmp_path):
+    """Paste the pages' DAG files, tests and configuration into a directory."""
     (readme, *_), (submit, *_) = blocks(DOCS.parent / "README.md"), blocks(DOCS / "submit.md")
     _, dag, tests = blocks(DOCS / "testing.md")
     first_job, first_test = blocks(DOCS / "get-started.md")
+    (settings,) = re.findall(r"```toml\n(.*?)```", (DOCS / "testing.md").read_text(), re.DOTALL)
+    (tmp_path / "pyproject.toml").write_text(settings)
+    (tmp_path / "dags").mkdir()
     files = {"etl.py": readme, "nightly.py": submit, "country_etl.py": dag, "first_job.py": first_job}
     for name, code in files.items():
-        (airflow_db / "dags" / name).write_text(code)
+        (tmp_path / "dags" / name).write_text(code)
     (tmp_path / "test_country_etl.py").write_text(tests)
     (tmp_path / "test_first_job.py").write_text(first_test)
     (tmp_path / "test_dags.py").write_text(RUN_DAGS)
-    yield tmp_path
-    for name in files:
-        (airflow_db / "dags" / name).unlink()
+    return tmp_path
 
 
 def blocks(page):
@@ -227,7 +228,7 @@ def test_pasted_dags_and_tests_work(pasted):
     done = subprocess.run(command, cwd=pasted, capture_output=True, text=True, check=False)
 
     assert 0 == done.returncode, done.stdout[-6000:]
-    assert "5 passed" in done.stdout
+    assert "6 passed" in done.stdout
 
 
 @pytest.mark.parametrize("page", ["submit.md", "waiting.md", "watchers.md"])
