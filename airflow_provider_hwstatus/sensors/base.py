@@ -46,6 +46,7 @@ from airflow_provider_hwstatus.sensors.verdicts import FINAL, VERDICTS, Verdicts
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_hwstatus.core.connection.client import Client
@@ -144,6 +145,8 @@ class JobStatusSensor(BaseSensorOperator):
         self.fail_fast = fail_fast
         self.rule = CompletionRule(wait_for_all=wait_for_all, fail_fast=fail_fast)
         self.on_empty = one_of("on_empty", on_empty, EMPTY_LIST_POLICIES)
+        #: What the last poll found; None before.
+        self.found: PollResult | None = None
         #: Seconds from the begin of the wait to the end of its jobs; None before.
         self.waited: float | None = None
         self._began: float | None = None
@@ -368,6 +371,7 @@ class JobStatusSensor(BaseSensorOperator):
 
         :raises AirflowFailException: A job failed.
         """
+        self.found = found
         if found.over and self._began is not None:
             self.waited = time.time() - self._began
         if found.outcome is Outcome.FAILURE:
@@ -377,6 +381,18 @@ class JobStatusSensor(BaseSensorOperator):
     def why_failed(self, found: PollResult) -> str:
         """Return the message about jobs of which one failed."""
         return why_failed(self.hook, self.wait_target.polled_kind, found, self.log)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage:
+        """Return what OpenLineage reports about the jobs. Airflow calls this after a failure, too."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        from airflow_provider_hwstatus.sensors.openlineage import lineage_of
+
+        try:
+            settings = self.hook.get_conn().client.settings
+            return lineage_of(self.wait_target, self.found, settings, self.console_page)
+        except ConfigurationError:  # the task has no job
+            return OperatorLineage()
 
     @property
     def _subject(self) -> str:
