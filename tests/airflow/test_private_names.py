@@ -33,6 +33,7 @@ PUBLIC = {
     "airflow.cli.cli_config",  # a provider's commands are made of it
     "airflow.providers.common.compat.connection",
     "airflow.providers.common.compat.sdk",
+    "airflow.providers.openlineage.extractors",
     "airflow.sdk",
     "airflow.triggers.base",
 }
