@@ -143,7 +143,7 @@ def reference() -> str:
         "# Reference",
         _NOTE,
         "The public classes and functions, by module of `airflow_provider_hwstatus`. "
-        "[How a wait behaves](waiting.md) and [Many jobs](many-jobs.md) describe how sensors behave, "
+        "[Wait for a job](waiting.md) and [Many jobs](many-jobs.md) describe how sensors behave, "
         "[Submit and wait](submit.md) how operators do.",
         *_common_arguments(),
     ]

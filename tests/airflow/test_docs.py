@@ -231,7 +231,7 @@ def test_pasted_dags_and_tests_work(pasted):
     assert "6 passed" in done.stdout
 
 
-@pytest.mark.parametrize("page", ["submit.md", "waiting.md", "watchers.md"])
+@pytest.mark.parametrize("page", ["../README.md", "submit.md", "waiting.md", "watchers.md"])
 def test_dags_of_a_page_are_complete(page):
     """Each block with a DAG is a file that Airflow can load."""
     if page == "watchers.md" and not AIRFLOW_3_3:
@@ -263,13 +263,6 @@ def test_retry_policy_of_the_submit_page_works():
     exec(blocks(DOCS / "submit.md")[2], namespace)  # noqa: S102  # our own document
 
     assert isinstance(namespace["etl"].retry_policy, namespace["HwStatusRetryPolicy"])
-
-
-def test_sensor_of_the_readme_is_one():
-    """The line about a job that something else submitted makes a sensor."""
-    line = blocks(DOCS.parent / "README.md")[1]
-
-    assert "wait" == eval(line, {"DliBatchSensor": DliBatchSensor, "timedelta": timedelta}).task_id  # noqa: S307
 
 
 def test_code_of_the_many_jobs_page_is_the_examples():
