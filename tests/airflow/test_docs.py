@@ -7,7 +7,6 @@ import re
 import runpy
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
