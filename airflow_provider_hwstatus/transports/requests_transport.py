@@ -61,7 +61,7 @@ class SyncTransport(network.Transport):
             with self._new_session() as fresh:
                 return self._exchange(fresh, request, deadline)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            failure = self._failure(request, repr(error), _could_not_connect(error))
+            failure = self._failure(request, _description(error), _could_not_connect(error))
         raise failure
 
     def _exchange(self, session: requests.Session, request: Request, deadline: float) -> Response:
@@ -93,10 +93,20 @@ class SyncTransport(network.Transport):
         self.close()
 
 
+def _reason(error: BaseException) -> BaseException:
+    """Return urllib3's error if *error* is one of requests around it."""
+    return (getattr(error.args[0], "reason", None) if error.args else None) or error
+
+
+def _description(error: BaseException) -> str:
+    """Return the reason of an error, without the objects of the libraries that the whole error names."""
+    reason = _reason(error)
+    return f"{type(reason).__name__}: {reason.__cause__}" if reason.__cause__ else repr(reason)
+
+
 def _could_not_connect(error: BaseException) -> bool:
     """Return whether there was no connection over which the request could have been sent."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None  # urllib3's error, in one of requests
-    return isinstance(reason or error, _NOT_CONNECTED)
+    return isinstance(_reason(error), _NOT_CONNECTED)
 
 
 #: Errors of urllib3 before a connection is there. The third one is that of a proxy that cannot be reached or refuses.
