@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +24,8 @@ _EPILOG = """
 STATES is one state per poll, such as starting,running,success, or states by seconds since the first poll, such as
 0=starting,30=success. A number of 200 or more is an HTTP status. reset, half, hang and drip are broken replies.
 """
+
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,17 @@ def _step(text: str) -> Step:
     return step
 
 
+def parse_port(text: str) -> int:
+    """
+    Parse the value of ``--port``.
+
+    :raises argparse.ArgumentTypeError: *text* is not the number of a port.
+    """
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {_LAST_PORT}")
+    return int(text)
+
+
 def show_connection(cloud: FakeHuaweiCloud) -> str:
     """Return the connection as a shell command and as values of Airflow's connection form."""
     connection = cloud.connection()
@@ -144,7 +159,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog=_EPILOG,
     )
     parser.add_argument(
-        "--port", type=int, default=8123, help="port to listen on; 0 takes a free port (default: %(default)s)"
+        "--port", type=parse_port, default=8123, help="port to listen on; 0 takes a free port (default: %(default)s)"
     )
     parser.add_argument(
         "--job",
@@ -169,6 +184,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     cloud = FakeHuaweiCloud(arguments.port)
+    try:
+        cloud.start()
+    except OSError as error:
+        sys.exit(f"error: port {arguments.port} cannot be used: {os.strerror(error.errno or 0)}; choose another --port")
     cloud.listeners.append(show_record)
     for job in jobs:
         cloud.job(job.kind, job.job_id, *job.steps, seconds=job.seconds, since_first_call=True, **job.fields)

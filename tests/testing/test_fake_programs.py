@@ -16,7 +16,7 @@ import requests
 from airflow_provider_hwstatus.core.connection.signing import AccessKey, sign
 from airflow_provider_hwstatus.core.protocol.effects import Request
 from airflow_provider_hwstatus.testing import Fault
-from airflow_provider_hwstatus.testing.__main__ import parse_job
+from airflow_provider_hwstatus.testing.__main__ import main, parse_job
 
 MODULE = "airflow_provider_hwstatus.testing"
 BATCH_ID = "5c1d8f02-7e64-4b8f-9d0e-8a4f6f1b2c3d"
@@ -47,6 +47,27 @@ def test_program_serves_until_a_signal(number, without_slow_warnings):
     assert 1 == ready["status"]
     assert ["200 starting", "200 success", "200 1"] == [line.split("-> ")[1] for line in output.splitlines()]
     assert (0, "") == (program.returncode, without_slow_warnings(errors))
+
+
+def test_busy_port_is_one_line(huaweicloud):
+    """Two programs cannot use one port: the message says what to do, without a traceback."""
+    with pytest.raises(SystemExit) as left:
+        main(["--port", str(huaweicloud.port)])
+
+    assert (
+        f"error: port {huaweicloud.port} cannot be used: Address already in use; choose another --port"
+        == left.value.code
+    )
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_impossible_port_is_refused(port, capsys):
+    """The command line is wrong."""
+    with pytest.raises(SystemExit) as left:
+        main(["--port", port])
+
+    assert 2 == left.value.code
+    assert "is not a number from 0 to 65535" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
