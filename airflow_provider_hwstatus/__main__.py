@@ -6,16 +6,24 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from pkgutil import resolve_name
 
 from airflow_provider_hwstatus.cli.arguments import COMMANDS, HELP
+from airflow_provider_hwstatus.cli.exits import EXIT_CODES
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser for the command line."""
-    parser = argparse.ArgumentParser("python -m airflow_provider_hwstatus", description=HELP)
-    subparsers = parser.add_subparsers(dest="command", required=True)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "python -m airflow_provider_hwstatus", description=HELP, epilog=EXIT_CODES, formatter_class=raw
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
-        subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
+        subparser = subparsers.add_parser(
+            command.name, help=command.help, description=command.help, epilog=command.epilog, formatter_class=raw
+        )
+        subparser.set_defaults(function=command.function)
         for argument in command.arguments:
             subparser.add_argument(*argument.flags, **argument.options)
     return parser
@@ -31,9 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv, argparse.Namespace(answers=sys.stdout))
     # Airflow logs to standard output outside of its own commands. Here, only results go to standard output.
     with redirect_stdout(sys.stderr):
-        from airflow_provider_hwstatus.cli import commands  # takes seconds to import, which --help does not need
-
-        getattr(commands, arguments.command)(arguments)
+        # Importing the function takes seconds, which --help does not need.
+        resolve_name(f"airflow_provider_hwstatus.cli.{arguments.function}")(arguments)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
 
 from airflow_provider_hwstatus.cli.arguments import COMMANDS, HELP
+from airflow_provider_hwstatus.cli.exits import EXIT_CODES
 
 
 def get_commands() -> list[Any]:
@@ -15,9 +16,10 @@ def get_commands() -> list[Any]:
         ActionCommand(
             name=command.name,
             help=command.help,
-            func=lazy_load_command(f"airflow_provider_hwstatus.cli.commands.{command.name}"),
+            func=lazy_load_command(f"airflow_provider_hwstatus.cli.{command.function}"),
             args=tuple(Arg(each.flags, **each.options) for each in command.arguments),  # type: ignore[no-untyped-call]
+            epilog=command.epilog,
         )
         for command in COMMANDS
     ]
-    return [GroupCommand(name="hwstatus", help=HELP, subcommands=commands)]
+    return [GroupCommand(name="hwstatus", help=HELP, subcommands=commands, epilog=EXIT_CODES)]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, XComArg
 
-from airflow_provider_hwstatus.core.polling.expected_jobs import Expected, expected_from
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
 from airflow_provider_hwstatus.core.polling.jobs_summary import PollResult
 from airflow_provider_hwstatus.core.polling.wait import error_boundary
@@ -20,7 +19,7 @@ from airflow_provider_hwstatus.core.protocol.advice import with_advice
 from airflow_provider_hwstatus.core.protocol.arguments import seconds
 from airflow_provider_hwstatus.core.submitting.marker import Attempt, check_body, check_name
 from airflow_provider_hwstatus.core.submitting.once import NO_JOB, Kept, Once
-from airflow_provider_hwstatus.core.submitting.submit import LIST_LAG, Submitted
+from airflow_provider_hwstatus.core.submitting.submit import LIST_LAG, Submitted, target_of
 from airflow_provider_hwstatus.errors import ConfigurationError, HwStatusError, UnclearSubmissionError
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
 from airflow_provider_hwstatus.hooks.metrics import ERROR, SUCCESS, UNCLEAR, ended_in_worker
@@ -219,15 +218,7 @@ class SubmitOperator(JobStatusSensor):
 
     def target_of(self, job_id: str, answer: Mapping[str, Any]) -> WaitTarget:
         """Return what to wait for: the job; or for CPH, all jobs of the request."""
-        if not self.submission.is_request:
-            return WaitTarget.of(self.kind, job_id, self.rule)
-        try:
-            expected = expected_from(dict(answer))
-        except ConfigurationError:
-            expected = Expected()
-        # An answer without jobs does not say how many there are.
-        known = bool(expected.jobs or expected.rejected)
-        return WaitTarget.of(self.kind, job_id, self.rule, expected if known else Expected())
+        return target_of(self.kind, self.submission, job_id, answer, self.rule)
 
     def _over_at_once(self, submitted: Submitted) -> dict[str, Any]:
         """Return the status of a job that the service ran while it answered, and what else it answered."""

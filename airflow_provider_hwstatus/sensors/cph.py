@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from airflow_provider_hwstatus.core.polling.cph_requests import NOT_FOUND_GRACE
 from airflow_provider_hwstatus.core.polling.expected_jobs import expected_from
 from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
@@ -49,7 +50,7 @@ class CphRequestSensor(JobStatusSensor):
     """
 
     template_fields: Sequence[str] = ("request_id", "expected_jobs", *JobStatusSensor.template_fields)
-    default_not_found_grace = 60.0
+    default_not_found_grace = NOT_FOUND_GRACE
 
     def __init__(
         self,

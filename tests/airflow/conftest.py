@@ -122,6 +122,19 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
     return CLOCK
 
 
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], clock: Clock) -> Callable[..., tuple[object, str, str]]:
+    """Return a function that runs a command; it returns the exit code, standard output and standard error."""
+    from airflow_provider_hwstatus.__main__ import main
+
+    def run(*argv: str) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main(argv)
+        return left.value.code, *capsys.readouterr()
+
+    return run
+
+
 @dataclass
 class End:
     """The end of a task: its return value or its exception."""

@@ -7,22 +7,12 @@ from importlib.metadata import version
 
 import pytest
 
-from airflow_provider_hwstatus.__main__ import main
+from airflow_provider_hwstatus.cli.arguments import COMMANDS
+from airflow_provider_hwstatus.cli.exits import Exit
+from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.testing import Fault, Reply
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
-
-
-@pytest.fixture
-def run(capsys, clock):
-    """Return a function that runs a command; it returns the exit code, standard output and standard error."""
-
-    def run(*argv):
-        with pytest.raises(SystemExit) as left:
-            main(argv)
-        return left.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -137,12 +127,13 @@ def test_check_of_a_cloud_that_is_not_there(huaweicloud, run):
 
     assert 4 == code
     assert ["failed"] * 3 + ["not"] * 5 == [line.split()[0] for line in out.splitlines()[:-1]]
-    assert "next: check the endpoint" in out
+    assert 1 == out.count("Connection refused; next: check the endpoint")
+    assert 2 == out.count("as endpoint iam\n")
 
 
 def test_check_of_no_connection(run):
     """A name that Airflow does not know is said so."""
-    code, out, _ = run("check", "nope")
+    code, out, _ = run("check", "--conn-id", "nope")
 
     assert 4 == code
     assert "connection 'nope': it is not defined" in out
@@ -246,12 +237,112 @@ def test_interrupted_wait(huaweicloud, run, monkeypatch):
     assert 130 == run("wait", "dli_batch", "b1")[0]
 
 
+@pytest.mark.parametrize("command", ["status", "wait"])
+def test_unreachable_service_is_one_line(huaweicloud, run, clock, command):
+    """However many jobs there are, one line says what to do. Nothing is repeated: the endpoint is probably wrong."""
+    huaweicloud.stop()
+    code, out, _ = run(command, "dli_batch", "b1", "b2", "b3")
+
+    assert (4, 1) == (code, out.count("\n"))
+    assert "Connection refused; next: check the endpoint, the proxy and the firewall" in out
+    assert 0 == clock.slept
+
+
+def test_wait_tolerates_an_outage_after_the_first_answer(huaweicloud, run):
+    """An answer shows that the endpoint is right, also one with HTTP 503. A later outage is retried, as in a sensor."""
+    huaweicloud.job("dli_batch", "b1", 503, "running", Fault.RESET, Fault.RESET, "success")
+
+    assert 0 == run("wait", "dli_batch", "b1", "--poke-interval", "0.1")[0]
+
+
+def test_requests_of_cph(huaweicloud, run):
+    """All jobs of a request are waited for, also after the first failure, and the message names the failed ones."""
+    huaweicloud.cph_job_list.takes_steps = True
+    huaweicloud.job("cph_job", "j1", -1, request_id="r1", error_code="CPS.0005")
+    huaweicloud.job("cph_job", "j2", 1, 1, 2, request_id="r1")
+
+    code, out, _ = run("status", "cph_request", "r1")
+    assert (0, "r1  1 over, 1 failed: j1 ('-1')  (in progress)\n") == (code, out)
+    waited = run("wait", "cph_request", "r1", "--expected-jobs", "2", "--poke-interval", "1", "--output", "json")
+    (request,) = json.loads(waited[1])
+    assert (1, "r1", "failure") == (waited[0], request["request_id"], request["outcome"])
+    assert {"total": 2, "succeeded": 1, "failed": 1, "in_progress": 0} == request["counts"]
+    assert "CPS.0005" in request["message"]
+
+
+def test_request_without_expected_jobs_waits_for_the_list(huaweicloud, run, clock):
+    """The list may lag behind, so an unknown request is no error at first, and a success counts after a minute."""
+    huaweicloud.cph_job_list.takes_steps = True
+    huaweicloud.job("cph_job", "j1", 2, request_id="r1", listed_after=20)
+
+    code, out, _ = run("wait", "cph_request", "r1", "--poke-interval", "5")
+    assert (0, "r1  1 of 1 over  (success)\n") == (code, out)
+    assert 60 <= clock.slept < 90
+
+
+def test_another_connection(huaweicloud, run, monkeypatch):
+    """``--conn-id`` is an option of every command."""
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps(huaweicloud.connection()))
+    monkeypatch.delenv("AIRFLOW_CONN_HWSTATUS_DEFAULT")
+    huaweicloud.job("dli_batch", "b1", "running", log=["line"])
+
+    for command in COMMANDS:
+        needed = {"check": (), "list": ("dli_batch",), "submit": ("dli_batch", "--body", '{"file": "obs://a/b.jar"}')}
+        argv = needed.get(command.name, ("dli_batch", "b1"))
+        code, out, _ = run(command.name, *argv, "--conn-id", "other", *(["--timeout", "1"] * (command.name == "wait")))
+        assert (3 if command.name == "wait" else 0) == code, out
+
+
+def test_help_lists_kinds_and_exit_codes(run):
+    """One kind per line, with its title and parameters; and what the exit codes mean."""
+    _, out, _ = run("wait", "--help")
+
+    lines = [line.split(maxsplit=1) for line in out.splitlines()]
+    assert {*KINDS, "cph_request"} <= {line[0] for line in lines if line}
+    assert ["mrs_job", "MRS job; needs --parameter cluster_id=…"] in lines
+    assert {str(code.value) for code in Exit} | {"2", "130"} <= {line[0] for line in lines if line}
+
+
+def test_progress_on_a_terminal(huaweicloud, run, monkeypatch):
+    """The time counts, and nothing of that is left at the end; standard output has only the result."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes standard error for a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    huaweicloud.job("dli_batch", "b1", "starting", "running", "success")
+
+    _, out, err = run("wait", "dli_batch", "b1", "--poke-interval", "0.3")
+    assert "b1  success  (success)\n" == out
+    assert "1 of 1 not over; next poll in" in err
+    assert err.rstrip().endswith("\x1b[2K")
+
+
 @pytest.mark.parametrize(
-    "argv", [(), ("wait",), ("status", "spark", "b1"), ("wait", "dli_batch", "b1", "--timeout", "soon")]
+    "argv",
+    [
+        (),
+        ("wait",),
+        ("status", "spark", "b1"),
+        ("status", "dli_batch", "no/id"),
+        ("wait", "dli_batch", "b1", "--timeout", "soon"),
+        ("wait", "dli_batch", "b1", "--expected-jobs", "1"),
+        ("wait", "cph_request", "r1", "r2", "--expected-jobs", "1"),
+        ("cancel", "cph_request", "r1"),
+        ("list", "cph_job"),
+        ("list", "cph_request"),
+        ("list", "cph_request", "r1", "--name", "n"),
+        ("list", "dli_batch", "b1"),
+        ("list", "dli_batch", "--limit", "0"),
+        ("list", "dli_batch", "--submitted-after", "yesterday"),
+        ("submit", "dli_batch", "--body", "{"),
+        ("submit", "dli_batch", "--body", "{}"),
+        ("submit", "dli_batch", "--body", "@/no/such/file"),
+        ("submit", "cph_job", "--body", "{}"),
+        ("submit", "mrs_job", "--body", "{}"),
+    ],
 )
-def test_wrong_command_line(run, argv):
-    """2, as everywhere, and no job was asked about."""
+def test_wrong_command_line(run, huaweicloud, argv):
+    """2, as everywhere, and no request was sent."""
     assert 2 == run(*argv)[0]
+    assert [] == huaweicloud.requests
 
 
 @pytest.mark.usefixtures("airflow_db")

@@ -2,24 +2,8 @@
 
 import json
 
-import pytest
-
-from airflow_provider_hwstatus.__main__ import main
-
 ID = "0a324461-d9d9-45da-a52a-3b3c7a3d809e"
 OTHER = "46a8f0b7-3e5c-4d12-9f68-c7b1d2e09a35"
-
-
-@pytest.fixture
-def run(capsys, clock):
-    """Return a function that runs a command; it returns the exit code, standard output and standard error."""
-
-    def run(*argv):
-        with pytest.raises(SystemExit) as left:
-            main(argv)
-        return left.value.code, *capsys.readouterr()
-
-    return run
 
 
 def test_jobs_are_cancelled(huaweicloud, run):
@@ -58,3 +42,12 @@ def test_forbidden_cancellation_names_the_permission(huaweicloud, run):
     huaweicloud.break_with(403)
 
     assert "dli:queue:cancelJob" in run("cancel", "dli_batch", ID)[1]
+
+
+def test_unreachable_service_is_reported_soon(huaweicloud, run, clock):
+    """A person waits at the terminal, so the request is repeated for seconds only, and the message is one line."""
+    huaweicloud.stop()
+    code, out, _ = run("cancel", "dli_batch", ID)
+
+    assert (4, 1) == (code, out.count("\n"))
+    assert clock.slept < 10

@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from airflow_provider_hwstatus.__main__ import parser
 from airflow_provider_hwstatus.cli.arguments import COMMANDS as CLI
-from airflow_provider_hwstatus.cli.commands import Exit
+from airflow_provider_hwstatus.cli.exits import Exit
 from airflow_provider_hwstatus.core.connection.login import LOGINS
 from airflow_provider_hwstatus.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_hwstatus.hooks.hwstatus import HwStatusHook
@@ -93,7 +94,7 @@ COMMANDS = re.findall(
 @pytest.mark.parametrize("line", COMMANDS)
 def test_documented_command_is_one(line):
     """Each command line is one that the program takes."""
-    assert parser().parse_args(line.split()).command == line.split()[0]
+    assert parser().parse_args(shlex.split(line)).command == line.split()[0]
 
 
 def test_every_command_argument_and_exit_code_is_documented():

@@ -487,18 +487,18 @@ class TestCommandLine:
         return left.value.code
 
     def test_status(self, huaweicloud: Any, own_module: str, capsys: pytest.CaptureFixture[str]) -> None:
-        """With ``--kind module:NAME`` and ``--parameter``."""
+        """With ``module:NAME`` as the kind, and ``--parameter``."""
         huaweicloud.job(ACME, "j1", "Done", parameters=PARAMETERS)
         parameters = [word for name, value in PARAMETERS.items() for word in ("--parameter", f"{name}={value}")]
 
-        code = self.run("status", "--kind", f"{own_module}:ACME", *parameters, "j1", "--output", "json")
+        code = self.run("status", f"{own_module}:ACME", "j1", *parameters, "--output", "json")
         assert 0 == code
         assert '"Done"' in capsys.readouterr().out
 
     def test_wait(self, huaweicloud: Any, own_module: str, capsys: pytest.CaptureFixture[str]) -> None:
         """``wait`` ends with the exit code of the verdict."""
         huaweicloud.job(ACME, "j1", "Broken", error_message="disk full")
-        arguments = ["--kind", f"{own_module}:ACME", "--parameter", "pool=p", "--parameter", "zone=z", "j1"]
+        arguments = [f"{own_module}:ACME", "--parameter", "pool=p", "--parameter", "zone=z", "j1"]
 
         assert 1 == self.run("wait", *arguments)
         assert "disk full" in "".join(capsys.readouterr())
@@ -506,13 +506,13 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--kind", "acme_kinds:MISSING", "j1"], "cannot be imported"),
-            (["--kind", "no_such_module:ACME", "j1"], "cannot be imported"),
-            (["--kind", "acme_kinds:NO_KIND", "j1"], "is a str, not a JobKind"),
-            (["--kind", ":ACME", "j1"], "cannot be imported"),
-            (["--kind", "acme_job", "j1"], "kind must be a JobKind or one of"),
-            (["--kind", "acme_kinds:ACME", "j1"], "parameters: pool is missing"),
-            (["--kind", "acme_kinds:ACME", "--parameter", "pool", "j1"], "--parameter must be NAME=VALUE"),
+            (["acme_kinds:MISSING", "j1"], "cannot be imported"),
+            (["no_such_module:ACME", "j1"], "cannot be imported"),
+            (["acme_kinds:NO_KIND", "j1"], "is a str, not a JobKind"),
+            ([":ACME", "j1"], "cannot be imported"),
+            (["acme_job", "j1"], "kind must be a JobKind or one of"),
+            (["acme_kinds:ACME", "j1"], "parameters: pool is missing"),
+            (["acme_kinds:ACME", "--parameter", "pool", "j1"], "--parameter must be NAME=VALUE"),
         ],
     )
     def test_wrong(

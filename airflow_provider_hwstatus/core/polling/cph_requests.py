@@ -18,6 +18,9 @@ from airflow_provider_hwstatus.errors import HwStatusError, JobNotFoundError, Ma
 from airflow_provider_hwstatus.kinds.cph import CPH_JOB
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 
+#: Seconds from the begin of a wait for which the list may show no job or too few, by default.
+NOT_FOUND_GRACE = 60.0
+
 
 class CphRequests:
     """

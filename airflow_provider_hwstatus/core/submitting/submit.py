@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_hwstatus.core.connection.client import Call, Client
+from airflow_provider_hwstatus.core.polling.expected_jobs import Expected, expected_from
+from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule
+from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Response, Sleep, encode
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
 from airflow_provider_hwstatus.core.protocol.responses import json_or_raise, refusal_of, request_id_of
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.core.submitting.marker import TAG
-from airflow_provider_hwstatus.errors import MalformedResponseError, UnclearSubmissionError
+from airflow_provider_hwstatus.errors import ConfigurationError, MalformedResponseError, UnclearSubmissionError
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.kinds.json_path import has_value, value_at
 from airflow_provider_hwstatus.kinds.submission import Search, Submission
@@ -91,6 +94,26 @@ def _redacted(value: Any, redact: Redactor) -> Any:
     if isinstance(value, list):
         return [_redacted(each, redact) for each in value]
     return {name: _redacted(each, redact) for name, each in value.items()} if isinstance(value, dict) else value
+
+
+def target_of(
+    kind: JobKind, submission: Submission, job_id: str, answer: Mapping[str, Any], rule: CompletionRule
+) -> WaitTarget:
+    """
+    Return what to wait for after a submission: the job; or for CPH, all jobs of the request.
+
+    :param job_id: The id of the job or request.
+    :param answer: The service's answer, which says how many jobs a request has.
+    """
+    if not submission.is_request:
+        return WaitTarget.of(kind, job_id, rule)
+    try:
+        expected = expected_from(dict(answer))
+    except ConfigurationError:
+        expected = Expected()
+    # An answer without jobs does not say how many there are.
+    known = bool(expected.jobs or expected.rejected)
+    return WaitTarget.of(kind, job_id, rule, expected if known else Expected())
 
 
 def find(
