@@ -31,7 +31,7 @@ def check(arguments: Namespace) -> NoReturn:
 
 
 class _Report:
-    """Prints steps as text. A text that an earlier step had is replaced by the name of that step."""
+    """Prints steps as text. An error that an earlier step had is replaced by the name of that step."""
 
     def __init__(self, arguments: Namespace) -> None:
         self._arguments = arguments
@@ -41,6 +41,6 @@ class _Report:
         """Print a step."""
         if self._arguments.output != "text":
             return
-        first = self._first.setdefault(step.said, step.name)
-        said = step.said if first == step.name or not step.said else f"as {first}"
+        first = step.name if step.result is Result.OK else self._first.setdefault(step.said, step.name)
+        said = step.said if first == step.name else f"as {first}"
         show(self._arguments, f"{step.result.value:<12} {step.name:<15} {said}")

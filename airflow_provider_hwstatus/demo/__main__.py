@@ -16,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from airflow_provider_hwstatus.demo.airflow_home import AirflowHome
+from airflow_provider_hwstatus.demo.airflow_home import AirflowHome, is_free
 from airflow_provider_hwstatus.demo.output import LiveOutput, echo, failure_report, table
 from airflow_provider_hwstatus.demo.scenario import DAGS, add_jobs_by_polls, expected_state
 from airflow_provider_hwstatus.demo.web_ui import show_ui
+from airflow_provider_hwstatus.testing.__main__ import parse_port
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 
 #: Seconds between two polls of a job. It is short because every poll takes the job one step further.
@@ -47,7 +48,8 @@ def run_examples() -> int:
         live.watch(cloud)
         settings = {"AIRFLOW_CONN_HWSTATUS_DEFAULT": json.dumps(cloud.connection())}
         process = home.start("airflow_provider_hwstatus.demo.run_dags", *DAGS, settings=settings, piped=True)
-        results = list(_results(process, live))
+        with live.running():
+            results = list(_results(process, live))
         echo("\n" + table(results) + "\n")
         if process.wait() == 0 and _as_expected(results):
             echo("Every task ended as expected, also those that should fail. To use a browser: hwstatus-demo --ui")
@@ -76,9 +78,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("hwstatus-demo", description=__doc__)
     parser.add_argument("--ui", action="store_true", help="start a complete Airflow, until Ctrl-C")
     parser.add_argument(
-        "--port", type=int, default=0, help="port of Airflow's web server on 127.0.0.1; by default a free one"
+        "--port", type=parse_port, default=0, help="port of Airflow's web server on 127.0.0.1; by default a free one"
     )
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.port and not is_free(arguments.port):
+        parser.exit(1, f"error: port {arguments.port} cannot be used; choose another --port\n")
+    return arguments
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:

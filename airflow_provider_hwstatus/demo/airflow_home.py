@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -34,9 +34,14 @@ _AIRFLOW_3_EXAMPLES = ("example_watchers.py",)
 
 # Airflow calls this for every task. The example DAGs have intervals for real jobs, which are too long for a demo.
 _POLICY = """\
+from datetime import timedelta
+
 def task_policy(task):
     if hasattr(task, "poke_interval"):
         task.poke_interval = {seconds}
+    if task.dag_id not in {without_retries!r}:
+        task.retries = max(task.retries or 0, {retries})
+        task.retry_delay = timedelta(seconds=1)
 """
 
 # Replaces the command "airflow". The log servers would listen on every address, and the demo does not need them.
@@ -69,6 +74,15 @@ def free_port() -> int:
     with socket.create_server((HOST, 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+def is_free(port: int) -> bool:
+    """Return whether a server can listen on a port of 127.0.0.1."""
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def server_settings(port: int) -> dict[str, str]:
@@ -104,9 +118,11 @@ class AirflowHome:
     At the end of a ``with`` block, its processes are stopped and the directory is removed.
 
     :param poke_interval: Seconds between two polls. Replaces the interval of every sensor.
+    :param retries: Retries of each task, at least.
+    :param without_retries: Ids of the DAGs whose tasks are not changed in that.
     """
 
-    def __init__(self, poke_interval: float) -> None:
+    def __init__(self, poke_interval: float, retries: int = 0, without_retries: Sequence[str] = ()) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="hwstatus-demo-")).resolve()  # Airflow requires an absolute path
         #: File with the output of Airflow's processes.
         self.log_path = self.path / "airflow.log"
@@ -115,7 +131,8 @@ class AirflowHome:
         ignored = shutil.ignore_patterns("__pycache__", *(() if AIRFLOW_3 else _AIRFLOW_3_EXAMPLES))
         shutil.copytree(find_example_dags(), self.dags, ignore=ignored)
         (self.path / "tmp").mkdir()
-        self._write("config/airflow_local_settings.py", _POLICY.format(seconds=poke_interval))
+        policy = _POLICY.format(seconds=poke_interval, retries=retries, without_retries=tuple(without_retries))
+        self._write("config/airflow_local_settings.py", policy)
         self._write("bin/airflow", _AIRFLOW_COMMAND.format(python=sys.executable)).chmod(0o700)
         #: Key with which Airflow encrypts connections and the arguments of triggers.
         self.fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()

@@ -8,8 +8,11 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Mapping, Sequence
-from threading import Lock
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Event, Lock, Thread
+
+from rich.console import Console
 
 from airflow_provider_hwstatus.demo.airflow_home import AirflowHome
 from airflow_provider_hwstatus.demo.scenario import expected_state
@@ -29,6 +32,9 @@ _TITLES = {re.sub(r"\{\w+\}", "[^/]+", kind.path.partition("{job_id}")[0]): kind
 _COLUMNS = ("dag", "task", "type", "mode", "state")
 _MAX_WIDTH = 100
 
+#: Seconds after which a line says that a step still lasts.
+_LONGEST_SILENCE = 4.0
+
 
 def _has_colours() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -46,17 +52,42 @@ def echo(text: str = "") -> None:
 
 class LiveOutput:
     """
-    Prints each submission and each change of a job's state.
+    Prints the steps of the demo, each submission and each change of a job's state.
 
+    While a step lasts, a terminal shows a spinner with the time, and anything else gets a line every few seconds.
     Safe to use from the fake cloud's thread and the main thread.
     """
 
     def __init__(self) -> None:
-        self._started_at = time.monotonic()
+        self._started_at = self._printed_at = time.monotonic()
+        self._step = "starting"
+        self._ended = Event()
+        self._spinner = Console().status(self._step) if sys.stdout.isatty() else None
         self._last_results: dict[str, str] = {}
         self._accepted: list[Submission] = []
         self._shown = 0
         self._lock = Lock()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Show in this block that the demo still runs."""
+        if self._spinner:
+            with self._spinner:
+                yield
+            return
+        thread = Thread(target=self._remind, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def _remind(self) -> None:
+        while not self._ended.wait(0.5):
+            with self._lock:
+                if time.monotonic() - self._printed_at >= _LONGEST_SILENCE:
+                    self._echo(f"  … {self._step}")
 
     def watch(self, cloud: FakeHuaweiCloud) -> None:
         """Print what happens in a cloud from now on."""
@@ -68,7 +99,10 @@ class LiveOutput:
     def step(self, text: str) -> None:
         """Print the current step of the demo."""
         with self._lock:
-            echo(f"{self._elapsed()}  {colour(text, 'bold')}")
+            self._step = text
+            if self._spinner:
+                self._spinner.update(text)
+            self._echo(colour(text, "bold"))
 
     def _on_request(self, record: Record) -> None:
         """Print new submissions, and the result of a poll if it differs from the job's previous result."""
@@ -92,10 +126,11 @@ class LiveOutput:
             self._print(title, job_id, _explained(result))
 
     def _print(self, title: str, job_id: str, text: str) -> None:
-        echo(f"{self._elapsed()}    {title:<12} {job_id[:8]}…  {text}")
+        self._echo(f"  {title:<12} {job_id[:8]}…  {text}")
 
-    def _elapsed(self) -> str:
-        return colour(f"{time.monotonic() - self._started_at:6.1f} s", "dim")
+    def _echo(self, text: str) -> None:
+        self._printed_at = time.monotonic()
+        echo(f"{colour(f'{self._printed_at - self._started_at:6.1f} s', 'dim')}  {text}")
 
 
 def _title(path: str) -> str:

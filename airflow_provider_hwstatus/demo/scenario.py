@@ -46,6 +46,9 @@ UNSUCCESSFUL_TASKS = {
     ("example_failures", "unknown_batch"): "failed",
 }
 
+#: DAGs with tasks that should fail. A retry would only delay that.
+FAILING_DAGS = tuple(dict.fromkeys(dag_id for dag_id, _ in UNSUCCESSFUL_TASKS))
+
 #: How submitted jobs proceed, by the name of their kind.
 SUBMITTED_STEPS: Mapping[str, tuple[Step, ...]] = {
     "dli_batch": ("starting", "running", "success"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 from airflow_provider_hwstatus.demo.airflow_home import (
+    AIRFLOW_3,
     HOST,
     AirflowFailedError,
     AirflowHome,
@@ -17,20 +18,23 @@ from airflow_provider_hwstatus.demo.airflow_home import (
     server_settings,
 )
 from airflow_provider_hwstatus.demo.output import LiveOutput, echo, failure_report
-from airflow_provider_hwstatus.demo.scenario import STEP_SECONDS, RepeatingJobs
+from airflow_provider_hwstatus.demo.scenario import FAILING_DAGS, STEP_SECONDS, RepeatingJobs
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
 
 #: Seconds between two polls of a job.
 POKE_INTERVAL = 3.0
 
 #: Seconds that Airflow may take to start.
-START_TIMEOUT = 180.0
+START_TIMEOUT = 300.0
 
 #: Files with the generated password of "admin": JSON in Airflow 3, plain text in Airflow 2.
 _PASSWORD_FILES = ("simple_auth_manager_passwords.json.generated", "standalone_admin_password.txt")
 
 #: Paths of the health check in Airflow 3 and Airflow 2.
 _HEALTH_PATHS = ("/api/v2/monitor/health", "/health")
+
+#: Paths of a DAG's page and of the list of connections.
+_DAG_PATH, _CONNECTIONS_PATH = ("/dags/{}", "/connections") if AIRFLOW_3 else ("/dags/{}/grid", "/connection/list/")
 
 
 def show_ui(port: int) -> int:
@@ -41,18 +45,13 @@ def show_ui(port: int) -> int:
     """
     port = port or free_port()
     live = LiveOutput()
-    with FakeHuaweiCloud() as cloud, AirflowHome(POKE_INTERVAL) as home:
+    # A busy machine may lose a task, and Airflow's scheduler then fails its try. A retry keeps the example green.
+    with FakeHuaweiCloud() as cloud, AirflowHome(POKE_INTERVAL, retries=1, without_retries=FAILING_DAGS) as home:
         RepeatingJobs(cloud)
-        settings = server_settings(port)
+        settings = server_settings(port) | {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
         try:
-            live.step("creating Airflow's database")
-            home.run("db", "migrate", settings=settings)
-            live.step("adding the connection hwstatus_default")
-            connection = json.dumps(cloud.connection())
-            home.run("connections", "add", "hwstatus_default", "--conn-json", connection, settings=settings)
-            live.step("starting Airflow: scheduler, triggerer, web server")
-            airflow = home.start("airflow", "standalone", settings=settings)
-            _wait_until_healthy(airflow, port)
+            with live.running():
+                airflow = _start(cloud, home, live, settings, port)
             echo(_welcome(home, port))
             live.watch(cloud)
             airflow.wait()
@@ -60,6 +59,26 @@ def show_ui(port: int) -> int:
             echo(str(error))
         echo(failure_report(home))
         return 1
+
+
+def _start(
+    cloud: FakeHuaweiCloud, home: AirflowHome, live: LiveOutput, settings: dict[str, str], port: int
+) -> subprocess.Popen[str]:
+    """
+    Start Airflow, and return its process once it is healthy.
+
+    :raises AirflowFailedError: Airflow failed.
+    """
+    live.step("creating Airflow's database")
+    home.run("db", "migrate", settings=settings)
+    live.step("adding the connection hwstatus_default")
+    # Airflow 3.3.1 and 3.3.2 cannot test a connection without a port. The port has no other effect.
+    connection = json.dumps(cloud.connection() | {"port": 0})
+    home.run("connections", "add", "hwstatus_default", "--conn-json", connection, settings=settings)
+    live.step("starting Airflow: scheduler, triggerer, web server")
+    airflow = home.start("airflow", "standalone", settings=settings)
+    _wait_until_healthy(airflow, port)
+    return airflow
 
 
 def _wait_until_healthy(airflow: subprocess.Popen[str], port: int) -> None:
@@ -87,13 +106,30 @@ def _is_healthy(url: str) -> bool:
 
 
 def _welcome(home: AirflowHome, port: int) -> str:
+    url = f"http://{HOST}:{port}"
+    watchers = (
+        f"* A job starts a DAG: example_dli_batch submits batches, but example_batch_ended starts by itself.\n"
+        f"  {url}/dags/example_batch_ended\n"
+        if AIRFLOW_3
+        else ""
+    )
     return (
-        f"\nAirflow is healthy: http://{HOST}:{port}\n"
+        f"\nAirflow is healthy: {url}\n"
         f"Log in as admin with the password {_password(home.path)}\n\n"
-        "The example DAGs appear within half a minute. Trigger any of them. example_failures shows how waits fail.\n"
-        f"The state of each job changes every {STEP_SECONDS:g} seconds. Most DAGs submit new jobs in each run.\n"
-        "Some time after its end, a job that no DAG submits starts again.\n"
-        "The connection is under Admin, Connections. Poll results appear below. Press Ctrl-C to stop.\n"
+        "Try next (the DAGs appear within half a minute):\n"
+        f"* Submit a batch and wait: trigger example_dli_batch, and look at the log of the task ingest.\n"
+        f"  {url}{_DAG_PATH.format('example_dli_batch')}\n"
+        "* See what a failure looks like: trigger example_failures, and look at the log of the task dead_batch.\n"
+        f"  {url}{_DAG_PATH.format('example_failures')}\n"
+        "* Wait for three batches and a CPH request with two tasks: trigger example_many_jobs.\n"
+        f"  {url}{_DAG_PATH.format('example_many_jobs')}\n"
+        f"{watchers}"
+        "* Test the connection hwstatus_default with the button in its row.\n"
+        f"  {url}{_CONNECTIONS_PATH}\n\n"
+        f"Each state lasts {STEP_SECONDS:g} seconds. Most DAGs submit new jobs in each run.\n"
+        "Other jobs start again some time after their end.\n"
+        "The button Huawei Cloud console of a task has no target here, because the fake cloud has no console.\n"
+        "Poll results appear below. Press Ctrl-C to stop.\n"
     )
 
 

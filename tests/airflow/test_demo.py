@@ -8,15 +8,20 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_hwstatus.demo import scenario
+from airflow_provider_hwstatus.demo import output, scenario
+from airflow_provider_hwstatus.demo.__main__ import main
+from airflow_provider_hwstatus.demo.airflow_home import AirflowHome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 
 DEMO = (sys.executable, "-m", "airflow_provider_hwstatus.demo")
 
@@ -147,6 +152,44 @@ def test_ui_starts_and_stops(demo: subprocess.Popen[str], tmp_path: Path) -> Non
     demo.communicate()
     assert "Airflow is healthy: http://127.0.0.1:" in shown
     assert "as admin with the password" in shown
+    for path in ("example_dli_batch", "example_failures", "example_many_jobs", "connection"):
+        assert re.search(rf"http://127.0.0.1:\d+/.*{path}", shown)
     assert 128 + signal.SIGINT == demo.returncode
     assert time.monotonic() - began < 60
     assert [] == left_behind(tmp_path)
+
+
+def test_busy_port_is_one_line(huaweicloud: FakeHuaweiCloud, capsys: pytest.CaptureFixture[str]) -> None:
+    """Airflow would take a minute to find that out."""
+    with pytest.raises(SystemExit) as left:
+        main(["--ui", "--port", str(huaweicloud.port)])
+
+    assert 1 == left.value.code
+    assert ("", f"error: port {huaweicloud.port} cannot be used; choose another --port\n") == capsys.readouterr()
+
+
+def test_long_step_is_not_silent(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a pipe, a line says every few seconds what the demo waits for."""
+    monkeypatch.setattr(output, "_LONGEST_SILENCE", 0.0)
+    live, shown = output.LiveOutput(), ""
+    with live.running():
+        live.step("creating a database")
+        while "… creating a database\n" not in shown:
+            time.sleep(0.05)
+            shown += capsys.readouterr().out
+
+    assert shown.endswith("\n")
+
+
+def test_tasks_retry_once_unless_they_should_fail() -> None:
+    """A task that a busy machine loses does not turn the demo red, and a failure is shown without delay."""
+    with AirflowHome(3.0, retries=1, without_retries=scenario.FAILING_DAGS) as home:
+        policy: dict[str, Any] = {}
+        exec((home.path / "config" / "airflow_local_settings.py").read_text(), policy)  # noqa: S102  # our own file
+
+    tasks = [SimpleNamespace(dag_id=dag_id, retries=0) for dag_id in ("example_dli_batch", "example_failures")]
+    tasks.append(SimpleNamespace(dag_id="example_dli_sql", retries=2, poke_interval=30.0))
+    for task in tasks:
+        policy["task_policy"](task)
+    assert [1, 0, 2] == [task.retries for task in tasks]
+    assert 3.0 == tasks[-1].poke_interval
