@@ -72,13 +72,22 @@ def _start(
     live.step("creating Airflow's database")
     home.run("db", "migrate", settings=settings)
     live.step("adding the connection hwstatus_default")
-    # Airflow 3.3.1 and 3.3.2 cannot test a connection without a port. The port has no other effect.
-    connection = json.dumps(cloud.connection() | {"port": 0})
+    connection = json.dumps(demo_connection(cloud))
     home.run("connections", "add", "hwstatus_default", "--conn-json", connection, settings=settings)
     live.step("starting Airflow: scheduler, triggerer, web server")
     airflow = home.start("airflow", "standalone", settings=settings)
     _wait_until_healthy(airflow, port)
     return airflow
+
+
+def demo_connection(cloud: FakeHuaweiCloud) -> dict[str, object]:
+    """
+    Return the connection to the fake cloud.
+
+    Airflow 3.3.1 and 3.3.2 cannot test a connection without a port. It has no other effect. ``airflow connections add``
+    drops the port 0 from JSON.
+    """
+    return cloud.connection() | {"port": cloud.port}
 
 
 def _wait_until_healthy(airflow: subprocess.Popen[str], port: int) -> None:
@@ -108,7 +117,7 @@ def _is_healthy(url: str) -> bool:
 def _welcome(home: AirflowHome, port: int) -> str:
     url = f"http://{HOST}:{port}"
     watchers = (
-        f"* A job starts a DAG: example_dli_batch submits batches, but example_batch_ended starts by itself.\n"
+        "* See a job start a DAG: example_batch_ended starts by itself when the batch of example_failures ends.\n"
         f"  {url}/dags/example_batch_ended\n"
         if AIRFLOW_3
         else ""
@@ -128,7 +137,7 @@ def _welcome(home: AirflowHome, port: int) -> str:
         f"  {url}{_CONNECTIONS_PATH}\n\n"
         f"Each state lasts {STEP_SECONDS:g} seconds. Most DAGs submit new jobs in each run.\n"
         "Other jobs start again some time after their end.\n"
-        "The button Huawei Cloud console of a task has no target here, because the fake cloud has no console.\n"
+        "Tasks have no link to the Huawei Cloud console here, because the fake cloud has no console.\n"
         "Poll results appear below. Press Ctrl-C to stop.\n"
     )
 

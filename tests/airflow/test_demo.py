@@ -16,12 +16,12 @@ import pytest
 from airflow_provider_hwstatus.demo import output, scenario
 from airflow_provider_hwstatus.demo.__main__ import main
 from airflow_provider_hwstatus.demo.airflow_home import AirflowHome
+from airflow_provider_hwstatus.demo.web_ui import demo_connection
+from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 
 DEMO = (sys.executable, "-m", "airflow_provider_hwstatus.demo")
 
@@ -193,3 +193,12 @@ def test_tasks_retry_once_unless_they_should_fail() -> None:
         policy["task_policy"](task)
     assert [1, 0, 2] == [task.retries for task in tasks]
     assert 3.0 == tasks[-1].poke_interval
+
+
+def test_connection_can_be_tested_and_has_no_short_values() -> None:
+    """Airflow 3.3 needs a port to test a connection, and warns about each short value that it does not mask."""
+    with FakeHuaweiCloud() as cloud:
+        connection = demo_connection(cloud)
+
+    assert connection["port"]
+    assert [] == [text for text in connection["extra"].values() if isinstance(text, str) and len(text) < 5]
