@@ -205,7 +205,7 @@ def test_account_is_listed(cloud, client, auth):
 def test_default_connection_uses_the_access_key(cloud):
     """The default connection has the account's key and all endpoints."""
     connection = cloud.connection()
-    extra = {"auth": "aksk", "region": "cn-north-4", "project_id": cloud.project_id}
+    extra = {"region": "cn-north-4", "project_id": cloud.project_id}
     extra |= {"dli_endpoint": cloud.url, "cph_endpoint": cloud.url, "iam_endpoint": cloud.url}
     extra |= {"endpoints": {"*": cloud.url}}
 
