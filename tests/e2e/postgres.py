@@ -19,14 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Maximum seconds for the installation of Debian's package.
-INSTALL_TIMEOUT = 240
-
-_INSTALL = "apt-get update && apt-get -o DPkg::Lock::Timeout=60 install -y --no-install-recommends postgresql"
-
-
-class MissingError(Exception):
-    """PostgreSQL is missing and cannot be installed."""
+import debian
 
 
 @dataclass(frozen=True)
@@ -56,31 +49,18 @@ def find_programs() -> Path:
     """
     Return the directory of PostgreSQL's programs. Install them if they are missing.
 
-    :raises MissingError: They are missing and cannot be installed.
+    :raises debian.MissingError: They are missing and cannot be installed.
     """
-    can_install = os.geteuid() == 0 and shutil.which("apt-get")
-    if not (found := _installed()) and can_install:
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(
-            ["timeout", str(INSTALL_TIMEOUT), "sh", "-c", _INSTALL],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-        found = _installed()
-    if not found:
-        reason = "apt-get could not install it" if can_install else "only root on Debian can install it"
-        raise MissingError(f"PostgreSQL is missing, and {reason} (package postgresql)")
+    found = debian.find("PostgreSQL", "postgresql", _installed)
     if os.geteuid() == 0:
         _postgres_user()
     return found
 
 
 def _installed() -> Path | None:
-    debian = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    packaged = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     others = [Path(path).parent for path in [shutil.which("initdb")] if path]
-    return next(iter([*sorted(debian, reverse=True), *others]), None)
+    return next(iter([*sorted(packaged, reverse=True), *others]), None)
 
 
 def _run_as_prefix(folder: Path) -> list[str]:
@@ -97,7 +77,7 @@ def _postgres_user() -> pwd.struct_passwd:
     try:
         return pwd.getpwnam("postgres")
     except KeyError as error:
-        raise MissingError("root cannot run PostgreSQL, and there is no user postgres") from error
+        raise debian.MissingError("root cannot run PostgreSQL, and there is no user postgres") from error
 
 
 @contextmanager
@@ -129,15 +109,5 @@ def _run(command: list[str], folder: Path) -> None:
         assert done.returncode == 0, f"{command}: {output.read()}"
 
 
-def main() -> int:
-    """Install PostgreSQL if it is missing. Return 1 if that is not possible."""
-    try:
-        find_programs()
-    except MissingError as error:
-        print(error)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(debian.main(find_programs))
