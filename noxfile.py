@@ -241,11 +241,15 @@ def browser(session: nox.Session) -> None:
     pytest(session, "tests/browser")
 
 
-def run_e2e(session: nox.Session, line: str, *args: str, program: str = "run") -> None:
-    """Run a program of tests/e2e on a real Airflow *line* with PostgreSQL. Skip it if PostgreSQL is missing."""
-    missing = subprocess.run([sys.executable, "tests/e2e/postgres.py"], stdout=subprocess.PIPE, check=False, text=True)
-    if missing.stdout:
-        session.skip(missing.stdout.strip())
+def run_e2e(
+    session: nox.Session, line: str, *args: str, program: str = "run", servers: tuple[str, ...] = ("postgres",)
+) -> None:
+    """Run a program of tests/e2e on a real Airflow *line* with *servers*. Skip it if one is missing."""
+    for server in servers:
+        command = [sys.executable, f"tests/e2e/{server}.py"]
+        missing = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
+        if missing.stdout:
+            session.skip(missing.stdout.strip())
     install(session, line, ".", "psycopg2-binary", *(() if line == "2.11" else ("asyncpg",)))
     session.run("python", f"tests/e2e/{program}.py", *args, *session.posargs)
 
@@ -302,6 +306,13 @@ def e2e_submissions_lowest(session: nox.Session) -> None:
 def e2e_submissions_newest(session: nox.Session) -> None:
     """Do the same with Airflow 3.4."""
     run_e2e(session, "3.4", "--tasks", "40", program="submissions")
+
+
+@nox.session(name="e2e-celery", python=NEWEST)
+def e2e_celery(session: nox.Session) -> None:
+    """Kill, stop and restart workers and triggerers of CeleryExecutor, with Redis, and rotate a key."""
+    install(session, "3.3", *group("celery"))
+    run_e2e(session, "3.3", program="production", servers=("postgres", "redis_server"))
 
 
 @nox.session(python=NEWEST)
@@ -465,7 +476,7 @@ def constraints(session: nox.Session) -> None:
         session.run(
             *("uv", "pip", "compile", "pyproject.toml", "--quiet", "--upgrade", "--universal"),
             *("--python-version=3.11", "--extra=test", "--group=dev", "--group=e2e", f"--constraints={airflow}"),
-            *(("--group=benchmarks", "--group=release", "--group=site") if line == "3.3" else ()),
+            *(("--group=benchmarks", "--group=release", "--group=site", "--group=celery") if line == "3.3" else ()),
             *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
             f"--output-file={CONSTRAINTS[line]}",
         )

@@ -18,6 +18,13 @@ Effects of kills that Airflow itself causes. The checks tolerate them, and nothi
     that it cannot store.
 ``max_deadlines``
     A killed worker loses its deadline: the next try starts a new wait.
+``max_tries`` and ``may_mismatch``
+    If a Celery worker is killed, its tasks send no heartbeat. After ``[scheduler] task_instance_heartbeat_timeout`` the
+    scheduler fails the try and logs a state mismatch, and the task's retries apply. Redis delivers the message again
+    after ``visibility_timeout``. The API server refuses a try that already runs or has ended, so this starts nothing.
+``audited``
+    Airflow's audit log stores the login of a connection that is changed through the API. Here, this is the id of the
+    access key. It masks the secret key.
 ``KNOWN_FAULTS``
     A scheduler whose log contains this text has stopped its loop, because of a bug of this Airflow release. It is
     killed and started again.
@@ -30,6 +37,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from checks import Outcome
     from evidence import Task
+
+    from airflow_provider_hwstatus.core.connection.signing import AccessKey
 
 #: Maximum seconds in a worker between storing a task's end and running its callback, in either order.
 CALLBACK_SECONDS = 5.0
@@ -120,6 +129,21 @@ def missing_callbacks(outcome: Outcome) -> list[str]:
 def may_report_again(outcome: Outcome, time: float) -> bool:
     """Return whether a watcher may report an end twice that it first reported at *time*."""
     return any(0 <= end - time < ACKNOWLEDGE_SECONDS for end in outcome.triggerer_ends)
+
+
+def max_tries(was_killed: bool) -> int:
+    """Return the maximum number of tries of a task on a Celery worker, of which at most one was killed."""
+    return 2 if was_killed else 1
+
+
+def may_mismatch(was_killed: bool) -> bool:
+    """Return whether the scheduler may log a state mismatch of a task on a Celery worker."""
+    return was_killed
+
+
+def audited(key: AccessKey) -> set[str]:
+    """Return the part of a key that the audit log stores."""
+    return {key.access_key}
 
 
 def max_deadlines(task: Task) -> int:

@@ -24,7 +24,7 @@ import postgres
 import report
 import waits
 from evidence import ENDED, Evidence
-from stack import AIRFLOW, HERE, Stack, settings
+from stack import AIRFLOW, HERE, Stack, keep_files, settings
 
 from airflow_provider_hwstatus.demo.airflow_home import AirflowHome, free_port
 from airflow_provider_hwstatus.testing.cloud import FakeHuaweiCloud
@@ -234,13 +234,6 @@ def all_secrets(evidence: Evidence) -> set[str]:
     cloud = FakeHuaweiCloud()
     logins.accept_logins(cloud)
     return logins.secrets(cloud) | evidence.secrets()
-
-
-def keep_files(home: AirflowHome) -> None:
-    """Keep the files of a failed run."""
-    print(f"Airflow's output is kept in {home.keep_log()}")
-    if folder := os.environ.get("HWSTATUS_E2E_KEEP"):
-        shutil.move(home.path, folder)
 
 
 def run(plan: Plan) -> list[str]:

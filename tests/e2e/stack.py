@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -25,10 +28,11 @@ AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
 #: Maximum seconds until the API server listens.
 START_TIMEOUT = 600.0
 
-#: Arguments of Airflow's components. Two of them exist only in Airflow 3.
+#: Arguments of Airflow's components, by the first word of their name. Two of them exist only in Airflow 3.
 COMPONENTS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
-    "triggerer 1": ("triggerer", "--skip-serve-logs"),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+    "worker": ("celery", "worker", "--skip-serve-logs"),
 } | ({"api-server": ("api-server",), "dag-processor": ("dag-processor",)} if AIRFLOW >= (3, 0) else {})
 
 
@@ -97,8 +101,9 @@ class Stack:
             return
         if name == "scheduler":
             self._scheduler_log = self.home.log_path.stat().st_size
-        command = COMPONENTS.get(name, ("triggerer", "--skip-serve-logs"))
-        self.processes[name] = self.home.start("airflow", *command, settings=self.settings)
+        kind, _, number = name.partition(" ")
+        own_name = ("--celery-hostname", f"worker-{number}") if kind == "worker" else ()
+        self.processes[name] = self.home.start("airflow", *COMPONENTS[kind], *own_name, settings=self.settings)
         if name == "api-server":
             self._until_listening()
 
@@ -112,6 +117,21 @@ class Stack:
                 return
             time.sleep(0.2)
         raise TimeoutError(f"the API server is not listening after {START_TIMEOUT:g} s")
+
+    def request(self, method: str, path: str, body: object) -> None:
+        """
+        Send a request to the API of Airflow 3.
+
+        :param path: The path below ``/api/v2``.
+        """
+        base = f"http://127.0.0.1:{self.settings['AIRFLOW__API__PORT']}"
+        with urllib.request.urlopen(f"{base}/auth/token", timeout=60) as response:  # noqa: S310  # this machine
+            token = json.load(response)["access_token"]
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(  # noqa: S310  # this machine
+            f"{base}/api/v2/{path}", json.dumps(body).encode(), headers, method=method
+        )
+        urllib.request.urlopen(request, timeout=60).close()  # noqa: S310  # this machine
 
     def airflow(self, *args: str) -> None:
         """Run an Airflow command."""
@@ -134,6 +154,14 @@ class Stack:
         self.log(f"stop {name}")
         self.stops.append((name, time.time()))
         stop(self.processes.pop(name))
+
+    def terminate(self, name: str) -> subprocess.Popen[str]:
+        """Send SIGTERM to a component, as Kubernetes does, and return its process. Its children get no signal."""
+        self.log(f"SIGTERM to {name}")
+        self.stops.append((name, time.time()))
+        process = self.processes.pop(name)
+        process.terminate()
+        return process
 
     def check(self) -> None:
         """
@@ -178,3 +206,10 @@ def kill_tree(pid: int) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(tree, timeout=5)
+
+
+def keep_files(home: AirflowHome) -> None:
+    """Keep the files of a failed run."""
+    print(f"Airflow's output is kept in {home.keep_log()}")
+    if folder := os.environ.get("HWSTATUS_E2E_KEEP"):
+        shutil.move(home.path, folder)

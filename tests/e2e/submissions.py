@@ -18,7 +18,6 @@ import signal
 import sys
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -202,7 +201,7 @@ class Api:
         """Mark a task, as a user does in the UI."""
         if AIRFLOW >= (3, 0):
             path = f"dags/{CANCELLATIONS}/dagRuns/by-hand/taskInstances/{task_id}"
-            self._request("PATCH", path, {"new_state": state})
+            self._stack.request("PATCH", path, {"new_state": state})
         else:
             where = f"task_id = '{task_id}' and run_id = 'by-hand'"
             self._evidence.query(f"update task_instance set state = '{state}' where {where} returning task_id")  # noqa: S608
@@ -211,19 +210,9 @@ class Api:
         """Clear a task."""
         if AIRFLOW >= (3, 0):
             body = {"dry_run": False, "dag_run_id": "by-hand", "task_ids": [task_id], "only_failed": False}
-            self._request("POST", f"dags/{CANCELLATIONS}/clearTaskInstances", body)
+            self._stack.request("POST", f"dags/{CANCELLATIONS}/clearTaskInstances", body)
         else:
             self._stack.airflow("tasks", "clear", CANCELLATIONS, "-t", f"^{task_id}$", "-y")
-
-    def _request(self, method: str, path: str, body: object) -> None:
-        base = f"http://127.0.0.1:{self._stack.settings['AIRFLOW__API__PORT']}"
-        with urllib.request.urlopen(f"{base}/auth/token", timeout=60) as response:  # noqa: S310  # this machine
-            token = json.load(response)["access_token"]
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(  # noqa: S310  # this machine
-            f"{base}/api/v2/{path}", json.dumps(body).encode(), headers, method=method
-        )
-        urllib.request.urlopen(request, timeout=60).close()  # noqa: S310  # this machine
 
 
 def run_submissions(count: int, seed: int) -> list[str]:
