@@ -29,6 +29,7 @@ import logins
 import postgres
 import psutil
 import redis_server
+import report
 from evidence import ENDED, Evidence, Task
 from stack import HERE, Stack, keep_files, settings
 
@@ -333,7 +334,7 @@ def wrong_secrets(run: Run, texts: Mapping[str, str], passwords: set[str]) -> It
     yield from checks.no_secrets(texts, secrets - allowances.audited(run.new_key))
 
 
-def report(run: Run, seconds: float) -> str:
+def table(run: Run, seconds: float) -> str:
     """Return the report as text."""
     tries = Counter(task.try_number for task in run.tasks().values())
     ignored = (run.evidence.folder / "airflow.log").read_text(errors="replace").count("ignoring redelivered message")
@@ -353,8 +354,7 @@ def report(run: Run, seconds: float) -> str:
         "polls refused": str(sum(record.status == 401 for record in run.cloud.requests)),
         "wall time": f"{seconds:.0f} s",
     }
-    width = max(map(len, rows))
-    return "\n" + "\n".join(f"{name:{width}}  {value}" for name, value in rows.items()) + "\n"
+    return report.aligned(rows)
 
 
 def run_production() -> list[str]:
@@ -384,7 +384,7 @@ def run_production() -> list[str]:
             wrong = [line for check in (wrong_tasks, wrong_jobs, wrong_ends) for line in check(run)]
             texts = checks.stored_texts(run.evidence, database.dump(without="connection"))
             wrong += wrong_secrets(run, texts, {redis.password, database.password})
-            print(report(run, time.time() - stack.started_at))
+            print(table(run, time.time() - stack.started_at))
         except (TimeoutError, ChildProcessError) as error:
             wrong = [str(error), *(str(task) for task in run.tasks().values() if task.state not in ENDED)]
         finally:

@@ -77,6 +77,11 @@ def table(
         "secrets": f"{search.secrets} searched for {_searched_places(search)}",
         "wall time": f"{wall_time:.0f} s",
     }
+    return aligned(rows)
+
+
+def aligned(rows: Mapping[str, str]) -> str:
+    """Return the rows of a report as text."""
     width = max(map(len, rows))
     return "\n" + "\n".join(f"{name:{width}}  {value}" for name, value in rows.items()) + "\n"
 
