@@ -233,6 +233,15 @@ def lines(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST)
+def integrations(session: nox.Session) -> None:
+    """Run the tests that need OpenLineage's provider, and check the alert rules of the docs with promtool."""
+    if not shutil.which("promtool"):
+        session.skip("promtool not found (Debian: apt-get install prometheus)")
+    install(session, "3.3", ".[test]", "apache-airflow-providers-openlineage")
+    pytest(session, "tests/airflow/test_openlineage.py", "tests/airflow/test_alerts.py", "-n0")
+
+
+@nox.session(python=NEWEST)
 def browser(session: nox.Session) -> None:
     """Create, test and correct a connection in Airflow 3.3's web interface, with Chromium."""
     if missing := [name for name in ("chromium", "chromedriver") if not shutil.which(name)]:
