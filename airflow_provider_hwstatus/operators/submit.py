@@ -103,6 +103,7 @@ class SubmitOperator(JobStatusSensor):
         self._max_tries: int | None = None
         self._marked = ""
         self._stopped = False
+        self._over = False
 
     def check_body(self, body: object) -> None:
         """
@@ -272,6 +273,7 @@ class SubmitOperator(JobStatusSensor):
         return self._target.subject if self._target else f"the {self.kind.title} that {self.task_id} submitted"
 
     def _settle(self, found: PollResult) -> PokeReturnValue:
+        self._over = found.over
         if found.outcome is Outcome.FAILURE and self._record is not None:
             self._record.write(Kept(step=NO_JOB))
         return super()._settle(found)
@@ -287,7 +289,7 @@ class SubmitOperator(JobStatusSensor):
     def on_kill(self) -> None:
         """Cancel the job, in at most ten seconds. Airflow calls this in a worker that is told to stop."""
         self._stopped = True
-        if not self.cancel_on_kill or (self._once is None and self._target is None):
+        if not self.cancel_on_kill or self._over or (self._once is None and self._target is None):
             return
         # In a thread: this may run in the middle of a request, which holds locks, and then must not wait for ever.
         thread = threading.Thread(target=self._cancel, name="cancel", daemon=True)

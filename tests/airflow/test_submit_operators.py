@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -453,14 +454,18 @@ def test_worker_that_must_not_cancel_does_not(cloud, arguments):
     assert [] == cloud.submissions.cancelled
 
 
-def test_job_that_is_over_needs_no_cancelling(cloud, caplog, capfd):
-    """on_kill after the end is fine."""
-    succeed_next(cloud, "dli_batch")
+@pytest.mark.parametrize("state", ["success", "dead"])
+def test_job_that_is_over_is_not_cancelled(cloud, caplog, capfd, state):
+    """on_kill after the end sends nothing."""
+    cloud.submissions.seconds["dli_batch"] = {0: state}
     operator = MAKE["dli_batch"](task_id="t")
-    operator.execute(Task(MAKE["dli_batch"]).context())
+    with nullcontext() if state == "success" else pytest.raises(AirflowException, match="dead"):
+        operator.execute(Task(MAKE["dli_batch"]).context())
+    before = len(cloud.requests)
 
     operator.on_kill()
 
+    assert before == len(cloud.requests)
     assert [] == cloud.submissions.cancelled
     assert "could not be cancelled" not in logged_by_task(caplog, capfd)
 
