@@ -177,7 +177,8 @@ def test_wheel(session: nox.Session, line: str, *args: str) -> None:
     with built(session, line) as (_, wheel), tempfile.TemporaryDirectory(prefix="hwstatus-tests-only-") as outside:
         install(session, line, f"{wheel}[test]")
         install(session, line, "--no-deps", "--force-reinstall", str(wheel))  # an older wheel may have the same version
-        copy_project(Path(outside), "tests", "docs", "example_dags", "pyproject.toml", "README.md")
+        pages = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+        copy_project(Path(outside), "tests", "docs", "example_dags", "pyproject.toml", *pages)
         with session.chdir(outside):
             session.run("python", "-c", f"import {PACKAGE} as p; assert 'site-packages' in p.__file__, p.__file__")
             pytest(session, *args)
