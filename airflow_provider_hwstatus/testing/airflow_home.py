@@ -21,6 +21,11 @@ from pathlib import Path
 #: The environment variable with the directory in which the workers of pytest-xdist find the first worker's database.
 _SHARED = "HWSTATUS_TESTS_SHARED"
 
+#: The settings that lead Airflow to the directory and the database.
+_PLACE = ("AIRFLOW_HOME", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+
+_place: dict[str, str] = {}
+
 
 @cache
 def use_temporary_home(dags: Path | None = None) -> Path:
@@ -49,12 +54,20 @@ def use_temporary_home(dags: Path | None = None) -> Path:
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
+    _place.update({name: os.environ[name] for name in _PLACE})
     os.environ.setdefault(_SHARED, str(home))
     return home
 
 
 def create_database() -> Path:
-    """Create the database of the temporary directory, once for all workers of pytest-xdist. Return the directory."""
+    """
+    Create the database of the temporary directory, once for all workers of pytest-xdist. Return the directory.
+
+    :raises RuntimeError: Airflow uses another directory or database, which may be the user's own.
+    """
+    for name, value in _place.items():
+        if os.environ.get(name) != value:
+            raise RuntimeError(f"{name} has been changed")
     home, shared = Path(os.environ["AIRFLOW_HOME"]), Path(os.environ[_SHARED])
     template_path = shared / "template.db"
     with (shared / "template.lock").open("w") as lock:

@@ -44,7 +44,11 @@ def airflow_db(pytestconfig: pytest.Config) -> Path:
         pytest.fail(f"airflow_db needs the option {_OPTION} in pytest's configuration", pytrace=False)
     from airflow_provider_hwstatus.testing.airflow_home import create_database
 
-    return create_database()
+    try:
+        return create_database()
+    except RuntimeError as error:
+        where = "remove that from conftest.py or from the settings of another plugin"
+        pytest.fail(f"{error} since {_OPTION} set it; {where}", pytrace=False)
 
 
 @pytest.fixture

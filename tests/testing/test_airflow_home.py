@@ -2,8 +2,10 @@
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,18 @@ def test_fixture_without_the_option(run_pytest):
 
     assert pytest.ExitCode.TESTS_FAILED == code
     assert "airflow_db needs the option hwstatus_dags_folder in pytest's configuration" in output
+
+
+@pytest.mark.parametrize("name", ["AIRFLOW_HOME", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+def test_home_that_a_conftest_replaces(run_pytest, tmp_path, name):
+    """The fixture would overwrite the database there, or Airflow would use it, so the fixture fails."""
+    database = tmp_path / "airflow.db"
+    with closing(sqlite3.connect(database)) as mine:
+        mine.execute("CREATE TABLE mine (id INT)")
+    before = database.read_bytes()
+    value = tmp_path if name == "AIRFLOW_HOME" else f"sqlite:///{database}"
+    (tmp_path / "conftest.py").write_text(f"import os\nos.environ[{name!r}] = {str(value)!r}\n")
+    code, output = run_pytest(OPTION, "def test_dag(airflow_db):\n    pass\n")
+
+    assert (pytest.ExitCode.TESTS_FAILED, before) == (code, database.read_bytes())
+    assert f"{name} has been changed since hwstatus_dags_folder set it" in output
