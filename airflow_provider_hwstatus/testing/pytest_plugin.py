@@ -32,9 +32,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         from airflow_provider_hwstatus.testing.airflow_home import use_temporary_home
 
         try:
-            use_temporary_home((early_config.rootpath / folder).resolve())
+            use_temporary_home((_directory(early_config) / folder).resolve())
         except RuntimeError as error:
             raise pytest.UsageError(f"{_OPTION}: {error}") from error
+
+
+def _directory(config: pytest.Config) -> Path:
+    """Return the directory of pytest's configuration file. Its ``rootdir`` may be another one."""
+    return config.inipath.parent if config.inipath else config.rootpath
 
 
 @pytest.fixture(scope="session")

@@ -101,3 +101,11 @@ def test_home_that_a_conftest_replaces(run_pytest, tmp_path, name):
 
     assert (pytest.ExitCode.TESTS_FAILED, before) == (code, database.read_bytes())
     assert f"{name} has been changed since hwstatus_dags_folder set it" in output
+
+
+def test_folder_is_relative_to_the_configuration(run_pytest, tmp_path):
+    """The option ``--rootdir`` does not change that."""
+    (tmp_path / "elsewhere").mkdir()
+    _, output = run_pytest(OPTION, SHOW, "--rootdir=elsewhere", "-c", "pyproject.toml")
+
+    assert f"AIRFLOW__CORE__DAGS_FOLDER={tmp_path}/dags\n" in output
