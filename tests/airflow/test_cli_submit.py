@@ -82,6 +82,16 @@ def test_unclear_end_says_where_to_look(huaweicloud, run):
     assert 1 == out.count("next:")
 
 
+def test_answer_with_a_wrong_id(huaweicloud, run):
+    """Nothing can be polled with such an id, but there is a job: the end is unclear."""
+    huaweicloud.submissions.answers = [Reply(200, body=b'{"id": "../../x?y"}')]
+    code, out, _ = run("submit", "dli_batch", "--body", json.dumps(BODY))
+
+    assert (4, 1) == (code, huaweicloud.submissions.count("dli_batch"))
+    assert "the answer to the submission has no valid id" in out
+    assert 'next: look for it with: list dli_batch --name "nightly"' in out
+
+
 def test_refused_submission(huaweicloud, run):
     """The permission is named."""
     huaweicloud.break_with(403, path_ends="/batches")

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_hwstatus.core.connection.client import Call, Client
 from airflow_provider_hwstatus.core.polling.expected_jobs import Expected, expected_from
+from airflow_provider_hwstatus.core.polling.job_ids import is_job_id
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule
 from airflow_provider_hwstatus.core.polling.wait_target import WaitTarget
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Response, Sleep, encode
@@ -65,23 +66,25 @@ def submit(client: Client, kind: JobKind, submission: Submission, body: bytes, b
         answer = _redacted(json_or_raise(response, client.redact, client.clock(), submission.permission), client.redact)
         if kind.is_refused(answer):
             raise refusal_of(response, answer, answer.get("message"), client.redact)
-        return _submitted(client, submission, response, answer)
+        return _submitted(client, kind, submission, response, answer)
 
     call = Call("POST", kind.cloud_service, submission.path, body=body, once=True)
     return (yield from client.send(call, budget, read, f"{kind.cloud_service.label}_submit"))
 
 
-def _submitted(client: Client, submission: Submission, response: Response, answer: Mapping[str, Any]) -> Submitted:
-    job_id = value_at(submission.id, answer, "")
-    has_id = isinstance(job_id, str | int) and not isinstance(job_id, bool) and job_id != ""
+def _submitted(
+    client: Client, kind: JobKind, submission: Submission, response: Response, answer: Mapping[str, Any]
+) -> Submitted:
+    found = value_at(submission.id, answer, "")
+    job_id = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
     if submission.over_at_once:
         path, value, state = submission.over_at_once
         if has_value(path, value, answer):
-            return Submitted(str(job_id) if has_id else "", answer, state=state, over_at_once=True)
-    if has_id:
-        return Submitted(str(job_id), answer)
+            return Submitted(job_id, answer, state=state, over_at_once=True)
+    if is_job_id(job_id, kind.id_characters):
+        return Submitted(job_id, answer)
     raise MalformedResponseError(
-        f"the answer to the submission has no {submission.id}",
+        f"the answer to the submission has no valid {submission.id}",
         http_status=response.status,
         request_id=request_id_of(response, answer, client.redact),
     )
