@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ HELP = "Huawei Cloud jobs: check a connection; list, show, wait for, submit and 
 
 #: In place of a kind: all jobs of a request to CPH.
 CPH_REQUEST = "cph_request"
+
+#: Seconds: ten years.
+_LONGEST = 315_360_000.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,21 @@ class Command:
 
 def _argument(*flags: str, **options: Any) -> Argument:
     return Argument(flags, options)
+
+
+def _seconds(text: str) -> float:
+    """
+    Return a number of seconds.
+
+    :raises ArgumentTypeError: *text* is no number, or not from 0 to ten years.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to {_LONGEST:.0f}")
+    return seconds
 
 
 def _kinds(fits: Callable[[JobKind], object], *more: tuple[str, str]) -> str:
@@ -88,8 +107,8 @@ _OUTPUT = _argument(
 )
 _COMMON = (*_CONNECTION, _OUTPUT)
 _WAIT = (
-    _argument("--timeout", type=float, default=604800.0, metavar="S", help="seconds (default: 604800, 7 days)"),
-    _argument("--poke-interval", type=float, default=15.0, metavar="S", help="seconds between polls (default: 15)"),
+    _argument("--timeout", type=_seconds, default=604800.0, metavar="S", help="seconds (default: 604800, 7 days)"),
+    _argument("--poke-interval", type=_seconds, default=15.0, metavar="S", help="seconds between polls (default: 15)"),
 )
 
 COMMANDS = (

@@ -4,6 +4,8 @@ import io
 import json
 import sys
 
+import pytest
+
 from airflow_provider_hwstatus.testing import Fault, Reply
 
 BODY = {"file": "obs://acme/etl.jar", "name": "nightly", "queue": "etl", "args": ["a-secret-argument"]}
@@ -90,6 +92,13 @@ def test_answer_with_a_wrong_id(huaweicloud, run):
     assert (4, 1) == (code, huaweicloud.submissions.count("dli_batch"))
     assert "the answer to the submission has no valid id" in out
     assert 'next: look for it with: list dli_batch --name "nightly"' in out
+
+
+@pytest.mark.parametrize("option", ["--poke-interval=-1", "--poke-interval=nan", "--timeout=nan", "--timeout=1e99"])
+def test_wrong_interval(huaweicloud, run, option):
+    """It is found before anything is submitted."""
+    assert 2 == run("submit", "dli_batch", "--body", json.dumps(BODY), "--wait", option)[0]
+    assert 0 == huaweicloud.submissions.count("dli_batch")
 
 
 def test_refused_submission(huaweicloud, run):
