@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from pkgutil import resolve_name
 
 from airflow_provider_hwstatus.cli.arguments import COMMANDS, HELP
 from airflow_provider_hwstatus.cli.exits import EXIT_CODES
+from airflow_provider_hwstatus.cli.run import run
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv, argparse.Namespace(answers=sys.stdout))
     # Airflow logs to standard output outside of its own commands. Here, only results go to standard output.
     with redirect_stdout(sys.stderr):
-        # Importing the function takes seconds, which --help does not need.
-        resolve_name(f"airflow_provider_hwstatus.cli.{arguments.function}")(arguments)
+        run(arguments.function, arguments)
 
 
 if __name__ == "__main__":

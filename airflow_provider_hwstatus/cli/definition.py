@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
+from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
 from airflow_provider_hwstatus.cli.arguments import COMMANDS, HELP
 from airflow_provider_hwstatus.cli.exits import EXIT_CODES
+from airflow_provider_hwstatus.cli.run import run
 
 
 def get_commands() -> list[Any]:
@@ -16,7 +18,7 @@ def get_commands() -> list[Any]:
         ActionCommand(
             name=command.name,
             help=command.help,
-            func=lazy_load_command(f"airflow_provider_hwstatus.cli.{command.function}"),
+            func=partial(run, command.function),
             args=tuple(Arg(each.flags, **each.options) for each in command.arguments),  # type: ignore[no-untyped-call]
             epilog=command.epilog,
         )

@@ -22,4 +22,5 @@ Exit codes:
   2    the command line is wrong
   3    the timeout passed before the jobs ended
   4    there is no usable answer; the connection cannot be used
-  130  stopped with Ctrl-C"""
+  130  stopped with Ctrl-C
+  141  nothing reads standard output any more"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
@@ -88,8 +87,6 @@ def wait_for(arguments: Namespace, hook: HwStatusHook, targets: Sequence[WaitTar
             )
         except HwStatusError as error:
             _end(jobs, error)
-        except KeyboardInterrupt:
-            sys.exit(130)
         for job in jobs:
             _explain(hook, job)
     hook.close()

@@ -1,6 +1,7 @@
 """The commands: what they find, what they print and how they end."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,6 +14,9 @@ from airflow_provider_hwstatus.kinds import KINDS
 from airflow_provider_hwstatus.testing import Fault, Reply
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+
+#: Arguments of the commands that do not take a kind and an id.
+NEEDED = {"check": (), "list": ("dli_batch",), "submit": ("dli_batch", "--body", '{"file": "obs://a/b.jar"}')}
 
 
 @pytest.fixture
@@ -227,14 +231,27 @@ def test_wait_takes_up_a_new_login(huaweicloud, run, connect, monkeypatch):
     assert (0, 2) == (code, out.count("(success)"))
 
 
-def test_interrupted_wait(huaweicloud, run, monkeypatch):
-    """130, as for any program that Ctrl-C ends."""
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_interrupted_command(huaweicloud, run, monkeypatch, command):
+    """130, as for any program that Ctrl-C ends, and no traceback."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("airflow_provider_hwstatus.cli.jobs.poll_once", interrupt)
-    assert 130 == run("wait", "dli_batch", "b1")[0]
+    monkeypatch.setattr("airflow_provider_hwstatus.hooks.hwstatus.HwStatusHook.run", interrupt)
+    monkeypatch.setattr("airflow_provider_hwstatus.hooks.hwstatus.HwStatusHook.checkup", interrupt)
+    assert 130 == run(command.name, *NEEDED.get(command.name, ("dli_batch", "b1")))[0]
+
+
+def test_closed_pipe(huaweicloud):
+    """As after ``| head -1``: there is no traceback, and the exit code does not mean that a job failed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "airflow_provider_hwstatus", "list", "dli_batch", "--output", "json"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+
+    assert (141, False) == (done.returncode, "BrokenPipeError" in done.stderr)
 
 
 @pytest.mark.parametrize("command", ["status", "wait"])
@@ -287,8 +304,7 @@ def test_another_connection(huaweicloud, run, monkeypatch):
     huaweicloud.job("dli_batch", "b1", "running", log=["line"])
 
     for command in COMMANDS:
-        needed = {"check": (), "list": ("dli_batch",), "submit": ("dli_batch", "--body", '{"file": "obs://a/b.jar"}')}
-        argv = needed.get(command.name, ("dli_batch", "b1"))
+        argv = NEEDED.get(command.name, ("dli_batch", "b1"))
         code, out, _ = run(command.name, *argv, "--conn-id", "other", *(["--timeout", "1"] * (command.name == "wait")))
         assert (3 if command.name == "wait" else 0) == code, out
 
@@ -300,7 +316,7 @@ def test_help_lists_kinds_and_exit_codes(run):
     lines = [line.split(maxsplit=1) for line in out.splitlines()]
     assert {*KINDS, "cph_request"} <= {line[0] for line in lines if line}
     assert ["mrs_job", "MRS job; needs --parameter cluster_id=…"] in lines
-    assert {str(code.value) for code in Exit} | {"2", "130"} <= {line[0] for line in lines if line}
+    assert {str(code.value) for code in Exit} | {"2", "130", "141"} <= {line[0] for line in lines if line}
 
 
 def test_progress_on_a_terminal(huaweicloud, run, monkeypatch):
