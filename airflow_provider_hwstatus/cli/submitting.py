@@ -80,7 +80,7 @@ def _body_of(text: str) -> object:
     """
     Return the body that ``--body`` gives.
 
-    :raises ValueError: It is not JSON. The message does not show it, because it may hold secrets.
+    :raises ValueError: It is not JSON, or beyond Python's limits. The message does not show it, because it may hold secrets.
     """
     if text.startswith("@"):
         try:
@@ -91,3 +91,5 @@ def _body_of(text: str) -> object:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"--body is not JSON: line {error.lineno}, column {error.colno}") from None
+    except (ValueError, RecursionError):
+        raise ValueError("--body cannot be read: it is nested too deeply, or has a number that is too long") from None

@@ -42,6 +42,17 @@ def test_wrong_body_is_not_shown(run):
     assert "a-secret-argument" not in err
 
 
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"args": [' + "1" * 5000 + "]}"], ids=["deep", "long-number"])
+def test_body_that_python_cannot_read(run, body):
+    """It is JSON, but beyond Python's limits: no traceback shows it."""
+    code, out, err = run("submit", "dli_batch", "--body", body)
+    assert (2, "", "error: --body cannot be read: it is nested too deeply, or has a number that is too long\n") == (
+        code,
+        out,
+        err,
+    )
+
+
 def test_submit_and_wait(huaweicloud, run):
     """With ``--wait``, the command ends as ``wait`` does, and shows the id before the first poll."""
     huaweicloud.submissions.steps["dli_batch"] = ("starting", "dead")
