@@ -78,7 +78,7 @@ def kind_at(text: str) -> JobKind:
         return kind_of(text)
     try:
         kind = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # a TypeError for a relative name
         raise ValueError(f"kind {text!r} cannot be imported: {error}") from error
     if not isinstance(kind, JobKind):
         raise ValueError(

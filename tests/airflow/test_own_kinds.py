@@ -510,6 +510,7 @@ class TestCommandLine:
             (["no_such_module:ACME", "j1"], "cannot be imported"),
             (["acme_kinds:NO_KIND", "j1"], "is a str, not a JobKind"),
             ([":ACME", "j1"], "cannot be imported"),
+            (["..:ACME", "j1"], "cannot be imported"),
             (["acme_job", "j1"], "kind must be a JobKind or one of"),
             (["acme_kinds:ACME", "j1"], "parameters: pool is missing"),
             (["acme_kinds:ACME", "--parameter", "pool", "j1"], "--parameter must be NAME=VALUE"),
