@@ -52,8 +52,9 @@ def fail(arguments: Namespace, error: HwStatusError) -> NoReturn:
 
 
 def show(arguments: Namespace, text: str) -> None:
-    """Print text to standard output."""
-    print(text, file=getattr(arguments, "answers", None), flush=True)
+    """Print text to standard output. Characters that control the terminal are escaped, except tabs and line ends."""
+    escaped = "".join(one if one.isprintable() or one in "\t\n" else repr(one)[1:-1] for one in text)
+    print(escaped, file=getattr(arguments, "answers", None), flush=True)
 
 
 def show_json(arguments: Namespace, value: object) -> None:

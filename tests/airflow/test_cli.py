@@ -243,6 +243,16 @@ def test_interrupted_command(huaweicloud, run, monkeypatch, command):
     assert 130 == run(command.name, *NEEDED.get(command.name, ("dli_batch", "b1")))[0]
 
 
+@pytest.mark.parametrize("command", ["status", "wait"])
+def test_error_cannot_control_the_terminal(huaweicloud, run, command):
+    """Control characters in a service's text are escaped; its lines stay."""
+    body = json.dumps({"error_code": "DLI.0001", "error_msg": "a\x1b[2Jb\x9bc"}).encode()
+    huaweicloud.break_with(Reply(400, body=body), 9)
+    _, out, _ = run(command, "dli_batch", "b1")
+
+    assert "a\\x1b[2Jb\\x9bc\n" in out
+
+
 def test_closed_pipe(huaweicloud):
     """As after ``| head -1``: there is no traceback, and the exit code does not mean that a job failed."""
     reader, writer = os.pipe()
