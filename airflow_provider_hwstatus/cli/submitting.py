@@ -29,6 +29,7 @@ _UNCLEAR = "the job may have been submitted"
 def submit(arguments: Namespace) -> NoReturn:
     """Submit a job, print its id, and wait for its end if the command line says so."""
     kind = or_exit(lambda: kind_at(arguments.kind))
+    or_exit(lambda: kind.with_parameters({}))  # before the submission: the target of a wait has none
     submission = or_exit(lambda: kind.submission(arguments.action))
     body = or_exit(lambda: check_body(submission, _body_of(arguments.body)))
     hook = hook_of(arguments)
@@ -80,7 +81,7 @@ def _body_of(text: str) -> object:
     """
     Return the body that ``--body`` gives.
 
-    :raises ValueError: It is not JSON, or beyond Python's limits. The message does not show it, because it may hold secrets.
+    :raises ValueError: It is not JSON, or beyond Python's limits. The message does not show it: it may hold secrets.
     """
     if text.startswith("@"):
         try:

@@ -112,6 +112,21 @@ def test_wrong_interval(huaweicloud, run, option):
     assert 0 == huaweicloud.submissions.count("dli_batch")
 
 
+def test_kind_with_parameters(huaweicloud, run, tmp_path, monkeypatch):
+    """No wait can follow such a submission, so nothing is submitted."""
+    (tmp_path / "own_kinds.py").write_text(
+        "from dataclasses import replace\n"
+        "from airflow_provider_hwstatus.kinds.dli import DLI_BATCH\n"
+        "path = DLI_BATCH.path + '?pool={pool}'\n"
+        "POOL_BATCH = replace(DLI_BATCH, name='pool_batch', parameters=('pool',), path=path)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    code, _, err = run("submit", "own_kinds:POOL_BATCH", "--body", json.dumps(BODY))
+
+    assert (2, 0) == (code, huaweicloud.submissions.count("dli_batch"))
+    assert "pool is missing" in err
+
+
 def test_refused_submission(huaweicloud, run):
     """The permission is named."""
     huaweicloud.break_with(403, path_ends="/batches")
