@@ -106,22 +106,18 @@ def test_measured_figures_are_those_of_the_page(scale_model):
 
 
 def test_program(tmp_path):
-    """The program prints three tables and draws four diagrams."""
+    """The program prints the tables of the page, one of them without its last rows, and draws four diagrams."""
     program, plot = FOLDER / "scale_model.py", tmp_path / "plot.svg"
 
     done = subprocess.run(
         [sys.executable, program, "--quick", "--plot", plot], capture_output=True, text=True, check=True
     )
 
-    comparison, forecast, limits = done.stdout.split("\n\n")
-    assert 6 == len(comparison.splitlines()) - 2
-    assert ["1,000", "2,000", "5,000"] == [line.split()[1] for line in forecast.splitlines()[2:]]
-    assert 5 == len(limits.splitlines()) - 2
+    comparison, forecast, limits = done.stdout.strip().split("\n\n")
+    assert comparison in SCALE
+    assert forecast in SCALE
+    assert limits in SCALE
+    assert "5,000" == forecast.splitlines()[-1].split()[1]
     root = ET.fromstring(plot.read_text())  # noqa: S314  # it is ours
     assert 4 * 3 + 3 == len(root.findall("{*}polyline"))
     assert 2 + 3 + 3 + 1 == len(root.findall("{*}circle"))
-
-
-def test_tables_are_those_of_the_page(scale_model):
-    """The page has the table of response times that the program prints."""
-    assert "\n".join(scale_model.limits(scale_model.Load(1))) in SCALE
