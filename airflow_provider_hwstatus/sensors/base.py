@@ -391,7 +391,7 @@ class JobStatusSensor(BaseSensorOperator):
         try:
             settings = self.hook.get_conn().client.settings
             return lineage_of(self.wait_target, self.found, settings, self.console_page)
-        except ConfigurationError:  # the task has no job
+        except (ConfigurationError, TypeError):  # the task has no job, or its id was never rendered
             return OperatorLineage()
 
     @property

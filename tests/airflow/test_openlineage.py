@@ -4,7 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred
 
 from airflow_provider_hwstatus.operators.dli import DliBatchOperator
 from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
@@ -125,3 +125,12 @@ def test_task_without_a_job(huaweicloud):
     """A task that submitted nothing has no facets."""
     assert {} == facets_of(DliBatchOperator(task_id="t", batch={"file": "obs://acme/etl.jar", "queue": "etl"}))
     assert {} == facets_of(DliBatchSensor(task_id="t", batch_id=[]))
+
+
+def test_task_that_failed_before_its_id_was_rendered(huaweicloud):
+    """An output of another task that was not read yet is no id, and no error."""
+    with DAG("d", schedule=None):
+        operator = DliBatchOperator(task_id="submit", batch={"file": "obs://acme/etl.jar", "queue": "etl"})
+        sensor = DliBatchSensor(task_id="t", batch_id=operator.output["batch_id"])
+
+    assert {} == facets_of(sensor, failed=True)
