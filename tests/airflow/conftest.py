@@ -99,6 +99,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
     """Replace the time in this test, including the fake cloud's, with a simulated clock. Return the clock."""
     # The package imports these modules on first use.
     from airflow_provider_hwstatus.transports import aiohttp_transport, requests_transport, runners  # noqa: F401
+    from airflow_provider_hwstatus.triggers import job_status, start_from_trigger, submitted_job  # noqa: F401
 
     send, new_loop = aiohttp_transport.AsyncTransport.send, asyncio.events.new_event_loop
 
