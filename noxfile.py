@@ -51,6 +51,8 @@ LINES = {
 }
 #: The lines with which ``nox -s release`` tries an installation.
 RELEASE_LINES = ("2.11", "3.3", "3.4")
+#: The lines that only ``bash .ci/run all`` tests.
+BETWEEN_LINES = ("3.0", "3.1", "3.2")
 CONSTRAINTS = {line: f".ci/constraints-airflow-{line}.txt" for line in LINES}
 
 #: Tests that depend on the Airflow line or on the libraries that it requires.
@@ -107,9 +109,14 @@ def group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
-def pytest(session: nox.Session, *args: str) -> None:
-    """Run pytest in Python's development mode, which reports unclosed resources and unawaited coroutines."""
-    session.run("pytest", *args, *session.posargs, env={"PYTHONDEVMODE": "1"})
+def pytest(session: nox.Session, *args: str, devmode: bool) -> None:
+    """
+    Run pytest.
+
+    :param devmode: Whether to use Python's development mode, which also reports unclosed resources of child processes
+        and errors in the use of asyncio. With it, tests of coroutines take twice as long.
+    """
+    session.run("pytest", *args, *session.posargs, env={"PYTHONDEVMODE": "1"} if devmode else {})
 
 
 def git(*args: str) -> str:
@@ -172,7 +179,7 @@ def built(session: nox.Session, line: str) -> Iterator[tuple[Path, Path]]:
         yield build(session, line, Path(folder))
 
 
-def test_wheel(session: nox.Session, line: str, *args: str) -> None:
+def test_wheel(session: nox.Session, line: str, *args: str, devmode: bool) -> None:
     """Run the tests, or those that *args* select, against the wheel, outside the checkout."""
     with built(session, line) as (_, wheel), tempfile.TemporaryDirectory(prefix="hwstatus-tests-only-") as outside:
         install(session, line, f"{wheel}[test]")
@@ -181,7 +188,7 @@ def test_wheel(session: nox.Session, line: str, *args: str) -> None:
         copy_project(Path(outside), "tests", "docs", "example_dags", "pyproject.toml", *pages)
         with session.chdir(outside):
             session.run("python", "-c", f"import {PACKAGE} as p; assert 'site-packages' in p.__file__, p.__file__")
-            pytest(session, *args)
+            pytest(session, *args, devmode=devmode)
 
 
 def python_of(line: str) -> str:
@@ -194,11 +201,13 @@ def add_line(line: str) -> None:
 
     @nox.session(name=f"tests-{line}", python=python_of(line))
     def tests(session: nox.Session) -> None:
-        test_wheel(session, line, "-m", "slow or not slow")
+        test_wheel(session, line, "-m", "slow or not slow", devmode=True)
 
     @nox.session(name=f"airflow-{line}", python=python_of(line))
     def airflow(session: nox.Session) -> None:
-        test_wheel(session, line, *AIRFLOW_TESTS, *(PYTHON_TESTS if python_of(line) == LOWEST else ()))
+        selected = *AIRFLOW_TESTS, *(PYTHON_TESTS if python_of(line) == LOWEST else ())
+        # On the other lines, "all" repeats them in the development mode.
+        test_wheel(session, line, *selected, devmode=line in BETWEEN_LINES)
 
     tests.__doc__ = f"Run all tests, including slow ones, against the wheel on Airflow {line}."
     airflow.__doc__ = f"Run the tests that depend on the Airflow line against the wheel on Airflow {line}."
@@ -229,7 +238,7 @@ for _line in RELEASE_LINES:
 @nox.session(venv_backend="none")
 def lines(session: nox.Session) -> None:
     """Run the tests that depend on the Airflow line on Airflow 3.0, 3.1 and 3.2."""
-    for line in ("3.0", "3.1", "3.2"):
+    for line in BETWEEN_LINES:
         session.notify(f"airflow-{line}")
 
 
@@ -239,7 +248,7 @@ def integrations(session: nox.Session) -> None:
     if not shutil.which("promtool"):
         session.skip("promtool not found (Debian: apt-get install prometheus)")
     install(session, "3.3", ".[test]", "apache-airflow-providers-openlineage")
-    pytest(session, "tests/airflow/test_openlineage.py", "tests/airflow/test_alerts.py", "-n0")
+    pytest(session, "tests/airflow/test_openlineage.py", "tests/airflow/test_alerts.py", "-n0", devmode=True)
 
 
 @nox.session(python=NEWEST)
@@ -248,7 +257,7 @@ def browser(session: nox.Session) -> None:
     if missing := [name for name in ("chromium", "chromedriver") if not shutil.which(name)]:
         session.skip(f"{' and '.join(missing)} not found (Debian: apt-get install chromium chromium-driver)")
     install(session, "3.3", ".[test]", "selenium")
-    pytest(session, "tests/browser")
+    pytest(session, "tests/browser", devmode=True)
 
 
 def run_e2e(
@@ -355,7 +364,7 @@ def types(session: nox.Session) -> None:
     """Run mypy --strict on the package, and mypy and pyright on uses of the sensors."""
     install(session, "3.3", ".[test]", "mypy", "pyright[nodejs]", "types-requests")
     session.run("mypy", "--strict", PACKAGE)
-    pytest(session, "tests/typing", "-n2")
+    pytest(session, "tests/typing", "-n2", devmode=False)  # it would slow down the type checkers
 
 
 @nox.session
