@@ -74,7 +74,7 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "coalesce": {
         "label": "Coalesce polls",
         "description": "Whether to poll many DLI batches with one request for their list; see the docs on many jobs.",
-        "schema": {"type": ["boolean", "null"], "default": False},
+        "schema": {"type": ["boolean", "null"], "default": True},
     },
 }
 

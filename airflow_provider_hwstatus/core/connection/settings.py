@@ -42,8 +42,8 @@ class Settings:
     :param request_timeout: Seconds for one HTTP request, including reading the response.
     :param proxy: URL of an HTTP proxy.
     :param max_concurrent_requests: Maximum number of concurrent polls per service and event loop.
-    :param coalesce: Whether to use the list of DLI batches to learn which jobs are still in progress, and to poll only
-        the other jobs.
+    :param coalesce: Whether many waits for DLI batches use the list of batches to learn which jobs are still in
+        progress, and poll only the other jobs.
     """
 
     auth: str = "aksk"
@@ -63,7 +63,7 @@ class Settings:
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT
     proxy: str | None = field(default=None, repr=False)
     max_concurrent_requests: int = DEFAULT_MAX_CONCURRENT_REQUESTS
-    coalesce: bool = False
+    coalesce: bool = True
 
     def endpoint(self, service: Service) -> str:
         """
@@ -248,7 +248,7 @@ def _max_concurrent_requests(value: object) -> int:
 
 
 def _coalesce(value: object) -> bool:
-    flags = {"": False, "none": False, "false": False, "true": True}
+    flags = {"": True, "none": True, "false": False, "true": True}
     text = str(value).lower()
     if text not in flags:
         raise ConfigurationError("coalesce must be true or false")

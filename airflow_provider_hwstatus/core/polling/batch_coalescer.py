@@ -33,7 +33,7 @@ _FEW = 10
 _WORTH = 4
 
 #: Jobs that are polled themselves in an interval although the list shows them, on average.
-_CHECKED = 2
+_CHECKED = 3
 
 #: Seconds that reading the list may take, because other waits queue for it.
 LONGEST_READ = 30.0
@@ -89,6 +89,7 @@ class BatchCoalescer:
         self._pages = 1
         self._polls = 0
         self._backoff = Backoff(LONGEST_PAUSE)
+        self._announced = False
         self._complained = False
 
     def join(self, kind: JobKind, job_id: str) -> CoalescedWait | None:
@@ -163,6 +164,7 @@ class BatchCoalescer:
         if served < _WORTH * self._pages:
             self._give_up(f"{self._pages} calls answer only {served} of the waits")
         else:
+            self._announce(served)
             self._complained = False
         self._shown, self._read_at, self._polls = shown, began, 0
 
@@ -187,6 +189,12 @@ class BatchCoalescer:
 
         yield from read_pages(self._client, dli_batches(state), budget, take)
 
+    def _announce(self, served: int) -> None:
+        """Log once that the list is used, because requests for single jobs then become rare."""
+        if not self._announced:
+            self._announced = True
+            _log.info("Polling DLI batches by their list: it answers %d waits, with %d calls", served, self._pages)
+
     def _give_up(self, why: str) -> None:
         self._backoff.useless(self._client.monotonic())
         self._drop(why)
@@ -195,7 +203,7 @@ class BatchCoalescer:
         self._shown, self._read_at = {}, -inf
         if not self._complained:
             self._complained = True
-            _log.warning("Polling DLI batches one by one, because their list cannot be used now: %s", why)
+            _log.info("Polling DLI batches one by one, because their list cannot be used now: %s", why)
 
 
 _coalescers: WeakKeyDictionary[Client, BatchCoalescer] = WeakKeyDictionary()

@@ -1,5 +1,6 @@
 """When the list of batches is read for many waits, which waits it answers, and when it is not used."""
 
+import logging
 from itertools import pairwise
 
 import pytest
@@ -30,7 +31,7 @@ class Crowd:
         self.own = own
         self.ends = {}
         self.cloud = stub_cloud({"/batches?": self.list, "https://dli": self.state, "https://cph": {"status": 1}})
-        self.client = self.cloud.client(**({"coalesce": True} | fields))
+        self.client = self.cloud.client(**fields)
         self.waits = [JobPoller(self.client, kind, f"b{number}") for number in range(count)]
         for wait in self.waits:
             wait.open()
@@ -84,25 +85,27 @@ class Crowd:
 
 
 @pytest.fixture
-def crowd(stub_cloud, monkeypatch):
+def crowd(stub_cloud, monkeypatch, caplog):
     """Return a function that makes a crowd of waits, none of which is due to be polled itself at first."""
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(batch_coalescer.random, "randrange", lambda most: 0)
     return lambda **how: Crowd(stub_cloud, **how)
 
 
-def test_list_is_read_only_if_the_connection_coalesces(crowd):
-    """By default each job is polled itself, and so are fewer than ten jobs of a connection that coalesces."""
+def test_list_is_read_for_ten_jobs(crowd):
+    """By default the list is read for ten jobs and more, once per interval."""
     assert (0, 40) == crowd(coalesce=False).interval()
     few, ten = crowd(count=9), crowd(count=10)
     assert [(0, 9), (0, 9), (0, 9)] == [few.interval() for _ in range(3)]
     assert [(0, 10), (1, 0)] == [ten.interval() for _ in range(2)]
 
 
-def test_one_list_answers_all_waits(crowd):
-    """After ten polls of jobs, one list in each interval answers all waits."""
+def test_one_list_answers_all_waits(crowd, caplog):
+    """After ten polls of jobs, one list in each interval answers all waits, and one log line says so."""
     many = crowd()
 
     assert [(1, 10), (1, 0), (1, 0)] == [many.interval() for _ in range(3)]
+    assert ["Polling DLI batches by their list: it answers 40 waits, with 1 calls"] == caplog.messages
     lists = [path for path in many.cloud.sent if "?" in path]
     assert {"GET /v2.0/p1/batches?state=running&from=0&size=100"} == set(lists)
 
@@ -175,13 +178,13 @@ def test_list_answers_no_wait_that_polled_after_it_was_read(crowd):
 
 
 def test_no_job_is_left_to_the_list(crowd):
-    """A job is polled itself after a number of answers from the list: half of the number of waits, and at least ten."""
+    """A job is polled itself after a number of answers from the list: a third of the number of waits, at least ten."""
     many = crowd()
     polled = []
     for _ in range(45):
         many.interval()
         polled.append(sum("/b39/" in path for path in many.cloud.sent))
-    assert (20, 40) == (polled.index(1), polled.index(2))
+    assert (13, 26) == (polled.index(1), polled.index(2))
 
     some = crowd(count=12)
     for _ in range(11):
