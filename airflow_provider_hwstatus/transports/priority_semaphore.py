@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 from collections import deque
 
 from airflow_provider_hwstatus.errors import DeadlineError, HwStatusError, TransportError
@@ -35,6 +36,8 @@ class PrioritySemaphore:
         #: Number of consecutive requests without a response.
         self.unanswered = 0
         self._check: asyncio.TimerHandle | None = None
+        #: No queued wait becomes urgent or reaches its limit before this time.
+        self._due_at = math.inf
         self._outage_began = 0.0
 
     @property
@@ -57,6 +60,7 @@ class PrioritySemaphore:
         loop = asyncio.get_running_loop()
         waiter = _Waiter(loop.time() + urgent_after, loop.time() + limit, loop)
         self.waiting.append(waiter)
+        self._due_at = min(self._due_at, waiter.due_at)
         if not self._check:
             self._check = loop.call_later(_CHECK_INTERVAL, self._check_queue, loop)
         try:
@@ -94,16 +98,24 @@ class PrioritySemaphore:
             self.free -= 1
 
     def _check_queue(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        for waiter in self.waiting:
-            if waiter.limit <= now and not waiter.done():
-                waiter.set_exception(DeadlineError("the deadline passed in the queue of this connection's polls"))
-        left = (waiter for waiter in self.waiting if not waiter.done())
-        self.waiting = deque(sorted(left, key=lambda waiter: waiter.urgent_at > now))
-        for _ in range(self._count):
-            if self.waiting and self.waiting[0].urgent_at <= now:
-                self._admit(self.waiting.popleft())
+        if loop.time() >= self._due_at:
+            self._sort_queue(loop.time())
         self._check = loop.call_later(_CHECK_INTERVAL, self._check_queue, loop) if self.waiting else None
+
+    def _sort_queue(self, now: float) -> None:
+        """Remove waits at their limits, and admit urgent ones or move them to the front."""
+        urgent, others = list[_Waiter](), list[_Waiter]()
+        for waiter in self.waiting:
+            if waiter.done():
+                continue
+            if waiter.limit <= now:
+                waiter.set_exception(DeadlineError("the deadline passed in the queue of this connection's polls"))
+            else:
+                (urgent if waiter.urgent_at <= now else others).append(waiter)
+        for waiter in urgent[: self._count]:
+            self._admit(waiter)
+        self.waiting = deque(urgent[self._count :] + others)
+        self._due_at = min((waiter.due_at for waiter in self.waiting), default=math.inf)
 
     def _fail_queue(self, error: TransportError) -> None:
         shared = copy.copy(error)
@@ -119,3 +131,4 @@ class _Waiter(asyncio.Future[None]):
         super().__init__(loop=loop)
         self.urgent_at = urgent_at
         self.limit = limit
+        self.due_at = min(urgent_at, limit)

@@ -142,36 +142,68 @@ def test_services_are_independent():
     assert ["hangs"] * 7 == list(map(str, results))
 
 
-def test_queueing_ends_at_the_limit():
-    """A wait at its limit leaves the queue. The others keep their order."""
+@pytest.mark.parametrize("limits", [(0.0, 100.0), (100.0, 0.0)], ids=["ascending", "descending"])
+def test_queueing_ends_at_the_limit(quick_loop, limits):
+    """Each wait leaves the queue at its own limit. The others keep their order."""
 
     async def run():
         requests = Requests(1)
-        tasks = [requests.send(number, limit=0.0 if number == 1 else math.inf) for number in range(3)]
-        with pytest.raises(DeadlineError):
-            await tasks[1]
-        for number in (0, 2):
+        began = quick_loop.now
+        first, *others = (requests.send(number, limit=limit) for number, limit in enumerate((math.inf, *limits)))
+        last = requests.send(3)
+        ended = []
+        for task in others:
+            task.add_done_callback(lambda _: ended.append(quick_loop.now - began))
+        results = await asyncio.gather(*others, return_exceptions=True)
+        for number in (0, 3):
             await requests.end(number)
-        return await asyncio.gather(tasks[0], tasks[2]), requests.slots["dli"].idle
+        return ended, results, await asyncio.gather(first, last), requests.slots["dli"].idle
 
-    assert ([0, 2], True) == asyncio.run(run())
+    ended, results, replies, idle = quick_loop.run_until_complete(asyncio.wait_for(run(), 1000.0))
+    assert pytest.approx([0.5, 100.5], abs=0.5) == ended
+    assert [DeadlineError, DeadlineError] == list(map(type, results))
+    assert ([0, 3], True) == (replies, idle)
 
 
-def test_request_without_patience_exceeds_the_limit():
-    """A wait at its deadline sends its request even if all slots are in use."""
+def test_request_without_patience_exceeds_the_limit(quick_loop):
+    """Each wait at its deadline sends its request even if all slots are in use."""
 
     async def run():
         requests = Requests(2)
         tasks = [requests.send(number) for number in range(4)]
-        hurried = requests.send("hurried", urgent_after=0.05)
-        await asyncio.sleep(0.7)
-        running = set(requests.running)
-        for name in (0, 1, "hurried", 2, 3):
+        tasks += [requests.send(after, urgent_after=after) for after in (10.0, 30.0, 20.0)]
+        running = []
+        for _ in range(4):
+            await asyncio.sleep(9.0)
+            running.append(set(requests.running))
+        for name in (0, 1, 10.0, 20.0, 30.0, 2, 3):
             await requests.end(name)
-        await asyncio.gather(hurried, *tasks)
+        await asyncio.gather(*tasks)
         return running, requests.slots["dli"].idle
 
-    assert ({0, 1, "hurried"}, True) == asyncio.run(run())
+    at_9, at_18, at_27 = {0, 1}, {0, 1, 10.0}, {0, 1, 10.0, 20.0}
+    assert ([at_9, at_18, at_27, at_27 | {30.0}], True) == quick_loop.run_until_complete(
+        asyncio.wait_for(run(), 1000.0)
+    )
+
+
+def test_urgent_requests_exceed_the_limit_one_by_one(quick_loop):
+    """If more waits are urgent than there are slots, they go first in the next checks of the queue."""
+
+    async def run():
+        requests = Requests(1)
+        tasks = [requests.send(number) for number in range(2)]
+        tasks += [requests.send(name, urgent_after=10.0) for name in "abcd"]
+        running = []
+        while len(requests.running) < 3:
+            await asyncio.sleep(0.5)
+            running.append(len(requests.running))
+        for name in (0, "a", "b", "c", "d", 1):
+            await requests.end(name)
+        await asyncio.gather(*tasks)
+        return running[-2:], requests.started
+
+    assert ([2, 3], [0, "a", "b", "c", "d", 1]) == quick_loop.run_until_complete(asyncio.wait_for(run(), 1000.0))
 
 
 def test_single_failure_is_not_shared():
