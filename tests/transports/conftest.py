@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -19,9 +20,12 @@ from cryptography.x509.oid import NameOID
 from airflow_provider_hwstatus.core.connection.settings import Settings
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+from airflow_provider_hwstatus.core.protocol.effects import Request, Response
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.kinds.job_kind import JobKind
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud
+from airflow_provider_hwstatus.testing.script import new_request_id
+from airflow_provider_hwstatus.testing.wire import Incoming, Reply
 from airflow_provider_hwstatus.transports.shared_connections import AsyncConnection, SyncConnection
 
 #: Polls jobs, each a kind and an id, over one connection.
@@ -33,6 +37,22 @@ def cloud() -> Iterator[FakeHuaweiCloud]:
     """Return a running fake cloud."""
     with FakeHuaweiCloud() as cloud:
         yield cloud
+
+
+def _send_in_process(cloud: FakeHuaweiCloud, request: Request) -> Response:
+    url = urlsplit(request.url)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    incoming = Incoming(cloud.clock(), request.method, url.path, url.query, headers, request.body, new_request_id())
+    reply = cloud._dispatcher.answer(incoming)
+    assert isinstance(reply, Reply)
+    headers = {"x-request-id": incoming.request_id} | {name.lower(): text for name, text in reply.headers.items()}
+    return Response(reply.status, headers, reply.content)
+
+
+@pytest.fixture(scope="session")
+def send_in_process() -> Callable[[FakeHuaweiCloud, Request], Response]:
+    """Return a function that sends a request to a fake cloud without HTTP, for tests of what core makes of replies."""
+    return _send_in_process
 
 
 def _poll_sync(settings: Settings, *jobs: tuple[JobKind, str], tolerance: float = 0.0) -> list[JobStatus]:

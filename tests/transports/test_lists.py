@@ -20,7 +20,6 @@ from airflow_provider_hwstatus.errors import HwStatusError, JobNotFoundError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
-from airflow_provider_hwstatus.transports.requests_transport import SyncTransport
 from airflow_provider_hwstatus.transports.runners import AsyncHandlers, run_async
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
@@ -30,32 +29,28 @@ GOLDEN_RATIO = 0.618034
 
 
 class World:
-    """Runs waits on one connection with simulated time."""
+    """Runs waits on one connection with simulated time and without HTTP."""
 
-    def __init__(self, loop, **extra):
+    def __init__(self, loop, send, **extra):
         self.loop = loop
+        self.send = send
         self.began = loop.now
-        self.cloud = FakeHuaweiCloud(clock=self.clock)
-        self.extra = extra
+        self.cloud = FakeHuaweiCloud(80, self.clock)  # never started; an endpoint needs a port
         self.ends = {}
         self._tasks = []
-
-    def __enter__(self):
-        self.cloud.start()
-        fields = self.cloud.connection(**self.extra)
+        fields = self.cloud.connection(**extra)
         given = settings_from(fields["login"], fields["password"], fields["extra"])
         self.client = Client(given, self.clock)
-        self.transport = SyncTransport(self.client)
         flights = SingleFlights(lambda name: asyncio.Lock())
         slots = defaultdict(lambda: PrioritySemaphore(given.max_concurrent_requests))
         self.handlers = AsyncHandlers(self._send, flights, slots, self._mask, lambda name: None, clock=self.clock)
+
+    def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.loop.run_until_complete(self._cancel())
         self.loop.close()
-        self.transport.close()
-        self.cloud.stop()
 
     async def _cancel(self):
         for task in self._tasks:
@@ -89,7 +84,7 @@ class World:
         self.loop.run_until_complete(asyncio.wait(self._tasks, timeout=seconds))
 
     async def _send(self, request, until):
-        return self.transport.send(request)
+        return self.send(self.cloud, request)
 
     async def _mask(self, secret):
         """Mask nothing."""
@@ -110,9 +105,9 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def new_world(quick_loop_class):
+def new_world(quick_loop_class, send_in_process):
     """Return a function that makes a world with a connection of these extra fields."""
-    return lambda **extra: World(quick_loop_class(), **extra)
+    return lambda **extra: World(quick_loop_class(), send_in_process, **extra)
 
 
 def batches(world, ends, **fields):
