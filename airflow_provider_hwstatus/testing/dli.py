@@ -156,7 +156,9 @@ def _select(query: Mapping[str, str], jobs: Sequence[Job], show: Callable[[Job],
 
 
 def _created(job: Job) -> int:
-    return int(str(job.fields.get("create_time", _milliseconds(job.created))))
+    if "create_time" in job.fields:
+        return int(str(job.fields["create_time"]))
+    return _milliseconds(job.created)
 
 
 def detail_of(job: Job, state: State, since: float) -> Row:

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.connection.settings import settings_from
+from airflow_provider_hwstatus.core.polling import recent_batches
 from airflow_provider_hwstatus.core.polling.job_lists import MOST_PAGES
 from airflow_provider_hwstatus.core.polling.recent_batches import read_recent
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud
@@ -21,20 +22,20 @@ NOW = 1_700_000_000.0
 HOUR = 3600.0
 
 
+def client_of(fake):
+    fields = fake.connection()
+    return Client(settings_from(fields["login"], fields["password"], fields["extra"]), lambda: NOW)
+
+
 class Cloud:
-    """A fake cloud whose clock stands still, and a client for it."""
+    """
+    A fake cloud whose clock stands still, and a client for it.
 
-    def __enter__(self):
-        self.fake = FakeHuaweiCloud(clock=lambda: NOW)
-        self.fake.start()
-        fields = self.fake.connection()
-        self.client = Client(settings_from(fields["login"], fields["password"], fields["extra"]), lambda: NOW)
-        self.transport = SyncTransport(self.client)
-        return self
+    :param send: Sends a request to the fake cloud.
+    """
 
-    def __exit__(self, *_):
-        self.transport.close()
-        self.fake.stop()
+    def __init__(self, fake, client, send):
+        self.fake, self.client, self.send = fake, client, send
 
     def add(self, count, youngest, oldest):
         """Add *count* batches, aged *youngest* to *oldest* seconds; return their ids, the newest first."""
@@ -50,14 +51,20 @@ class Cloud:
     def read_rows(self, since=NOW - HOUR):
         """Read the list; return the rows and the remark."""
         flights = SingleFlights(lambda name: threading.Lock())
-        handlers = SyncHandlers(self.transport.send, flights, mask=lambda text: None, count=lambda name: None)
+        handlers = SyncHandlers(self.send, flights, mask=lambda text: None, count=lambda name: None)
         return run_sync(read_recent(self.client, since), handlers)
 
 
 @pytest.fixture
-def cloud():
-    with Cloud() as cloud:
-        yield cloud
+def cloud(send_in_process):
+    fake = FakeHuaweiCloud(80, lambda: NOW)  # never started; an endpoint needs a port
+    return Cloud(fake, client_of(fake), lambda request, until: send_in_process(fake, request))
+
+
+@pytest.fixture
+def cloud_with_http():
+    with FakeHuaweiCloud(clock=lambda: NOW) as fake, SyncTransport(client := client_of(fake)) as transport:
+        yield Cloud(fake, client, transport.send)
 
 
 ORDERS = pytest.mark.parametrize("backwards", [False, True], ids=["newest first", "oldest first"])
@@ -95,8 +102,10 @@ def test_no_recent_batch_is_missed(cloud, recent, old, backwards):
     assert remark is None
 
 
-def test_list_with_the_documented_filter_is_read_once(cloud):
+@pytest.mark.parametrize("cloud_name", ["cloud", "cloud_with_http"])
+def test_list_with_the_documented_filter_is_read_once(request, cloud_name):
     """If the filter works, no older batch is read, and no page twice."""
+    cloud = request.getfixturevalue(cloud_name)
     cloud.add(500, 2 * HOUR, 10 * HOUR)
     recent = cloud.add(130, 0.0, 0.9 * HOUR)
 
@@ -241,11 +250,12 @@ def test_small_disorder_is_tolerated(cloud):
     assert (3, None) == (calls, remark)
 
 
-def test_more_recent_batches_than_one_poll_reads(cloud):
-    """The newest ten thousand are read; the remark says that older ones are not watched."""
-    recent = cloud.add(100 * MOST_PAGES + 50, 0.0, 0.9 * HOUR)
+def test_more_recent_batches_than_one_poll_reads(cloud, monkeypatch):
+    """The newest batches are read, up to the limit of pages; the remark says that older ones are not watched."""
+    monkeypatch.setattr(recent_batches, "MOST_PAGES", 10)
+    recent = cloud.add(1050, 0.0, 0.9 * HOUR)
 
     found, calls, remark = cloud.read()
-    assert set(recent[: 100 * MOST_PAGES]) == found
-    assert MOST_PAGES == calls
+    assert set(recent[:1000]) == found
+    assert 10 == calls
     assert "older ones are not watched" in remark
