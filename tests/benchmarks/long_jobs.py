@@ -84,6 +84,17 @@ SCENARIOS = {
 
 
 @cache
+def cells(scenario: Scenario) -> list[tuple[float, float, float, tuple[float, float]]]:
+    """Return short periods of time, the highest hazard first: hazard, part of the ends, polls, and the period."""
+    found, times = [], [math.exp(step / 500) for step in range(500 * 16)]  # 1 s to 100 days
+    for (start, before), (end, after) in pairwise((time, scenario.survival(time)) for time in times):
+        polls = (before + after) / 2 * (end - start) / DELAY
+        if before > after:
+            found.append(((before - after) / polls, before - after, polls, (start, end)))
+    return sorted(found, reverse=True)
+
+
+@cache
 def likeliest(scenario: Scenario, part: float) -> tuple[Periods, float]:
     """
     Return the periods that contain *part* of the ends and need the fewest polls, and the number of polls.
@@ -92,14 +103,9 @@ def likeliest(scenario: Scenario, part: float) -> tuple[Periods, float]:
     seconds, and is sent only if the job still ran at the poll before. So the best periods are those with the highest
     hazard, which is the rate at which running jobs end.
     """
-    cells, times = [], [math.exp(step / 500) for step in range(500 * 16)]  # 1 s to 100 days
-    for (start, before), (end, after) in pairwise((time, scenario.survival(time)) for time in times):
-        polls = (before + after) / 2 * (end - start) / DELAY
-        if before > after:
-            cells.append(((before - after) / polls, before - after, polls, (start, end)))
-    cells.sort(reverse=True)
-    count = bisect_left(list(accumulate(ends for _, ends, _, _ in cells)), part)
-    return merged(period for *_, period in cells[:count]), sum(polls for _, _, polls, _ in cells[:count])
+    found = cells(scenario)
+    best = found[: bisect_left(list(accumulate(ends for _, ends, _, _ in found)), part)]
+    return merged(period for *_, period in best), sum(polls for _, _, polls, _ in best)
 
 
 def merged(periods: Iterable[tuple[float, float]]) -> Periods:
