@@ -34,6 +34,9 @@ _ESCAPES = re.compile(
     re.IGNORECASE,
 )
 
+#: The first characters of escapes.
+_MARKS = re.compile(r"[%\\&]")
+
 
 class Redactor:
     """
@@ -96,7 +99,7 @@ class Redactor:
         for form in self._forms:
             if form in text:
                 text = text.replace(form, HIDDEN)
-        if len(text) >= _LONG and (found := self._blocks.intersection(_windows(text))):
+        if self._blocks and len(text) >= _LONG and (found := self._blocks.intersection(_windows(text))):
             for form in self._forms:
                 if not found.isdisjoint(_blocks(form)):
                     text = _without_parts(text, form)
@@ -143,7 +146,7 @@ def _without_parts(text: str, form: str) -> str:
 
 def _unescaped(text: str) -> str:
     """Resolve the escapes of URLs, JSON, HTML and Python in *text*, once."""
-    return _ESCAPES.sub(_resolved, text)
+    return _ESCAPES.sub(_resolved, text) if _MARKS.search(text) else text  # most texts have no escapes
 
 
 def _resolved(match: re.Match[str]) -> str:
