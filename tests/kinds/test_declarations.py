@@ -240,7 +240,7 @@ def test_no_kind(row: Any) -> None:
 @pytest.mark.parametrize("field", sorted(ACME))
 def test_huge_value(field: str) -> None:
     """A huge value is refused with a short message, or is harmless, and takes little time."""
-    for huge in ("x" * 10**6, ["x" * 10**6], [f"x{n}" for n in range(10**5)], {"x" * 10**6: "x"}, "{" * 10**6):
+    for huge in ("x" * 10**6, ["x" * 10**6], [f"x{n}" for n in range(2 * 10**4)], {"x" * 10**6: "x"}, "{" * 10**6):
         try:
             declared(**{field: huge})
         except ValueError as error:
