@@ -1,6 +1,7 @@
 """Waits that use lists of jobs, against the fake cloud, with simulated time."""
 
 import asyncio
+import logging
 from collections import Counter, defaultdict
 
 import pytest
@@ -121,7 +122,7 @@ def batches(world, ends, **fields):
 
 def test_1000_batches_cost_15_calls_per_interval(new_world):
     """Waits for 1000 batches use few calls of the list, and one call for each ended batch."""
-    with new_world(coalesce=True) as world:
+    with new_world() as world:
         world.cloud.foreign_jobs("dli_batch", 50, "running")
         world.cloud.foreign_jobs("dli_batch", 500, "success")
         batches(world, [INTERVAL * 6.5 if number % 10 else INTERVAL * 4.3 for number in range(1000)])
@@ -158,7 +159,7 @@ misbehaviours = st.fixed_dictionaries(
 )
 def test_list_delays_a_verdict_by_one_interval_at_most(new_world, ends, bad, misbehaviour, foreign):
     """A misbehaving list delays a verdict by an interval and its age, and never changes the verdict."""
-    with new_world(coalesce=True) as world:
+    with new_world() as world:
         listing = world.cloud.batch_list
         for name, value in misbehaviour.items():
             setattr(listing, name, {f"b{number:05d}" for number in value} if name == "hidden" else value)
@@ -179,7 +180,7 @@ def test_list_delays_a_verdict_by_one_interval_at_most(new_world, ends, bad, mis
 
 def test_throttled_list_does_not_stop_polls(new_world):
     """A 429 of the list delays all waits, so the list is retried after increasing delays."""
-    with new_world(coalesce=True) as world:
+    with new_world() as world:
         world.cloud.batch_list.answer = 429
         batches(world, [INTERVAL * 99] * 100)
         world.go_on(INTERVAL * 20)
@@ -195,7 +196,7 @@ def test_throttled_list_does_not_stop_polls(new_world):
 @given(liars=st.sets(st.integers(0, 39), min_size=1, max_size=40), end=st.floats(0, 5 * INTERVAL))
 def test_wrong_list_delays_a_verdict_by_ten_polls(new_world, liars, end):
     """Each job is sometimes polled by its id. If the list proves wrong, it is no longer used."""
-    with new_world(coalesce=True) as world:
+    with new_world() as world:
         world.cloud.batch_list.lies = {f"b{number:05d}": "running" for number in liars}
         batches(world, [end] * 40)
         world.go_on()
@@ -209,7 +210,8 @@ def test_wrong_list_delays_a_verdict_by_ten_polls(new_world, liars, end):
 @pytest.mark.parametrize(("answer", "most"), [(403, 1), (500, 8)])
 def test_failing_list_is_not_used_and_logged_once(new_world, answer, most, caplog):
     """Waits continue without the list. A temporary failure is retried a minute later."""
-    with new_world(coalesce=True) as world:
+    caplog.set_level(logging.INFO)
+    with new_world() as world:
         world.cloud.batch_list.answer = answer
         batches(world, [INTERVAL * 10] * 50)
         world.go_on(INTERVAL * 8)
@@ -221,7 +223,7 @@ def test_failing_list_is_not_used_and_logged_once(new_world, answer, most, caplo
 
 def test_list_of_foreign_jobs_is_not_used(new_world):
     """The list is not used if it needs more pages than the waits need polls."""
-    with new_world(coalesce=True) as world:
+    with new_world() as world:
         batches(world, [INTERVAL * 10] * 20)
         world.cloud.foreign_jobs("dli_batch", 3000, "running")
         world.go_on(INTERVAL * 8)
@@ -230,7 +232,7 @@ def test_list_of_foreign_jobs_is_not_used(new_world):
 
 def test_wait_at_its_deadline_does_not_queue_for_the_list(new_world):
     """If the service throttles for 15 minutes, no wait ends later than its deadline."""
-    with new_world(coalesce=True) as world:
+    with new_world() as world:
         for number in range(50):
             world.cloud.job("dli_batch", f"b{number}", "running")
             poller = JobPoller(world.client, DLI_BATCH, f"b{number}")
@@ -248,7 +250,7 @@ def test_list_result_is_used_once_per_wait(new_world, monkeypatch):
     monkeypatch.setattr(
         batch_coalescer.random, "randrange", lambda most: 0
     )  # the coalescer selects no job to poll by its id
-    with new_world(coalesce=True) as world:
+    with new_world() as world:
         options = WaitOptions(poke_interval=INTERVAL, began=world.now)
         pollers = []
         for number in range(40):
@@ -267,16 +269,13 @@ def test_list_result_is_used_once_per_wait(new_world, monkeypatch):
         assert [(1, 0), (2, 0), (2, 0), (2, 1)] == counts
 
 
-def test_list_is_used_only_on_request_and_for_many_waits(new_world):
-    """By default, and for few waits, the list is not used."""
-    with new_world() as world:
-        batches(world, [INTERVAL * 3] * 50)
-        world.go_on()
-        assert 0 == world.cloud.batch_list.calls
-    with new_world(coalesce=True) as world:
-        batches(world, [INTERVAL * 20] * 5)
-        world.go_on()
-        assert 0 == world.cloud.batch_list.calls
+def test_list_is_not_used_for_few_waits_or_if_it_is_turned_off(new_world):
+    """The list is read for ten waits and more, unless the connection's extra coalesce is false."""
+    for count, extra in ((50, {"coalesce": False}), (5, {})):
+        with new_world(**extra) as world:
+            batches(world, [INTERVAL * 3] * count)
+            world.go_on()
+            assert 0 == world.cloud.batch_list.calls
 
 
 def cph(world, request_ids, rule=None, expected=None, **options):

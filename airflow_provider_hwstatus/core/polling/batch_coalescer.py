@@ -33,7 +33,7 @@ _FEW = 10
 _WORTH = 4
 
 #: Jobs that are polled themselves in an interval although the list shows them, on average.
-_CHECKED = 3
+_CHECKED = 2
 
 #: Seconds that reading the list may take, because other waits queue for it.
 LONGEST_READ = 30.0

@@ -178,13 +178,13 @@ def test_list_answers_no_wait_that_polled_after_it_was_read(crowd):
 
 
 def test_no_job_is_left_to_the_list(crowd):
-    """A job is polled itself after a number of answers from the list: a third of the number of waits, at least ten."""
+    """A job is polled itself after a number of answers from the list: half of the number of waits, at least ten."""
     many = crowd()
     polled = []
     for _ in range(45):
         many.interval()
         polled.append(sum("/b39/" in path for path in many.cloud.sent))
-    assert (13, 26) == (polled.index(1), polled.index(2))
+    assert (20, 40) == (polled.index(1), polled.index(2))
 
     some = crowd(count=12)
     for _ in range(11):
