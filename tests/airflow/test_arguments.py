@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import subprocess
-import sys
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator
@@ -74,13 +72,3 @@ def test_operator_takes_them_by_name(cls: type) -> None:
     """Its own arguments are not in the common list, and the rest is the common list."""
     assert named(cls).isdisjoint(OperatorArguments.__annotations__)
     assert "Unpack[OperatorArguments]" == inspect.signature(cls.__init__).parameters["kwargs"].annotation
-
-
-def test_types_cost_no_dag_file_anything() -> None:
-    """They are for type checkers, so nothing loads them at run time."""
-    modules = [f"airflow_provider_hwstatus.{name}" for name in ("sensors.cph", "sensors.dli", "operators.cph")]
-    types = [f"airflow_provider_hwstatus.{name}.arguments" for name in ("sensors", "operators")]
-    code = f"import sys, {', '.join(modules)}; print(any(name in sys.modules for name in {types}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert "False" == done.stdout.split()[-1]
