@@ -121,11 +121,13 @@ def test_demo_reports_a_failure(environment: dict[str, str], tmp_path: Path) -> 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("demo", [()], indirect=True)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_demo_can_be_stopped(demo: subprocess.Popen[str], number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("step", "number"), [("creating a database", signal.SIGINT), ("starting Airflow", signal.SIGTERM)]
+)
+def test_demo_can_be_stopped(demo: subprocess.Popen[str], step: str, number: signal.Signals, tmp_path: Path) -> None:
     """Ctrl-C and SIGTERM stop the demo cleanly and leave nothing behind."""
     assert demo.stdout is not None
-    next(line for line in demo.stdout if "creating a database" in line)
+    next(line for line in demo.stdout if step in line)
     demo.send_signal(number)
 
     rest, _ = demo.communicate()
