@@ -374,20 +374,25 @@ def test_wrong_command_line(run, huaweicloud, argv):
 @pytest.mark.usefixtures("airflow_db")
 @pytest.mark.long
 def test_connection_in_airflows_database(huaweicloud, monkeypatch):
-    """The program finds what is in Airflow's database, and prints nothing but its answer to standard output."""
-    from airflow.models.connection import Connection
-    from airflow.utils.session import create_session
-
+    """The program finds what Airflow's own commands store, and prints nothing but its answer to standard output."""
     monkeypatch.delenv("AIRFLOW_CONN_HWSTATUS_DEFAULT")
     huaweicloud.job("dli_batch", "b1", "running")
     connection = huaweicloud.connection(region="xx-new-9")  # which is warned about
-    with create_session() as session:  # as "airflow connections add --conn-json" does
-        session.add(Connection.from_json(json.dumps(connection), conn_id="in_database"))
-    options = ["--conn-id", "in_database", "--output", "json"]
-    command = [sys.executable, "-m", "airflow_provider_hwstatus", "status", "dli_batch", "b1", *options]
-
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stdout + done.stderr
+    add = ["-m", "airflow", "connections", "add", "in_database", "--conn-json", json.dumps(connection)]
+    ask = [
+        "-m",
+        "airflow_provider_hwstatus",
+        "status",
+        "dli_batch",
+        "b1",
+        "--conn-id",
+        "in_database",
+        "--output",
+        "json",
+    ]
+    for command in (add, ask):
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+        assert 0 == done.returncode, done.stdout + done.stderr
     assert "running" == json.loads(done.stdout)[0]["state"]
     assert "xx-new-9" in done.stderr
 
