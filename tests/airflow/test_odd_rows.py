@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import json
 import time
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -112,11 +113,14 @@ def ended(huaweicloud: Any) -> Any:
     return huaweicloud
 
 
-def events_of(*triggers: Any) -> list[dict[str, Any]]:
-    """Run *triggers* in one event loop. Return the payload of the only event of each, as the database has it."""
+def events_of(triggers: Iterable[Any]) -> list[dict[str, Any]]:
+    """
+    Run *triggers* one after the other, in one event loop. Return the payload of the only event of each, as the database
+    has it.
+    """
 
     async def run() -> list[dict[str, Any]]:
-        return await asyncio.gather(*map(event_of, triggers))
+        return [await event_of(trigger) for trigger in triggers]
 
     return asyncio.run(run())
 
@@ -124,7 +128,7 @@ def events_of(*triggers: Any) -> list[dict[str, Any]]:
 async def event_of(trigger: Any) -> dict[str, Any]:
     """Return the payload of the only event that a trigger yields, as the database has it; empty for the task's end."""
     trigger._task_instance = SimpleNamespace(task=SimpleNamespace(iter_mapped_dependants=lambda: iter(())))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         (event,) = [event async for event in trigger.run()]
     payload = {} if type(event).__name__ == "TaskSuccessEvent" else event.payload
     return json.loads(json.dumps(payload, allow_nan=False))
@@ -132,7 +136,7 @@ async def event_of(trigger: Any) -> dict[str, Any]:
 
 def one_event(trigger: Any) -> dict[str, Any]:
     """Run a trigger in an event loop of its own. Return the payload of its only event, as the database has it."""
-    (event,) = events_of(trigger)
+    (event,) = events_of([trigger])
     return event
 
 
@@ -140,8 +144,12 @@ def one_event(trigger: Any) -> dict[str, Any]:
 def test_odd_argument_is_one_event(ended: Any, name: str, argument: str) -> None:
     """What cannot be waited for is an error event; nothing is raised, and nothing is waited for without an end."""
     cls, row = ROWS[name]
-    soon = {} if cls is StartedTrigger else {"deadline": time.time() + 0.2}
-    events = events_of(*(cls(**changed(row, soon | {argument: odd})) for odd in ODD))
+
+    def trigger_with(odd: Any) -> Any:
+        soon = {} if cls is StartedTrigger else {"deadline": time.time() + 0.2}
+        return cls(**changed(row, soon | {argument: odd}))
+
+    events = events_of(map(trigger_with, ODD))
     for odd, event in zip(ODD, events, strict=True):
         assert len(event.keys() & {"error", "status", "summary"}) == (1 if event else 0), (odd, event)
         if "error" in event:
