@@ -30,7 +30,7 @@ from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
 START = 1_700_000_000.0
-SETTINGS = Settings(auth="token", password="T", project_id="p1", dli_endpoint="https://dli.example.com")
+SETTINGS = Settings(auth="token", password="T", project_id="p1", dli_endpoint="https://dli.example.com", coalesce=False)
 
 
 class Leaping(selectors.SelectSelector):
