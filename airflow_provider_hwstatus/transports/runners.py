@@ -35,9 +35,6 @@ from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 #: queue ahead of all other waits.
 _MAX_TOGETHER = 20
 
-#: Effects that never wait, so that an event loop need not await them.
-_WITHOUT_WAIT = (Count, ReleaseSlot)
-
 
 @dataclass(frozen=True)
 class SyncHandlers:
@@ -149,9 +146,9 @@ async def run_async(flow: Flow[T], handlers: AsyncHandlers, until: float = math.
             effect = resume(value)
             resume, value = flow.send, None
             try:
-                if isinstance(effect, _WITHOUT_WAIT):
-                    run.perform_now(effect)
-                else:
+                if isinstance(effect, Request):
+                    value = await handlers.send(effect, run.limit)
+                elif not run.perform_now(effect):
                     value = await run.perform(effect)
             except HwStatusError as error:
                 resume, value = flow.throw, error
@@ -168,37 +165,33 @@ class _AsyncRun:
 
     def __init__(self, handlers: AsyncHandlers, until: float) -> None:
         self._handlers = handlers
-        self._until = self._limit = until
+        self._until = self.limit = until
         self._slots: PrioritySemaphore | None = None
 
-    def perform_now(self, effect: Count | ReleaseSlot) -> None:
-        """Perform an effect that never waits."""
+    def perform_now(self, effect: Effect) -> bool:
+        """Perform an effect that need not wait, without a coroutine. Return False if it has to wait."""
+        if isinstance(effect, AcquireSlot):
+            return self._acquire_now(effect)
+        if isinstance(effect, ReleaseSlot):
+            self._release(effect.error)
+            return True
         if isinstance(effect, Count):
             self._handlers.count(effect)
-            return
-        self._limit, slots, self._slots = self._until, self._slots, None
-        if slots is None:  # the wait did not get a slot
-            return
-        if effect.error is None and not slots.waiting:  # the most frequent case, without a call
-            slots.free += 1
-            slots.unanswered = 0
-        else:
-            slots.release(effect.error)
+            return True
+        return False
 
-    async def perform(self, effect: Request | Sleep | AcquireSlot | Mask | Together | Exclusive) -> Any:
-        """Perform an effect that can wait, and return its result."""
+    async def perform(self, effect: Sleep | AcquireSlot | Mask | Together | Exclusive) -> Any:
+        """Perform an effect that has to wait, and return its result."""
         handlers = self._handlers
-        if isinstance(effect, Request):
-            return await handlers.send(effect, self._limit)
-        if isinstance(effect, AcquireSlot):
-            return await self._acquire(effect)
         if isinstance(effect, Sleep):
             return await handlers.sleep(effect.seconds)
+        if isinstance(effect, AcquireSlot):
+            return await self._acquire(effect)
         if isinstance(effect, Mask):
             return await handlers.mask(effect.secret)
         if isinstance(effect, Together):
-            return await _run_together(effect, handlers, self._limit)
-        timeout = self._limit - handlers.clock()
+            return await _run_together(effect, handlers, self.limit)
+        timeout = self.limit - handlers.clock()
         return await handlers.flights[effect.name].arun(lambda: self._run_exclusively(effect), timeout)
 
     def release_cancelled(self) -> None:
@@ -206,19 +199,33 @@ class _AsyncRun:
         if self._slots:
             self._slots.release_cancelled()
 
-    async def _acquire(self, effect: AcquireSlot) -> None:
-        self._limit = min(self._until, effect.until)
+    def _acquire_now(self, effect: AcquireSlot) -> bool:
         slots = self._handlers.slots[effect.service]
-        if slots.free > 0:  # the most frequent case, without a call
-            slots.free -= 1
-        else:
-            now = self._handlers.clock()
-            await slots.acquire(effect.urgent_at - now, self._limit - now)
+        if slots.free <= 0:
+            return False
+        slots.free -= 1
+        self.limit, self._slots = min(self._until, effect.until), slots
+        return True
+
+    async def _acquire(self, effect: AcquireSlot) -> None:
+        self.limit = min(self._until, effect.until)
+        slots, now = self._handlers.slots[effect.service], self._handlers.clock()
+        await slots.acquire(effect.urgent_at - now, self.limit - now)
         self._slots = slots
 
+    def _release(self, error: HwStatusError | None) -> None:
+        self.limit, slots, self._slots = self._until, self._slots, None
+        if slots is None:  # the wait did not get a slot
+            return
+        if error is None and not slots.waiting:  # the most frequent case, without a call
+            slots.free += 1
+            slots.unanswered = 0
+        else:
+            slots.release(error)
+
     async def _run_exclusively(self, effect: Exclusive) -> Any:
-        with _own_deadline(self._limit, self._handlers.clock):
-            return await run_async(effect.flow(), self._handlers, self._limit)
+        with _own_deadline(self.limit, self._handlers.clock):
+            return await run_async(effect.flow(), self._handlers, self.limit)
 
 
 async def _run_together(effect: Together, handlers: AsyncHandlers, limit: float) -> list[Any]:

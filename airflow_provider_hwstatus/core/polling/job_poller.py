@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
-from airflow_provider_hwstatus.core.connection.client import Client
+from airflow_provider_hwstatus.core.connection.client import Call, Client
 from airflow_provider_hwstatus.core.polling.batch_coalescer import LONGEST_READ, CoalescedWait, coalescer_of
 from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus, job_path, read_status
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, JobsSummary, ids
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
 from airflow_provider_hwstatus.core.protocol.effects import Flow, Response, Together
+from airflow_provider_hwstatus.core.protocol.responses import request_id_of
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import (
     ApiError,
@@ -27,6 +29,29 @@ from airflow_provider_hwstatus.kinds.job_kind import JobKind, Outcome
 #: Errors that concern one job only, while the others can be polled.
 _OF_ONE_JOB = (JobNotFoundError, MalformedResponseError, UnknownStateError)
 
+#: Bytes of a body that is kept to recognise a repeated response.
+_REPEATED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """
+    What is kept of the last response that showed the job in progress. Its headers would take 2 KB.
+
+    :param has_id: Whether its headers have the request id. The body can have it instead.
+    :param status: What the response means.
+    """
+
+    http_status: int
+    body: bytes
+    has_id: bool
+    status: JobStatus
+
+    def repeated_by(self, response: Response, request_id: str | None) -> bool:
+        """Return whether a response means the same, except for the *request_id* in its headers."""
+        same = (response.status, response.body) == (self.http_status, self.body)
+        return same and (request_id is not None) == self.has_id
+
 
 class JobPoller:
     """
@@ -41,7 +66,8 @@ class JobPoller:
         self.kind = kind
         self.job_id = check_job_id(kind.id_name, job_id, kind.id_characters)
         self.subject = f"{kind.title} {self.job_id}"
-        self._path = job_path(kind.path, self.job_id)
+        self._call = Call("GET", kind.cloud_service, job_path(kind.path, self.job_id), headers=kind.headers or {})
+        self._last: _Seen | None = None
         self._coalesced: CoalescedWait | None = None
 
     def move_to(self, client: Client) -> None:
@@ -49,6 +75,7 @@ class JobPoller:
         joined = self._coalesced is not None
         self.close()
         self.client = client
+        self._last = None
         if joined:
             self.open()
 
@@ -71,10 +98,7 @@ class JobPoller:
         :raises HwStatusError: There was no usable answer.
         """
         try:
-            kind = self.kind
-            return (
-                yield from self.client.get(kind.cloud_service, self._path, budget, self._read, kind.name, kind.headers)
-            )
+            return (yield from self.client.send(self._call, budget, self._read, self.kind.name))
         except HwStatusError as error:
             raise error.about(self.subject)  # noqa: B904  # the same error, with its subject
 
@@ -99,7 +123,15 @@ class JobPoller:
         return status
 
     def _read(self, response: Response) -> JobStatus:
-        return read_status(self.kind, self.job_id, response, self.client.redact, self.client.clock())
+        """Return the status. Most responses repeat the last one, and reading them again takes most of the time."""
+        redact, last = self.client.redact, self._last
+        request_id = request_id_of(response, {}, redact)
+        if last and last.repeated_by(response, request_id):
+            return replace(last.status, request_id=request_id) if request_id else last.status
+        status = read_status(self.kind, self.job_id, response, redact, self.client.clock())
+        kept = status.outcome is Outcome.IN_PROGRESS and len(response.body) <= _REPEATED
+        self._last = _Seen(response.status, response.body, request_id is not None, status) if kept else None
+        return status
 
 
 def check_known(subject: str, status: JobStatus, options: WaitOptions) -> None:

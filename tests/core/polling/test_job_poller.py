@@ -1,11 +1,16 @@
 """Several jobs that are polled one by one: which of them are polled, and what an error of one of them does."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from airflow_provider_hwstatus.core.polling import job_poller
 from airflow_provider_hwstatus.core.polling.batch_coalescer import coalescer_of
 from airflow_provider_hwstatus.core.polling.job_poller import JobPoller, JobPollers, poll_together, title_of
+from airflow_provider_hwstatus.core.polling.job_status import read_status
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
+from airflow_provider_hwstatus.core.protocol.effects import Response
 from airflow_provider_hwstatus.errors import (
     ApiError,
     ApiNotAvailableError,
@@ -13,6 +18,7 @@ from airflow_provider_hwstatus.errors import (
     ConfigurationError,
     CredentialsRefusedError,
     DeadlineError,
+    HwStatusError,
     JobNotFoundError,
     MalformedResponseError,
     ServerError,
@@ -204,3 +210,48 @@ def test_wait_moves_to_the_coalescer_of_its_new_connection(stub_cloud):
     poller.open()
     poller.move_to(new)
     assert (0, 1) == (len(coalescer_of(old).waits), len(coalescer_of(new).waits))
+
+
+responses = st.builds(
+    Response,
+    status=st.sampled_from([200, 404]),
+    headers=st.sampled_from([{}, {"x-request-id": "r1"}]),
+    body=st.sampled_from(
+        [
+            b'{"id": "b1", "state": "running"}',
+            b'{"id": "b1", "state": "running", "request_id": "r3"}',
+            b'{"id": "b2", "state": "running"}',
+            b'{"id": "b1", "state": "success"}',
+            b"[]",
+        ]
+    ),
+)
+
+
+def what_it_means(poller, response):
+    """Return the status that a poller reads from a response, or its error."""
+    try:
+        return poller._read(response)
+    except HwStatusError as error:
+        return type(error), str(error), error.request_id
+
+
+@given(received=st.lists(responses, max_size=8))
+def test_repeated_response_means_the_same(stub_cloud, received):
+    """A poller that has read other responses finds in the next one what a new poller finds."""
+    client = stub_cloud({}).client()
+    poller = JobPoller(client, DLI_BATCH, "b1")
+
+    for response in received:
+        assert what_it_means(JobPoller(client, DLI_BATCH, "b1"), response) == what_it_means(poller, response)
+
+
+def test_repeated_response_is_read_once(stub_cloud, monkeypatch):
+    """While the body stays the same, the last status is taken over, with the new request id."""
+    read = []
+    monkeypatch.setattr(job_poller, "read_status", lambda *how: read.append(how) or read_status(*how))
+    poller = JobPoller(stub_cloud({}).client(), DLI_BATCH, "b1")
+    found = [poller._read(Response(200, {"x-request-id": f"r{n}"}, b'{"state": "running"}')) for n in range(3)]
+
+    assert ["r0", "r1", "r2"] == [status.request_id for status in found]
+    assert 1 == len(read)
