@@ -148,6 +148,8 @@ async def run_async(flow: Flow[T], handlers: AsyncHandlers, until: float = math.
             try:
                 if isinstance(effect, Request):
                     value = await handlers.send(effect, run.limit)
+                elif isinstance(effect, Sleep):  # here, because each coroutine of a sleeping wait takes memory
+                    await handlers.sleep(effect.seconds)
                 elif not run.perform_now(effect):
                     value = await run.perform(effect)
             except HwStatusError as error:
@@ -180,11 +182,9 @@ class _AsyncRun:
             return True
         return False
 
-    async def perform(self, effect: Sleep | AcquireSlot | Mask | Together | Exclusive) -> Any:
+    async def perform(self, effect: AcquireSlot | Mask | Together | Exclusive) -> Any:
         """Perform an effect that has to wait, and return its result."""
         handlers = self._handlers
-        if isinstance(effect, Sleep):
-            return await handlers.sleep(effect.seconds)
         if isinstance(effect, AcquireSlot):
             return await self._acquire(effect)
         if isinstance(effect, Mask):

@@ -8,8 +8,8 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary, WeakSet
@@ -112,6 +112,7 @@ class AsyncConnection:
         self._slots = defaultdict[str, PrioritySemaphore](lambda: PrioritySemaphore(settings.max_concurrent_requests))
         self._opening = asyncio.Lock()
         self._transport: AsyncTransport | None = None
+        self._handlers: AsyncHandlers | None = None
         _connections.add(self)
 
     async def run(self, flow: Flow[T]) -> T:
@@ -121,19 +122,19 @@ class AsyncConnection:
         :raises HwStatusError: The flow raised it. The traceback has no frames of the flow.
         """
         try:
-            transport = self._transport or await self._open()
-            handlers = AsyncHandlers(transport.send, self._flights, self._slots, self._mask, self._count, _sleep)
-            return await run_async(flow, handlers)
+            return await run_async(flow, self._handlers or await self._open())
         except HwStatusError as error:
             raise without_frames(error)  # noqa: B904  # the same error
 
-    async def _open(self) -> AsyncTransport:
+    async def _open(self) -> AsyncHandlers:
         async with self._opening:
-            if self._transport is None:
+            if self._handlers is None:
                 # In a thread, because importing aiohttp would block the event loop for a third of a second.
                 transport = await asyncio.get_running_loop().run_in_executor(None, _async_transport_class)
                 self._transport = await transport(self.client).open()
-            return self._transport
+                send = self._transport.send
+                self._handlers = AsyncHandlers(send, self._flights, self._slots, self._mask, self._count, _sleep)
+            return self._handlers
 
     async def close(self) -> None:
         """Close the session."""
@@ -142,21 +143,21 @@ class AsyncConnection:
 
     def reset_after_fork(self) -> AsyncTransport | None:
         """Drop the session in a forked process, and return it, because only the parent may use or close it."""
-        inherited, self._transport = self._transport, None
+        inherited, self._transport, self._handlers = self._transport, None, None
         return inherited
 
 
-async def _sleep(seconds: float) -> None:
+def _sleep(seconds: float) -> Awaitable[None]:
     """
-    Sleep, and wake up at the same time as other waits, because ten polls in one iteration of the event loop take half
-    the time of ten polls in ten iterations.
+    Return a sleep that wakes up at the same time as other waits, because ten polls in one iteration of the event loop
+    take half the time of ten polls in ten iterations.
 
     Sleeps of less than a second are exact. Longer ones take up to :data:`_TICK` longer.
     """
     if 1.0 <= seconds < _DAY:
         now = asyncio.get_running_loop().time()
         seconds = math.ceil((now + seconds) / _TICK) * _TICK - now
-    await asyncio.sleep(seconds)
+    return asyncio.sleep(seconds)
 
 
 def _async_transport_class() -> type[AsyncTransport]:
@@ -242,29 +243,37 @@ os.register_at_fork(
 )
 
 
-@asynccontextmanager
-async def shared_connection(
-    settings: Settings, mask: Callable[[str], Awaitable[object]], count: Counter = _no_metrics
-) -> AsyncIterator[AsyncConnection]:
+class shared_connection:  # noqa: N801  # used as a function, like contextlib's
     """
-    Return the connection that all waits in this event loop share. The last wait to leave closes it.
+    The connection that all waits in this event loop share, as a context manager. The last wait to leave closes it.
+
+    It is no generator, because each wait keeps one, and a generator takes several objects.
 
     :param settings: The settings of the connection.
     :param mask: Masks a secret in all logs of this process.
     :param count: Increments a metric.
     :raises ConfigurationError: A field that the method of authentication needs is missing.
     """
-    connections = _in_loops.setdefault(asyncio.get_running_loop(), {})
-    connection = connections.get(settings) or connections.setdefault(settings, AsyncConnection(settings, mask, count))
-    connection.waits += 1
-    connection.joined += 1
-    try:
-        yield connection
-    finally:
-        connection.waits -= 1
-        if not connection.waits:
-            del connections[settings]
-            await connection.close()
+
+    __slots__ = ("_connection", "_connections")
+
+    def __init__(
+        self, settings: Settings, mask: Callable[[str], Awaitable[object]], count: Counter = _no_metrics
+    ) -> None:
+        self._connections = _in_loops.setdefault(asyncio.get_running_loop(), {})
+        self._connection = self._connections.get(settings) or AsyncConnection(settings, mask, count)
+        self._connections[settings] = self._connection
+
+    async def __aenter__(self) -> AsyncConnection:
+        self._connection.waits += 1
+        self._connection.joined += 1
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        self._connection.waits -= 1
+        if not self._connection.waits:
+            del self._connections[self._connection.client.settings]
+            await self._connection.close()
 
 
 def run_with_current_login(

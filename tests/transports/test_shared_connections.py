@@ -1,6 +1,7 @@
 """What the waits on one connection share."""
 
 import asyncio
+import dataclasses
 import re
 import threading
 import time
@@ -178,8 +179,8 @@ def test_number_of_concurrent_requests_is_limited(cloud):
         async with shared_connection(
             settings_of(cloud.connection(max_concurrent_requests=3)), AsyncMock()
         ) as connection:
-            transport = await connection._open()
-            send = transport.send
+            handlers = await connection._open()
+            send = handlers.send
 
             async def counted(request, until):
                 running["now"] += 1
@@ -189,7 +190,7 @@ def test_number_of_concurrent_requests_is_limited(cloud):
                 finally:
                     running["now"] -= 1
 
-            transport.send = counted
+            connection._handlers = dataclasses.replace(handlers, send=counted)
             pollers = (JobPoller(connection.client, DLI_BATCH, "b1").fetch_status(RetryBudget(0.0)) for _ in range(50))
             return await asyncio.gather(*map(connection.run, pollers))
 

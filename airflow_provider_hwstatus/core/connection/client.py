@@ -42,7 +42,7 @@ from airflow_provider_hwstatus.errors import (
 from airflow_provider_hwstatus.kinds.service import IAM, Service
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Call:
     """
     A request to a service.

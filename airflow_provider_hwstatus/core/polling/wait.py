@@ -194,6 +194,7 @@ def _wait(
             on_poll(found)
             if found.over:
                 return found
+            del found  # while the wait sleeps, it needs no status
         yield from pause(seconds_to_next_poll(options, clock()))
 
 
