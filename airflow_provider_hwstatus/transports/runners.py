@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_provider_hwstatus.core.protocol.effects import (
     AcquireSlot,
+    Alarm,
     Count,
     Effect,
     Exclusive,
@@ -57,6 +58,28 @@ class SyncHandlers:
     clock: Clock = time.monotonic
 
 
+async def sleep(seconds: float, alarm: Alarm | None) -> None:
+    """Sleep in an event loop for *seconds*, or until the alarm rings."""
+    if alarm is None:
+        await asyncio.sleep(seconds)
+        return
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    timers = [loop.call_later(seconds, _end, over)]
+    alarm.ring = lambda after: timers.append(loop.call_later(after, _end, over))
+    try:
+        await over
+    finally:
+        alarm.ring = None
+        for timer in timers:
+            timer.cancel()
+
+
+def _end(sleeping: asyncio.Future[None]) -> None:
+    if not sleeping.done():
+        sleeping.set_result(None)
+
+
 @dataclass(frozen=True)
 class AsyncHandlers:
     """
@@ -70,7 +93,7 @@ class AsyncHandlers:
     slots: Mapping[str, PrioritySemaphore]
     mask: Callable[[str], Awaitable[object]]
     count: Callable[[Count], object]
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    sleep: Callable[[float, Alarm | None], Awaitable[object]] = sleep
     clock: Clock = time.monotonic
 
 
@@ -149,7 +172,7 @@ async def run_async(flow: Flow[T], handlers: AsyncHandlers, until: float = math.
                 if isinstance(effect, Request):
                     value = await handlers.send(effect, run.limit)
                 elif isinstance(effect, Sleep):  # here, because each coroutine of a sleeping wait takes memory
-                    await handlers.sleep(effect.seconds)
+                    await handlers.sleep(effect.seconds, effect.alarm)
                 elif not run.perform_now(effect):
                     value = await run.perform(effect)
             except HwStatusError as error:

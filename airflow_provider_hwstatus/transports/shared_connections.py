@@ -17,10 +17,10 @@ from weakref import WeakKeyDictionary, WeakSet
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.connection.credentials import CredentialRecords
 from airflow_provider_hwstatus.core.connection.settings import Settings
-from airflow_provider_hwstatus.core.protocol.effects import Count, Flow, ProcessWide, T
+from airflow_provider_hwstatus.core.protocol.effects import Alarm, Count, Flow, ProcessWide, T
 from airflow_provider_hwstatus.errors import HwStatusError, RetryableError, is_refused_login, without_frames
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
-from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync
+from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync, sleep
 from airflow_provider_hwstatus.transports.single_flight import FlightHistory, SingleFlights
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class AsyncConnection:
         return inherited
 
 
-def _sleep(seconds: float) -> Awaitable[None]:
+def _sleep(seconds: float, alarm: Alarm | None) -> Awaitable[None]:
     """
     Return a sleep that wakes up at the same time as other waits, because ten polls in one iteration of the event loop
     take half the time of ten polls in ten iterations.
@@ -157,7 +157,7 @@ def _sleep(seconds: float) -> Awaitable[None]:
     if 1.0 <= seconds < _DAY:
         now = asyncio.get_running_loop().time()
         seconds = math.ceil((now + seconds) / _TICK) * _TICK - now
-    return asyncio.sleep(seconds)
+    return sleep(seconds, alarm)
 
 
 def _async_transport_class() -> type[AsyncTransport]:

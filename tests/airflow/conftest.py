@@ -115,7 +115,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, huaweicloud: FakeHuaweiCloud) -> Cloc
     monkeypatch.setattr(aiohttp_transport.AsyncTransport, "send", counted)
     monkeypatch.setattr(asyncio.events, "new_event_loop", new_event_loop)
     monkeypatch.setattr(runners.SyncHandlers.__init__, "__defaults__", (CLOCK.sleep, CLOCK.monotonic))
-    monkeypatch.setattr(runners.AsyncHandlers.__init__, "__defaults__", (asyncio.sleep, CLOCK.monotonic))
+    monkeypatch.setattr(runners.AsyncHandlers.__init__, "__defaults__", (runners.sleep, CLOCK.monotonic))
     for name, module in list(sys.modules.items()):
         if name.startswith(SIMULATED) and not name.startswith(FAKE) and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", CLOCK)

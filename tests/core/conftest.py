@@ -104,7 +104,7 @@ class StubCloud:
         async def mask(secret):
             self.masked.append(secret)
 
-        async def sleep(seconds):
+        async def sleep(seconds, alarm):
             self.sleep(seconds)
 
         flights = SingleFlights(lambda name: asyncio.Lock())

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import statistics
 from collections import Counter, defaultdict
 
 import pytest
@@ -134,6 +135,26 @@ def test_1000_batches_cost_15_calls_per_interval(new_world):
         assert sum(calls[interval, "job"] for interval in (4, 5)) <= 100 + 2 * 50, calls
         assert 100 == len(world.ends)
         assert all(INTERVAL * 4.3 <= at <= INTERVAL * 6.5 for at, _ in world.ends.values())
+
+
+def delays(world):
+    """Let 200 waits for jobs with different ends run; return how long after its job's end each wait ended, sorted."""
+    ends = [INTERVAL * (2 + 5 * (number * GOLDEN_RATIO % 1)) for number in range(200)]
+    batches(world, ends)
+    world.go_on()
+    return sorted(world.ends[f"b{number:05d}"][0] - end for number, end in enumerate(ends))
+
+
+def test_ends_are_detected_as_early_as_without_the_list(new_world):
+    """When the list no longer shows a job in progress, its wait polls soon, and not only after its pause."""
+    with new_world() as world:
+        listed = delays(world)
+    with new_world(coalesce=False) as world:
+        polled = delays(world)
+
+    assert statistics.median(listed) <= statistics.median(polled) + 0.1 * INTERVAL
+    assert listed[190] <= 1.1 * INTERVAL
+    assert listed[-1] <= 2.2 * INTERVAL
 
 
 misbehaviours = st.fixed_dictionaries(

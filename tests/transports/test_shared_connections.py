@@ -203,7 +203,7 @@ def test_long_pauses_end_together(quick_loop):
     ends = []
 
     async def sleep(number):
-        await shared_connections._sleep(1.0 + number / 1000)
+        await shared_connections._sleep(1.0 + number / 1000, None)
         ends.append(quick_loop.time() - started_at)
 
     async def run():
@@ -219,5 +219,5 @@ def test_long_pauses_end_together(quick_loop):
 def test_short_pauses_are_exact(quick_loop):
     """A pause of 0.1 s is not extended."""
     started_at = quick_loop.time()
-    quick_loop.run_until_complete(shared_connections._sleep(0.1))
+    quick_loop.run_until_complete(shared_connections._sleep(0.1, None))
     assert pytest.approx(0.1) == quick_loop.time() - started_at

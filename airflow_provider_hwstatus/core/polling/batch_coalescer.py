@@ -2,9 +2,11 @@
 One list of DLI batches instead of one poll for each of many waits.
 
 The list only says that jobs are in progress. A job that the list shows as over, does not show, or shows in an unknown
-state is polled itself. A list answers only waits whose last poll was before the list was read. So a correct list delays
-a verdict by at most one interval. A list that lags delays it by that much more. A list that is wrong about a job delays
-it until the job is polled itself again, after at most as many polls as :func:`_most_cached` returns.
+state is polled itself. When a job disappears from the list, the sleep of its wait in an event loop ends, so ends are
+detected as early as without the list. A list answers only waits whose last poll was before the list was read. So a
+correct list delays a verdict by at most one interval. A list that lags delays it by that much more. A list that is
+wrong about a job delays it until the job is polled itself again, after at most as many polls as :func:`_most_cached`
+returns.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import ceil, inf
 from weakref import WeakKeyDictionary, proxy
@@ -20,7 +22,7 @@ from weakref import WeakKeyDictionary, proxy
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.polling.job_lists import PAGE, Page, dli_batches, read_pages
 from airflow_provider_hwstatus.core.protocol.backoff import LONGEST_PAUSE, Backoff
-from airflow_provider_hwstatus.core.protocol.effects import Exclusive, Flow
+from airflow_provider_hwstatus.core.protocol.effects import Alarm, Exclusive, Flow
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import DeadlineError, HwStatusError, RetryableError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
@@ -34,6 +36,9 @@ _WORTH = 4
 
 #: Jobs that are polled themselves in an interval although the list shows them, on average.
 _CHECKED = 2
+
+#: How many waits whose jobs the list no longer shows in progress poll per second.
+_WAKES_PER_SECOND = 20
 
 #: Seconds that reading the list may take, because other waits queue for it.
 LONGEST_READ = 30.0
@@ -50,6 +55,7 @@ class CoalescedWait:
     :param polled_at: When it was polled last, in seconds of the monotonic clock.
     :param state: The last known state of the job.
     :param cached: How many answers in a row came from the list; None before the first.
+    :param alarm: Rings when the list no longer shows the job in progress, so that the job is polled soon.
     """
 
     coalescer: BatchCoalescer
@@ -58,6 +64,7 @@ class CoalescedWait:
     polled_at: float
     state: str = "running"
     cached: int | None = None
+    alarm: Alarm = field(default_factory=Alarm)
 
     def cached_state(self) -> Flow[str | None]:
         """Return the state of a job that the list shows in progress; None if the job has to be polled itself."""
@@ -166,7 +173,14 @@ class BatchCoalescer:
         else:
             self._announce(served)
             self._complained = False
-        self._shown, self._read_at, self._polls = shown, began, 0
+        before, self._shown, self._read_at, self._polls = self._shown, shown, began, 0
+        self._wake(before.keys() - shown.keys())
+
+    def _wake(self, job_ids: set[str]) -> None:
+        """End the sleeps of the waits for these jobs one after the other, because their jobs have probably ended."""
+        wakes = (wait.alarm.ring for wait in self.waits if wait.job_id in job_ids and wait.alarm.ring)
+        for number, ring in enumerate(wakes):
+            ring(number / _WAKES_PER_SECOND)
 
     def _read(self, state: str, count: int, shown: dict[str, str], budget: RetryBudget) -> Flow[None]:
         """Read the pages of one state, as long as they are worth it for *count* waits."""

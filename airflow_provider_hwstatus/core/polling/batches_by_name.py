@@ -129,6 +129,8 @@ class BatchesByName:
     :ivar names: The names of the batches that were found, by id; empty before that.
     """
 
+    alarm = None
+
     def __init__(
         self,
         client: Client,

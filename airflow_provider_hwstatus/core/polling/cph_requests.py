@@ -38,6 +38,8 @@ class CphRequests:
     :raises ConfigurationError: A request id is not valid.
     """
 
+    alarm = None
+
     def __init__(
         self,
         client: Client,

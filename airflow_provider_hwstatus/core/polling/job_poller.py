@@ -12,7 +12,7 @@ from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus, job_path, read_status
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, JobsSummary, ids
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
-from airflow_provider_hwstatus.core.protocol.effects import Flow, Response, Together
+from airflow_provider_hwstatus.core.protocol.effects import Alarm, Flow, Response, Together
 from airflow_provider_hwstatus.core.protocol.responses import request_id_of
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import (
@@ -69,6 +69,11 @@ class JobPoller:
         self._call = Call("GET", kind.cloud_service, job_path(kind.path, self.job_id), headers=kind.headers or {})
         self._last: _Seen | None = None
         self._coalesced: CoalescedWait | None = None
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """Rings when the list of batches no longer shows the job in progress."""
+        return self._coalesced.alarm if self._coalesced else None
 
     def move_to(self, client: Client) -> None:
         """Use another connection from now on."""
@@ -150,6 +155,8 @@ class JobPollers:
     :param job_ids: In any order.
     :raises ConfigurationError: One of them is no valid id.
     """
+
+    alarm = None
 
     def __init__(self, client: Client, kind: JobKind, job_ids: Iterable[str], rule: CompletionRule) -> None:
         self.client = client

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
-from airflow_provider_hwstatus.core.protocol.effects import Flow, Sleep
+from airflow_provider_hwstatus.core.protocol.effects import Alarm, Flow, Sleep
 from airflow_provider_hwstatus.errors import (
     CredentialsRefusedError,
     DeadlineError,
@@ -58,6 +58,10 @@ class Poller(Protocol[F_co]):
     @property
     def subject(self) -> str:
         """The name of the job or jobs in messages."""
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """What ends a sleep between two polls early; None if nothing does."""
 
     def move_to(self, client: Client) -> None:
         """Use another connection from now on. Results of earlier polls stay."""
@@ -143,17 +147,12 @@ def raise_unless_tolerated(error: HwStatusError, options: WaitOptions, now: floa
         ) from error
 
 
-def pause(seconds: float) -> Flow[None]:
-    """Sleep for *seconds*."""
-    yield Sleep(seconds)
-
-
 def wait(
     poller: Poller[F],
     options: WaitOptions,
     on_poll: Callable[[F | HwStatusError], object],
     first_after: float = 0.0,
-    pause: Callable[[float], Flow[None]] = pause,
+    pause: Callable[[float], Flow[None]] | None = None,
 ) -> Flow[F]:
     """
     Poll until the wait is over.
@@ -162,7 +161,7 @@ def wait(
 
     :param on_poll: Called with the result of each poll, and with each error after which the wait continues.
     :param first_after: Seconds until the first poll.
-    :param pause: Sleeps between two polls.
+    :param pause: Sleeps between two polls. By default, the alarm of *poller* can end this sleep.
     :raises HwStatusError: As :func:`poll_once`.
     """
     poller.open()
@@ -177,7 +176,7 @@ def _wait(
     options: WaitOptions,
     on_poll: Callable[[F | HwStatusError], object],
     first_after: float,
-    pause: Callable[[float], Flow[None]],
+    pause: Callable[[float], Flow[None]] | None,
 ) -> Flow[F]:
     clock = poller.client.clock
     left = first_after if options.deadline is None else min(first_after, options.deadline - clock())
@@ -195,7 +194,11 @@ def _wait(
             if found.over:
                 return found
             del found  # while the wait sleeps, it needs no status
-        yield from pause(seconds_to_next_poll(options, clock()))
+        seconds = seconds_to_next_poll(options, clock())
+        if pause:
+            yield from pause(seconds)
+        else:
+            yield Sleep(seconds, poller.alarm)
 
 
 def seconds_to_next_poll(options: WaitOptions, now: float) -> float:

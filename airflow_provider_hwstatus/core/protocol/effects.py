@@ -60,11 +60,23 @@ class Response:
     body: bytes = field(repr=False)
 
 
+@dataclass(slots=True, eq=False)
+class Alarm:
+    """
+    Ends a sleep in an event loop early.
+
+    :param ring: Ends the sleep after some seconds; None while there is no sleep. A sleep in a thread does not set it.
+    """
+
+    ring: Callable[[float], object] | None = None
+
+
 @dataclass(slots=True)
 class Sleep:
-    """Sleep for *seconds*."""
+    """Sleep for *seconds*, or until the alarm rings."""
 
     seconds: float
+    alarm: Alarm | None = None
 
 
 @dataclass(frozen=True)
