@@ -38,7 +38,7 @@ _WORTH = 4
 _CHECKED = 2
 
 #: How many waits whose jobs the list no longer shows in progress poll per second.
-_WAKES_PER_SECOND = 20
+_WAKES_PER_SECOND = 50
 
 #: Seconds that reading the list may take, because other waits queue for it.
 LONGEST_READ = 30.0
