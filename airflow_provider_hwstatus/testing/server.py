@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Thread
+from weakref import finalize
 
 from aiohttp import web
 
@@ -44,6 +45,7 @@ class Server:
         self._answer = answer
         self._clock = clock
         self._thread: Thread | None = None
+        self._release_port: Callable[[], object] = lambda: None
 
     def start(self) -> None:
         """
@@ -53,6 +55,7 @@ class Server:
         """
         if self._thread is not None:
             return
+        self._release_port()
         started: Future[int] = Future()
         thread = Thread(target=lambda: asyncio.run(self._serve(started)), daemon=True)
         thread.name = "fake-huawei-cloud"
@@ -65,12 +68,18 @@ class Server:
         self._thread = thread
 
     def stop(self) -> None:
-        """Stop serving and close every connection. Returns when the port is free."""
+        """
+        Stop serving and close every connection. Returns when connections are refused.
+
+        No other program gets the port as long as this object exists, so that the server can start again.
+        """
         if self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
         self._thread = None
+        with suppress(OSError):  # another program already has the port
+            self._release_port = finalize(self, _reserved(self.port).close)
 
     async def _serve(self, started: Future[int]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -90,9 +99,12 @@ class Server:
             return
         started.set_result(_port_of(listener))
         await self._stopping.wait()
-        listener.close()
-        for _ in range(_SETUP_ITERATIONS):  # so that connections accepted just now are closed, too
+        for listening in listener.sockets:
+            self._loop.remove_reader(listening.fileno())
+        # Connections accepted just now are set up before the listener is closed. asyncio would leave them open after it.
+        for _ in range(_SETUP_ITERATIONS):
             await asyncio.sleep(0)
+        listener.close()
         self._http.pre_shutdown()  # otherwise shutdown waits for idle keep-alive connections
         transports = [connection.transport for connection in self._http.connections]
         await self._http.shutdown(timeout=1)
@@ -158,6 +170,14 @@ class Server:
                 await self._pause(DRIP_SECONDS)
         _cut(request, reset=fault is not Fault.HALF)
         return response
+
+
+def _reserved(port: int) -> socket.socket:
+    """Return a socket that has *port* and refuses connections. A server that asks for this port still gets it."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind((HOST, port))
+    return reserved
 
 
 def _port_of(listener: asyncio.Server) -> int:

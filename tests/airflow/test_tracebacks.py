@@ -5,7 +5,9 @@ import json
 import logging
 import signal
 import socket
+import sys
 import threading
+import time
 import traceback
 
 import pytest
@@ -213,11 +215,15 @@ def test_no_local_shows_a_secret_when_the_connection_is_wrong(huaweicloud, conne
 
 
 def interrupting(listener):
-    """Interrupt the main thread by a signal, when *listener* has a request."""
+    """Interrupt the main thread by a signal, when *listener* has a request and the main thread reads the response."""
     connection, _ = listener.accept()
+    main = threading.main_thread().ident
     with connection:
         connection.recv(65536)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        # Libraries leave a socket open if they are interrupted while they create a response.
+        while sys._current_frames()[main].f_code.co_name != "readinto":
+            time.sleep(0.001)
+        signal.pthread_kill(main, signal.SIGUSR1)
         connection.recv(1)  # until the client leaves
 
 

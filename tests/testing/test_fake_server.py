@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import socket
+from contextlib import suppress
+
+import pytest
+
 from airflow_provider_hwstatus.testing import FakeHuaweiCloud
 
 
@@ -26,3 +32,36 @@ def test_fake_keeps_its_port() -> None:
         with cloud:
             ports.append(cloud.port)
     assert ports[0] == ports[1] != 0
+
+
+def test_port_of_a_stopped_fake_is_reserved() -> None:
+    """No other program gets the port before the fake starts again. Until then, connections are refused."""
+    cloud = FakeHuaweiCloud()
+    cloud.start()
+    cloud.stop()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", cloud.port))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", cloud.port), timeout=60.0)
+
+    cloud.start()
+    socket.create_connection(("127.0.0.1", cloud.port), timeout=60.0).close()
+    cloud.stop()
+    port = cloud.port
+    del cloud
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the closed connection waits for late packets
+        other.bind(("127.0.0.1", port))
+        other.listen()
+
+
+def test_connection_that_arrives_at_the_stop_is_closed() -> None:
+    """asyncio leaves a connection open that it accepts while a server is closed; pytest would report it."""
+    cloud = FakeHuaweiCloud()
+    for _ in range(50):
+        cloud.start()
+        with socket.create_connection(("127.0.0.1", cloud.port), timeout=60.0) as client:
+            cloud.stop()
+            with suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+    gc.collect()
