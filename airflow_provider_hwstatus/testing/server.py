@@ -101,7 +101,7 @@ class Server:
         await self._stopping.wait()
         for listening in listener.sockets:
             self._loop.remove_reader(listening.fileno())
-        # Connections accepted just now are set up before the listener is closed. asyncio would leave them open after it.
+        # Connections accepted just now are set up before the listener is closed. asyncio would leave later ones open.
         for _ in range(_SETUP_ITERATIONS):
             await asyncio.sleep(0)
         listener.close()
