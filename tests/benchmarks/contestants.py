@@ -119,7 +119,8 @@ class HwStatus(Triggers):
         from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
         self._trigger = JobStatusTrigger
-        extra = {"region": "cn-north-4", "project_id": "p0", "dli_endpoint": self.server.url}
+        # The columns compare the cost of a poll, so no list of batches replaces polls.
+        extra = {"region": "cn-north-4", "project_id": "p0", "dli_endpoint": self.server.url, "coalesce": False}
         self.connect(
             "hwstatus", host=None, port=None, schema=None, login="access-key", password="secret-key", extra=extra
         )
