@@ -66,7 +66,12 @@ async def sleep(seconds: float, alarm: Alarm | None) -> None:
     loop = asyncio.get_running_loop()
     over = loop.create_future()
     timers = [loop.call_later(seconds, _end, over)]
-    alarm.ring = lambda after: timers.append(loop.call_later(after, _end, over))
+
+    def ring(after: float) -> None:
+        timers.append(loop.call_later(after, _end, over))
+
+    # Event loops in several threads can share the list that rings.
+    alarm.ring = lambda after: loop.call_soon_threadsafe(ring, after)
     try:
         await over
     finally:

@@ -29,6 +29,7 @@ class NewestVersionOnly:
         spec = PathFinder.find_spec(name, path)
         if spec and spec.loader:
             execute = spec.loader.exec_module
+            # An instance's own function: the class of the loader serves all other modules.
             spec.loader.exec_module = lambda module: (execute(module), build_newest_version(module))  # type: ignore[method-assign,func-returns-value]
         return spec
 

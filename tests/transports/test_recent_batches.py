@@ -29,7 +29,7 @@ def client_of(fake):
 
 class Cloud:
     """
-    A fake cloud whose clock stands still, and a client for it.
+    A fake cloud with a fixed time, and a client for it.
 
     :param send: Sends a request to the fake cloud.
     """

@@ -141,6 +141,15 @@ async def test_alarm_ends_a_sleep_early():
     assert alarm.ring is None
 
 
+async def test_alarm_is_rung_in_another_thread():
+    """A list that another event loop reads ends the sleep, too."""
+    alarm = Alarm()
+    sleeping = asyncio.create_task(sleep(3600.0, alarm))
+    await asyncio.sleep(0)
+    threading.Thread(target=alarm.ring, args=(0.0,)).start()
+    await asyncio.wait_for(sleeping, 60.0)
+
+
 async def test_cancelled_sleep_leaves_no_alarm():
     """An alarm of a cancelled sleep has nothing to end."""
     alarm = Alarm()
