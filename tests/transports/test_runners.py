@@ -146,7 +146,7 @@ async def test_alarm_is_rung_in_another_thread():
     alarm = Alarm()
     sleeping = asyncio.create_task(sleep(3600.0, alarm))
     await asyncio.sleep(0)
-    threading.Thread(target=alarm.ring, args=(0.0,)).start()
+    threading.Timer(0.2, alarm.ring, (0.0,)).start()  # when the event loop sleeps
     await asyncio.wait_for(sleeping, 60.0)
 
 
