@@ -16,28 +16,30 @@ import airflow_provider_hwstatus
 from airflow_provider_hwstatus.demo.airflow_home import AIRFLOW_3
 
 HERE = Path(__file__).parent
+FILES = ("right.py", "wrong.py")
 SOURCE = Path(airflow_provider_hwstatus.__file__).parents[1]
 
 
-def mypy(file: Path, folder: Path) -> set[int]:
-    """Return the lines of *file* that mypy refuses."""
+def mypy(folder: Path) -> set[str]:
+    """Return the lines that mypy refuses of the files in *folder*."""
     options = ["--python-executable", sys.executable, "--follow-imports=silent", "--no-error-summary"]
-    options += ["--config-file=", f"--cache-dir={folder}"]
+    options += ["--config-file=", f"--cache-dir={folder / 'cache'}"]
     environment = {"MYPYPATH": str(SOURCE), "PATH": "/usr/bin:/bin"} if "site-packages" not in SOURCE.parts else None
     done = subprocess.run(
-        [found("mypy"), *options, str(file)], capture_output=True, text=True, check=False, env=environment
+        [found("mypy"), *options, *FILES], cwd=folder, capture_output=True, text=True, check=False, env=environment
     )
     assert done.returncode in {0, 1}, done.stdout + done.stderr
-    return {int(line) for line in re.findall(rf"{file.name}:(\d+): error", done.stdout)}
+    return set(re.findall(r"^(\w+\.py:\d+): error", done.stdout, re.MULTILINE))
 
 
-def pyright(file: Path, folder: Path) -> set[int]:
-    """Return the lines of *file* that pyright refuses."""
-    shutil.copy(file, folder)  # out of reach of any project's settings
-    command = [found("pyright"), "--pythonpath", sys.executable, "--outputjson", str(folder / file.name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def pyright(folder: Path) -> set[str]:
+    """Return the lines that pyright refuses of the files in *folder*."""
+    command = [found("pyright"), "--pythonpath", sys.executable, "--outputjson", *FILES]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     report = json.loads(done.stdout)
-    return {one["range"]["start"]["line"] + 1 for one in report["generalDiagnostics"] if one["severity"] == "error"}
+    assert report["summary"]["filesAnalyzed"] == len(FILES)
+    errors = [one for one in report["generalDiagnostics"] if one["severity"] == "error"]
+    return {f"{Path(one['file']).name}:{one['range']['start']['line'] + 1}" for one in errors}
 
 
 def found(tool: str) -> str:
@@ -51,12 +53,10 @@ def found(tool: str) -> str:
 @pytest.mark.skipif(not AIRFLOW_3, reason="the files import airflow.sdk")
 @pytest.mark.long
 @pytest.mark.parametrize("check", [mypy, pyright])
-@pytest.mark.parametrize("name", ["right.py", "wrong.py"])
-def test_each_marked_line_is_refused_and_no_other(
-    tmp_path: Path, check: Callable[[Path, Path], set[int]], name: str
-) -> None:
+def test_each_marked_line_is_refused_and_no_other(tmp_path: Path, check: Callable[[Path], set[str]]) -> None:
     """A misspelled argument or an impossible value is an error in the editor."""
-    lines = (HERE / name).read_text().splitlines()
-    wrong = {number for number, line in enumerate(lines, 1) if "# error" in line}
+    for name in FILES:
+        shutil.copy(HERE / name, tmp_path)  # out of reach of any project's settings
+    lines = {f"{name}:{n}": line for name in FILES for n, line in enumerate((HERE / name).read_text().splitlines(), 1)}
 
-    assert wrong == check(HERE / name, tmp_path)
+    assert {where for where, line in lines.items() if "# error" in line} == check(tmp_path)
