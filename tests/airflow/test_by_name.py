@@ -71,7 +71,7 @@ def test_no_batch_within_the_grace(huaweicloud: Any, run_sensor: Any, mode: str)
     """The error has the name and the time, and says what to do. It counts from the begin of the wait."""
     submit(huaweicloud, "success", name="my-nightly-1")
 
-    end = run_sensor(DliBatchSensor, mode, not_found_grace=0.5, **BY_NAME)
+    end = run_sensor(DliBatchSensor, mode, not_found_grace=35, **BY_NAME | {"poke_interval": 10})
 
     assert "JobNotFoundError" == end.verdict
     assert "DLI batch 'nightly-*': no batch with such a name was submitted at or after" in str(end.error)

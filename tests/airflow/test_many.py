@@ -128,11 +128,11 @@ def test_time_out_says_which_are_not_over(huaweicloud, run_sensor, mode):
     huaweicloud.job("dli_batch", "b1", "success")
     huaweicloud.job("dli_batch", "b2", "running")
 
-    end = run_sensor(DliBatchSensor, mode, batch_id=["b1", "b2"], poke_interval=0.1, timeout=0.4)
+    end = run_sensor(DliBatchSensor, mode, batch_id=["b1", "b2"], poke_interval=10, timeout=40)
 
     assert "AirflowSensorTimeout" == end.verdict
     assert (
-        "2 DLI batches (b1 and 1 more): timed out after 0.4 s; 1 of 2 over; not over: b2"
+        "2 DLI batches (b1 and 1 more): timed out after 40 s; 1 of 2 over; not over: b2"
         == str(end.error).splitlines()[0]
     )
 

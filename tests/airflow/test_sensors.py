@@ -227,14 +227,14 @@ def test_timeout_is_met_in_every_mode(huaweicloud, run_sensor, mode, clock):
 def test_backoff_slows_every_mode_down(huaweicloud, run_sensor, mode):
     """exponential_backoff asks less often the longer a wait goes on, in every mode; max_wait bounds it."""
     huaweicloud.job("dli_batch", "b1", "running")
-    slow = {"poke_interval": 0.1, "exponential_backoff": True, "timeout": 4}
+    slow = {"poke_interval": 10, "exponential_backoff": True, "timeout": 400}
 
     run_sensor(DliBatchSensor, mode, batch_id="b1", **slow)
-    assert 2 <= huaweicloud.polls("b1") <= 5
+    assert 4 <= huaweicloud.polls("b1") <= 9  # 40 without it
 
     huaweicloud.job("dli_batch", "b2", "running")
-    run_sensor(DliBatchSensor, mode, batch_id="b2", **slow, max_wait=0.3)
-    assert 6 <= huaweicloud.polls("b2") <= 16
+    run_sensor(DliBatchSensor, mode, batch_id="b2", **slow, max_wait=30)
+    assert 12 <= huaweicloud.polls("b2") <= 20
 
 
 PARSE = """

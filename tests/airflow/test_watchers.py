@@ -821,7 +821,7 @@ def test_429_delays_only_the_watchers_that_got_it(huaweicloud: Any) -> None:
     def throttled(_: Any) -> bool:
         if not earlier and calls("/batches") and calls("/jobs"):  # the login has worked
             earlier.update({path: calls(path) for path in ("/batches", "/jobs")})
-            huaweicloud.break_with(Reply(429, headers={"Retry-After": "1"}), 100, path_ends="/batches")
+            huaweicloud.break_with(Reply(429, headers={"Retry-After": "60"}), 100, path_ends="/batches")
         return bool(earlier) and calls("/jobs") >= 5 and calls("/batches") >= 1
 
     follow([DliBatchWatcher(poke_interval=0.2), CphRequestWatcher("r1", poke_interval=0.2)], throttled)
