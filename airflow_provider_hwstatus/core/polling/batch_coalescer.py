@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil, inf
@@ -79,9 +79,22 @@ class CoalescedWait:
         self.coalescer.waits.pop(self, None)
 
 
+@dataclass(slots=True)
+class _Reading:
+    """
+    The list as it is being read.
+
+    :param shown: The jobs in progress, with their states.
+    :param pages: How many calls it took.
+    """
+
+    shown: dict[str, str] = field(default_factory=dict)
+    pages: int = 0
+
+
 class BatchCoalescer:
     """
-    The list of batches, shared by all waits on one connection.
+    The list of batches, shared by all waits on one connection, which may be in several threads.
 
     :param client: The connection, which must live longer.
     """
@@ -90,7 +103,7 @@ class BatchCoalescer:
         self._client = client
         #: The waits that the list may answer, in the order in which they began.
         self.waits: dict[CoalescedWait, None] = {}
-        self._ended: dict[str, None] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
         self._shown: dict[str, str] = {}
         self._read_at = -inf
         self._pages = 1
@@ -133,7 +146,7 @@ class BatchCoalescer:
         wait.leave()
         self._ended[wait.job_id] = None
         while len(self._ended) > _REMEMBERED:
-            del self._ended[next(iter(self._ended))]
+            self._ended.popitem(last=False)
 
     def _unless_due(self, wait: CoalescedWait, state: str) -> str | None:
         """Return *state*, or None if the job is due to be polled itself: no job is left to the list for ever."""
@@ -144,70 +157,75 @@ class BatchCoalescer:
 
     def _read_for(self, polled_at: float) -> Flow[None]:
         """Read the list for a wait that was polled last at a time."""
-        began, shown = self._client.monotonic(), dict[str, str]()
+        began, reading = self._client.monotonic(), _Reading()
         if self._read_at >= polled_at or self._backoff.pausing(began):  # another wait was first
             return
-        self._pages = 0
         until = self._client.clock() + LONGEST_READ
         budget = RetryBudget(0.0, until, until)
         try:
-            for state, count in Counter(wait.state for wait in self.waits).items():
+            for state, count in Counter(wait.state for wait in self._waits_now()).items():
                 if count >= _FEW and state in DLI_BATCH.in_progress:
-                    yield from self._read(state, count, shown, budget)
+                    yield from self._read(state, count, reading, budget)
         except (RetryableError, DeadlineError) as error:
             self._backoff.failed(began, self._client.monotonic(), error.retry_after)
             self._drop(str(error))
         except HwStatusError as error:
             self._give_up(str(error))
         else:
-            self._use(shown, began)
+            self._use(reading, began)
 
-    def _use(self, shown: dict[str, str], began: float) -> None:
+    def _waits_now(self) -> list[CoalescedWait]:
+        """Return a copy, because waits in other threads begin and end while this one goes through them."""
+        return list(self.waits)
+
+    def _use(self, reading: _Reading, began: float) -> None:
         """Use a list that was read, unless it is wrong; do not read it again soon if it serves too few waits."""
+        shown = reading.shown
         if wrong := next((job_id for job_id in shown if job_id in self._ended), None):
             self._give_up(f"it shows {wrong} as {shown[wrong]!r}, which is over")
             return
-        served = sum(wait.job_id in shown for wait in self.waits)
-        if served < _WORTH * self._pages:
-            self._give_up(f"{self._pages} calls answer only {served} of the waits")
+        served = sum(wait.job_id in shown for wait in self._waits_now())
+        if served < _WORTH * reading.pages:
+            self._give_up(f"{reading.pages} calls answer only {served} of the waits")
         else:
-            self._announce(served)
+            self._announce(served, reading.pages)
             self._complained = False
-        before, self._shown, self._read_at, self._polls = self._shown, shown, began, 0
+        before, self._pages = self._shown, reading.pages
+        self._shown, self._read_at, self._polls = shown, began, 0
         self._wake(before.keys() - shown.keys())
 
     def _wake(self, job_ids: set[str]) -> None:
         """End the sleeps of the waits for these jobs one after the other, because their jobs have probably ended."""
-        wakes = (wait.alarm.ring for wait in self.waits if wait.job_id in job_ids and wait.alarm.ring)
-        for number, ring in enumerate(wakes):
+        rings = [wait.alarm.ring for wait in self._waits_now() if wait.job_id in job_ids]
+        for number, ring in enumerate(filter(None, rings)):
             ring(number / _WAKES_PER_SECOND)
 
-    def _read(self, state: str, count: int, shown: dict[str, str], budget: RetryBudget) -> Flow[None]:
+    def _read(self, state: str, count: int, reading: _Reading, budget: RetryBudget) -> Flow[None]:
         """Read the pages of one state, as long as they are worth it for *count* waits."""
         read, over = 0, set[str]()
 
         def take(page: Page) -> bool:
             nonlocal read
-            self._pages += 1
+            reading.pages += 1
             read += len(page.rows)
             for row in page.rows:
                 job_id, listed = str(row.get("id")).lower(), str(row.get("state")).lower()
                 if DLI_BATCH.outcome_of(listed) is Outcome.IN_PROGRESS and job_id not in over:
-                    shown[job_id] = listed
+                    reading.shown[job_id] = listed
                 else:
                     over.add(job_id)
-                    shown.pop(job_id, None)
+                    reading.shown.pop(job_id, None)
             more = read < page.total if page.total is not None else len(page.rows) >= PAGE
-            pages = max(ceil((page.total or 0) / PAGE), self._pages)
+            pages = max(ceil((page.total or 0) / PAGE), reading.pages)
             return bool(page.rows) and more and pages * _WORTH <= count
 
         yield from read_pages(self._client, dli_batches(state), budget, take)
 
-    def _announce(self, served: int) -> None:
+    def _announce(self, served: int, pages: int) -> None:
         """Log once that the list is used, because requests for single jobs then become rare."""
         if not self._announced:
             self._announced = True
-            _log.info("Polling DLI batches by their list: it answers %d waits, with %d calls", served, self._pages)
+            _log.info("Polling DLI batches by their list: it answers %d waits, with %d calls", served, pages)
 
     def _give_up(self, why: str) -> None:
         self._backoff.useless(self._client.monotonic())

@@ -417,3 +417,27 @@ def test_wait_that_has_left_is_not_answered(crowd):
 
     assert many.cloud.run(wait.cached_state()) is None
     assert [1, 1] == [many.interval()[0] for _ in range(2)]  # a recorded end would make the list wrong
+
+
+@pytest.mark.parametrize("attribute", ["state", "job_id"])
+def test_wait_may_begin_in_another_thread_at_any_time(crowd, attribute):
+    """Waits begin and end in other threads while the list is read for those that are there."""
+    many = crowd()
+
+    class BeginsAnother(str):
+        """A text with which another wait begins as soon as it is looked up."""
+
+        __slots__ = ()
+
+        def __hash__(self):
+            begun.append(coalescer_of(many.client).join(DLI_BATCH, f"c{len(begun)}"))
+            return hash(str(self))
+
+    begun = []
+    for wait in many.coalesced:
+        setattr(wait, attribute, BeginsAnother(getattr(wait, attribute)))
+    many.interval()
+    many.rows(*["running"] * 30)
+
+    assert [(1, 10), (1, 10)] == [many.interval() for _ in range(2)]  # ten are not in the list any more
+    assert begun
