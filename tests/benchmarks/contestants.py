@@ -113,14 +113,16 @@ class BareTrigger(Triggers, Bare):
 
 
 class HwStatus(Triggers):
-    """The trigger of a deferred ``DliBatchSensor``, with an access key."""
+    """The trigger of a deferred ``DliBatchSensor``, with an access key. Every job is polled."""
+
+    coalesce = False
 
     def prepare(self) -> None:
         from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
         self._trigger = JobStatusTrigger
-        # The columns compare the cost of a poll, so no list of batches replaces polls.
-        extra = {"region": "cn-north-4", "project_id": "p0", "dli_endpoint": self.server.url, "coalesce": False}
+        extra = {"region": "cn-north-4", "project_id": "p0", "dli_endpoint": self.server.url}
+        extra |= {"coalesce": self.coalesce}
         self.connect(
             "hwstatus", host=None, port=None, schema=None, login="access-key", password="secret-key", extra=extra
         )
@@ -135,6 +137,12 @@ class HwStatus(Triggers):
 
     def is_success(self, payload: Any) -> bool:
         return bool(payload.get("status", {}).get("outcome") == "success")
+
+
+class HwStatusByList(HwStatus):
+    """The same with the default of a connection: the list of batches replaces most polls."""
+
+    coalesce = True
 
 
 class Livy(Triggers):
@@ -197,6 +205,7 @@ CONTESTANTS: dict[str, type[Contestant]] = {
     "bare": Bare,
     "bare_trigger": BareTrigger,
     "ours": HwStatus,
+    "ours, by list": HwStatusByList,
     "Livy": Livy,
     "HTTP": Http,
     "Databricks": Databricks,

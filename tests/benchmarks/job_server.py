@@ -6,12 +6,13 @@ that there is a signature. It implements what a wait needs of four APIs:
 
 ======================================  ================================================
 ``/v2.0/{project}/batches/{id}/state``  DLI
+``/v2.0/{project}/batches?state=…``     DLI: the batches of earlier requests, in progress
 ``/batches/{id}/state``, ``…/log``      Livy
 ``/api/2.x/jobs/runs/get?run_id={id}``  Databricks
 ``/ready/{id}``                         none: 404 until the job has ended, for ``HttpSensor``
 ======================================  ================================================
 
-A job's id contains the time of its end, so the server stores no jobs. Commands are lines of JSON on standard input.
+A job's id contains the time of its end, so nobody creates jobs. Commands are lines of JSON on standard input.
 The server answers each on standard output. It stops at the end of the input.
 """
 
@@ -34,6 +35,7 @@ from typing import cast
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _JOB_ID = re.compile(rb"\b1\d{6}(\d{8})\b")
+_PAGE = re.compile(rb"/batches\?state=running&from=(\d+)&size=(\d+)$")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)")
 
 
@@ -96,6 +98,7 @@ class Cloud:
         self.epoch = epoch
         self.counts = Counts()
         self.reported: set[bytes] = set()
+        self.jobs: dict[bytes, float] = {}
         self.random = random.Random(1)  # noqa: S311  # a fixed seed gives the same faults in each run
 
     def fault(self, now: float) -> int:
@@ -124,15 +127,24 @@ class Cloud:
         """Return the status and body of a response about a job."""
         path = head.split(b" ", 2)[1]
         found = _JOB_ID.search(path) or _JOB_ID.search(body)
-        if not found:
-            return 400, b'{"error": "no job id"}'
         if path.startswith(b"/v2.0/") and b"authorization: sdk-hmac-sha256" not in head.lower():
             return 401, b'{"error_code": "APIG.0301", "error_msg": "no signature"}'
-        over = now >= int(found[1]) / 1000
+        if page := _PAGE.search(path):
+            return 200, self.listed(int(page[1]), int(page[2]), now)
+        if not found:
+            return 400, b'{"error": "no job id"}'
+        self.jobs[found[0]] = ends = int(found[1]) / 1000
+        over = now >= ends
         self.counts.polls += found[0] not in self.reported
         if over:
             self.reported.add(found[0])
         return _reply(path, found[0], over)
+
+    def listed(self, first: int, size: int, now: float) -> bytes:
+        """Return a page of the jobs in progress."""
+        running = [job.decode() for job, ends in self.jobs.items() if now < ends]
+        rows = [{"id": job, "state": "running"} for job in running[first : first + size]]
+        return json.dumps({"from": first, "total": len(running), "sessions": rows}).encode()
 
 
 def _reply(path: bytes, job: bytes, over: bool) -> tuple[int, bytes]:

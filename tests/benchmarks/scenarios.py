@@ -17,6 +17,9 @@ LATENCY = 0.02
 
 NONE = Goal(0)
 
+#: The contestant that does not poll every job, so its cost per poll means nothing.
+BY_LIST = "ours, by list"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
@@ -136,7 +139,7 @@ _OTHERS = Row("share of the processor that others took, %", "others_percent", 0)
 def steady(lab: Lab) -> Iterator[Table]:
     """Many waits that start one after the other and poll every 5 seconds."""
     for count, tls in lab.size.steady:
-        columns = lab.waits(CONTESTANTS, count, tls)
+        columns = lab.waits([name for name in CONTESTANTS if name != BY_LIST], count, tls)
         rows = [
             Row("CPU seconds per 1,000 polls", "cpu_s_per_1k", 2),
             Row("× bare", "cpu_over_bare", 2, Goal(1.25) if tls else None),
@@ -157,6 +160,28 @@ def steady(lab: Lab) -> Iterator[Table]:
         ]
         title = f"{count:,} waits, every {lab.size.interval:g} s, {'with' if tls else 'without'} TLS"
         yield Table(title, columns, rows, notes=_notes(columns))
+
+
+def batch_list(lab: Lab) -> Iterator[Table]:
+    """The list of DLI batches instead of polls, while all jobs run."""
+    interval, count = lab.size.interval, lab.size.few
+    ends = [2 * share * interval for share in lab.size.ends]
+    columns = lab.waits(["bare_trigger", "ours", BY_LIST], count, ends=ends)
+    polled = columns["ours"].get("quiet_cpu_percent", 0.0)
+    rows = [
+        Row("requests per interval while all wait", "requests_per_interval", 1, Goal(15)),
+        Row("CPU while all wait, %", "quiet_cpu_percent", 2, Goal(polled / 10, name="a tenth of ours")),
+        Row("CPU seconds from the first start to the last end", "cpu_s", 2),
+        Row("memory per wait, KB", "memory_kb"),
+        Row("job's end to event, median, s", "delay_p50_s", 2),
+        Row("p99, s", "delay_p99_s", 2),
+        Row("longest, s", "delay_max_s", 2),
+        Row("event loop late, longest, ms", "lag_max_ms", 0),
+        *_VERDICTS,
+        _OTHERS,
+    ]
+    title = f"{count:,} waits, every {interval:g} s, with TLS, by the list of batches"
+    yield Table(title, columns, rows, judged=(BY_LIST,), notes=_notes(columns))
 
 
 def minute(lab: Lab) -> Iterator[Table]:
@@ -304,7 +329,7 @@ def _median_import(found: list[Figures]) -> Figures:
     return middle | {"heavy": found[0]["heavy"]}
 
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (steady, minute, herd, faults, pokes, imports)}
+SCENARIOS = {scenario.__name__: scenario for scenario in (steady, batch_list, minute, herd, faults, pokes, imports)}
 
 #: Contestants whose waits must all succeed. A peer's failures are only shown.
 MUST_SUCCEED = tuple(name for name in CONTESTANTS if name not in PEERS)

@@ -170,16 +170,20 @@ async def measure(
     until = epoch + work.ends[1] + work.patience
     await wait_for_all(waits, [epoch + at for at, _ in plan], waiter, until)
     cpu, busy, wall = time.process_time() - cpu, probes.processor_seconds() - busy, time.monotonic() - started_at
+    own_cpu = cpu - probe_cost * wall
+    quiet_lines, quiet_cpu = await quiet
+    quiet_cpu -= probe_cost * len(work.quiet)
     peak, counts = probes.memory("VmHWM"), server.counts()
     probe_task.cancel()
     await contestant.close()
     return {
-        "cpu_s_per_1k": (cpu - probe_cost * wall) * 1000 / counts.polls,
+        "cpu_s": own_cpu,
+        "cpu_s_per_1k": own_cpu * 1000 / counts.polls,
         "others_share": max(busy - cpu, 0.0) / wall,
         "memory_kb": (peak - base) / work.count,
         "lag_p99_ms": probes.percentile(lag_probe.lags, 0.99) * 1000,
         "lag_max_ms": max(lag_probe.lags) * 1000,
-        **quiet_figures(*await quiet, polls=sum(counts.seconds[second] for second in work.quiet)),
+        **quiet_figures(quiet_lines, quiet_cpu, work, sum(counts.seconds[second] for second in work.quiet)),
         "lines_per_wait": log.lines / work.count,
         **server_figures(counts, work),
         **wait_figures(waits),
@@ -196,9 +200,17 @@ async def measure_quiet_phase(work: Work, epoch: float, log: probes.LogCounter) 
     return log.lines - lines, time.process_time() - cpu
 
 
-def quiet_figures(lines: int, cpu: float, polls: int) -> dict[str, float]:
-    """Return the figures of the phase in which no job ends, if there is one."""
-    return {"lines_per_quiet_poll": lines / polls, "quiet_cpu_s_per_1k": cpu * 1000 / polls} if polls else {}
+def quiet_figures(lines: int, cpu: float, work: Work, requests: int) -> dict[str, float]:
+    """Return the figures of the phase in which no job ends, if there is one. *cpu* is without the lag probe."""
+    if not requests:
+        return {}
+    seconds = len(work.quiet)
+    return {
+        "lines_per_quiet_poll": lines / requests,
+        "quiet_cpu_s_per_1k": cpu * 1000 / requests,
+        "quiet_cpu_percent": cpu * 100 / seconds,
+        "requests_per_interval": requests * work.interval / seconds,
+    }
 
 
 async def warm_up(waiter: Waiter, server: JobServer, interval: float) -> None:
