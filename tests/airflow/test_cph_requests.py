@@ -3,7 +3,7 @@
 import re
 from uuid import uuid4
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hwstatus.sensors.cph import CphRequestSensor
@@ -36,7 +36,7 @@ def test_all_jobs_of_requests(huaweicloud, run_sensor, mode):
 
 
 # Each example is three waits on a real server.
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(
     outcomes=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=5),
     rejected=st.sampled_from([(), (), ("phone-1",)]),

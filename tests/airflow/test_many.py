@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hwstatus.sensors.cph import CphJobSensor
@@ -62,7 +62,7 @@ def test_one_id_is_one_dict_and_a_list_of_one_is_a_list(huaweicloud, run_sensor,
 
 
 # Each example is three waits on a real server.
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(
     outcomes=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=5),
     wait_for_all=st.booleans(),

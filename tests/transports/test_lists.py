@@ -6,7 +6,7 @@ import statistics
 from collections import Counter, defaultdict
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hwstatus.core.connection.client import Client
@@ -171,7 +171,7 @@ misbehaviours = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(
     ends=st.lists(st.floats(0, 12 * INTERVAL), min_size=15, max_size=40),
     bad=st.lists(st.integers(0, 39), max_size=5),
@@ -213,7 +213,7 @@ def test_throttled_list_does_not_stop_polls(new_world):
         assert 100 * 13 <= calls["job"], calls
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(liars=st.sets(st.integers(0, 39), min_size=1, max_size=40), end=st.floats(0, 5 * INTERVAL))
 def test_wrong_list_delays_a_verdict_by_ten_polls(new_world, liars, end):
     """Each job is sometimes polled by its id. If the list proves wrong, it is no longer used."""
@@ -319,7 +319,7 @@ def test_1000_cph_jobs_cost_11_calls_per_interval(new_world):
         assert {"list"} == {kind for _, kind in world.calls()}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(
     ends=st.lists(st.tuples(st.floats(0, 300), st.integers(0, 2), st.floats(0, 50)), min_size=1, max_size=130),
     bad=st.sets(st.integers(0, 129), max_size=2),

@@ -10,7 +10,7 @@ import pytest
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hwstatus.core.connection.client import Client
@@ -86,7 +86,7 @@ segment = text.map(lambda s: s.replace("/", "")).filter(lambda s: s.strip(".") !
 header = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs"]), min_size=1, max_size=12)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     segments=st.lists(segment, min_size=1, max_size=4),
     query=st.lists(st.tuples(text.filter(bool), text), max_size=4, unique_by=lambda pair: pair[0]),
