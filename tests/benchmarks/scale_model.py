@@ -22,9 +22,9 @@ MOST = WAITS[-1]
 #: Measured: the scenario, its seconds in which all wait, and CPU seconds per 1,000 polls in all and while all wait, KB
 #: per wait, new connections per 1,000 polls, the delay of events in intervals (p99), and that of the event loop in ms.
 MEASURED = (
-    (Load(1_000, 5.0, ends=(15.0, 20.0)), (11.0, 15.0), (0.98, 0.70, 24.3, 5.0, 5.28 / 5, 5.7)),
-    (Load(5_000, 5.0, ends=(15.0, 20.0)), (11.0, 15.0), (0.93, 0.61, 20.0, 1.1, 5.62 / 5, 9.3)),
-    (Load(10_000, 60.0, ends=(60.0, 80.0)), None, (1.46, math.nan, 18.8, 1.2, 1.03, 13.1)),
+    (Load(1_000, 5.0, ends=(15.0, 20.0)), (11.0, 15.0), (1.35, 0.91, 26.6, 5.0, 5.24 / 5, 8.3)),
+    (Load(5_000, 5.0, ends=(15.0, 20.0)), (11.0, 15.0), (1.05, 0.65, 23.2, 1.1, 5.75 / 5, 19.1)),
+    (Load(10_000, 60.0, ends=(60.0, 80.0)), None, (1.87, math.nan, 21.8, 1.2, 1.04, 6.6)),
 )
 ROWS = (
     "CPU seconds per 1,000 polls",
@@ -36,10 +36,10 @@ ROWS = (
 )
 
 #: Measured points of the plot. Waits that polled every 5 s are drawn where as many polls per second are sent by waits
-#: that poll every 60 s: 200, and 900 in the busiest second.
-MEASURED_CPU: Points = [(12_000, 0.70 * 200 / 10), (54_000, 0.61 * 900 / 10)]
+#: that poll every 60 s: 200, and 910 in the busiest second.
+MEASURED_CPU: Points = [(12_000, 0.91 * 200 / 10), (54_600, 0.65 * 910 / 10)]
 MEASURED_MEMORY: Points = [(load.waits, load.waits * figures[2] / 1000) for load, _, figures in MEASURED]
-MEASURED_LATE: Points = [(12_000, 5.7), (54_000, 9.3), (10_000, 13.1)]
+MEASURED_LATE: Points = [(12_000, 8.3), (54_600, 19.1), (10_000, 6.6)]
 
 
 def line(cells: Iterable[object]) -> str:

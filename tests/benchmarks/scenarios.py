@@ -222,7 +222,7 @@ def herd(lab: Lab) -> Iterator[Table]:
         *_VERDICTS,
         _OTHERS,
     ]
-    title = f"{count:,} waits that begin at once, every {interval:g} s, with TLS"
+    title = f"{count:,} waits that start at once, every {interval:g} s, with TLS"
     yield Table(title, columns, rows, notes=_notes(columns))
 
 

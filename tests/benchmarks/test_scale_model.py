@@ -61,7 +61,7 @@ def test_cpu_agrees_with_the_formula(scale_model, simulated):
         rate, cpu = simulated(load, 60.0)
 
         assert waits / (10 + 0.025 + load.response) == pytest.approx(rate, rel=0.02)
-        assert load.cpu(rate) == pytest.approx(cpu, rel=0.02)
+        assert load.cpu(rate) == pytest.approx(cpu, rel=0.03)
 
 
 @pytest.mark.parametrize("response", [0.02, 0.1])
