@@ -10,13 +10,16 @@ from functools import cached_property
 import allowances
 from evidence import Evidence, ReportedEnd, Task
 from stack import Stack
-from waits import MODES, Wait
+from waits import LISTED, MODES, Wait
 
 #: Maximum seconds between the start of the first poll on a worker, which sets the deadline, and its arrival.
 FIRST_POLL_SECONDS = 20.0
 
 #: Maximum seconds between the creation of a trigger without a worker, which sets the deadline, and its first poll.
 FIRST_TRIGGER_POLL_SECONDS = 120.0
+
+#: From this number of waits on one connection, the list of batches must be used. Some wait in another triggerer.
+MANY_BATCHES = 30
 
 #: Number of characters of a secret to search for. The rest may be cut off.
 SECRET_PREFIX = 24
@@ -207,6 +210,14 @@ def no_missing_link(outcome: Outcome) -> Iterator[str]:
             yield f"the log of {wait.task_id} has an error: XCom not found"
 
 
+def list_of_batches(outcome: Outcome) -> Iterator[str]:
+    """Waits for many batches on one connection are polled by their list."""
+    listed = [wait for wait in outcome.waits if (wait.kind, wait.mode) == LISTED]
+    logs = (file.read_text(errors="replace") for file in outcome.evidence.logs())
+    if len(listed) >= MANY_BATCHES and not any("Polling DLI batches by their list" in log for log in logs):
+        yield f"the list of batches answered none of {len(listed)} waits"
+
+
 ALL = (
     task_states,
     callbacks,
@@ -219,6 +230,7 @@ ALL = (
     watcher_reports,
     no_state_mismatch,
     no_missing_link,
+    list_of_batches,
 )
 
 
@@ -228,10 +240,7 @@ def stored_texts(evidence: Evidence, dump: str) -> dict[str, str]:
 
     :param dump: Dump of the database.
     """
-    logs = [
-        file for file in [*(evidence.folder / "logs").rglob("*"), evidence.folder / "airflow.log"] if file.is_file()
-    ]
-    places = {str(file.relative_to(evidence.folder)): file.read_text(errors="replace") for file in logs}
+    places = {str(file.relative_to(evidence.folder)): file.read_text(errors="replace") for file in evidence.logs()}
     return dict(zip(OTHER_PLACES, (dump, "\n".join(evidence.arguments)), strict=True)) | places
 
 

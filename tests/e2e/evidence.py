@@ -176,6 +176,11 @@ class Evidence:
             polls[job_id].append((time, status, state))
         return polls
 
+    def logs(self) -> list[Path]:
+        """Return the files of Airflow's logs."""
+        files = [*(self.folder / "logs").rglob("*"), self.folder / "airflow.log"]
+        return [file for file in files if file.is_file()]
+
     def secrets(self) -> set[str]:
         """Return all secrets that the cloud ever issued or accepted."""
         return {secret for (secret,) in self._lines("secrets.jsonl")}
