@@ -7,7 +7,7 @@ import pytest
 
 from airflow_provider_hwstatus.core.protocol.effects import Response
 from airflow_provider_hwstatus.core.protocol.redaction import Redactor
-from airflow_provider_hwstatus.core.protocol.responses import error_of
+from airflow_provider_hwstatus.core.protocol.responses import clip, error_of
 from airflow_provider_hwstatus.errors import (
     ApiError,
     ApiNotAvailableError,
@@ -178,3 +178,9 @@ def test_error_survives_an_event():
     came = error_from_dict(json.loads(json.dumps(sent.to_dict())))
 
     assert (type(sent), str(sent), vars(sent)) == (type(came), str(came), vars(came))
+
+
+def test_text_is_cut_to_its_length():
+    """A text that fits stays; a longer one ends with an ellipsis. Both are what databases accept."""
+    assert ["", "abc", "ab…"] == [clip(text, 3) for text in ("", "abc", "abcd")]
+    assert "a?b?" == clip("a\0b\ud800")
