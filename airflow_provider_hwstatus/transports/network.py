@@ -105,7 +105,7 @@ def raise_if_too_long(body: bytearray, status: int) -> None:
 def head_too_long() -> MalformedResponseError:
     """Return the error of a response whose status line or headers are too long."""
     return MalformedResponseError(
-        f"the response has a header of more than {LONGEST_LINE} bytes, or more than {MOST_LINES} headers"
+        f"the response has a header of more than {LONGEST_LINE} bytes, or {MOST_LINES} headers or more"
     )
 
 
