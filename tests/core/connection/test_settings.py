@@ -157,6 +157,12 @@ def test_invalid_id_is_named(job_id):
         check_job_id("batch_id", job_id)
 
 
+def test_invalid_id_is_shown_in_part():
+    """The first 64 characters tell what it is."""
+    with pytest.raises(ConfigurationError, match=f"it is '{'x' * 64}'$"):
+        check_job_id("batch_id", "x" * 129)
+
+
 @pytest.mark.parametrize("job_id", [["a"], {"id": "a"}, b"a", 1.5, True, -1, 10**128, object()])
 def test_id_of_another_type_is_named(job_id):
     """The error of a value of another type names the type, and does not show the value."""
