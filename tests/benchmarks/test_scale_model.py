@@ -58,10 +58,10 @@ def test_cpu_agrees_with_the_formula(scale_model, simulated):
     for waits in (300, 1_000, 3_000):
         load = scale_model.Load(waits, interval=10.0)
 
-        rate, cpu = simulated(load, 60.0)
+        rate, cpu = simulated(load, 240.0)
 
         assert waits / (10 + 0.025 + load.response) == pytest.approx(rate, rel=0.02)
-        assert load.cpu(rate) == pytest.approx(cpu, rel=0.03)
+        assert load.cpu(rate) == pytest.approx(cpu, rel=0.01)
 
 
 @pytest.mark.parametrize("response", [0.02, 0.1])

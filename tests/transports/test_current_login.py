@@ -77,7 +77,7 @@ def poll_with(request, cloud):
 
 
 def test_new_key_replaces_a_refused_one(cloud, poll_with):
-    """The wait goes on with the key that is configured now."""
+    """The poll is repeated with the key that is configured now."""
     cloud.job("dli_batch", "b1", "running")
     status, used = poll_with("old", cloud.secret_key)
 

@@ -303,7 +303,7 @@ def with_headers(count):
 
 
 def test_many_headers_are_read(send, serve):
-    """Both transports read as many."""
+    """Both transports read 99 headers."""
     server = serve([with_headers(99)])
 
     assert [RUNNING] == send(settings_for(server), get(server))
