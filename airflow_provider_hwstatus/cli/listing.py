@@ -113,7 +113,7 @@ def _jobs_of_requests(hook: HwStatusHook, arguments: Namespace) -> list[JobStatu
     options = WaitOptions(began=time.time(), outage_tolerance=0.0)
     for target in or_exit(lambda: targets_of(arguments)):
         found = hook.run(
-            lambda client, target=target: target.poller(client).poll(options)  # type: ignore[misc]  # mypy infers no lambda with a default
+            lambda client, target=target: target.poller(client).poll(options)  # type: ignore[misc]  # the default binds the variable of the loop; mypy infers no type for it
         )
         statuses += found.statuses if isinstance(found, JobsSummary) else [found]
     return statuses

@@ -35,7 +35,7 @@ def status(arguments: Namespace) -> NoReturn:
     options = WaitOptions(began=time.time(), outage_tolerance=0.0)
     for job in jobs:
         try:
-            hook.run(lambda client, job=job: job.poll(client, options))  # type: ignore[misc]  # mypy infers no lambda with a default
+            hook.run(lambda client, job=job: job.poll(client, options))  # type: ignore[misc]  # the default binds the variable of the loop; mypy infers no type for it
         except TransportError as error:  # the other jobs are in the same service
             _end(jobs, error)
             break
@@ -52,7 +52,7 @@ def cancel(arguments: Namespace) -> NoReturn:
     for job in jobs:
         try:
             job.found = hook.run(
-                lambda client, job=job: cancelling.cancel(  # type: ignore[misc]  # mypy infers no lambda with a default
+                lambda client, job=job: cancelling.cancel(  # type: ignore[misc]  # the default binds the variable of the loop; mypy infers no type for it
                     client, job.target.polled_kind, job.id, RetryBudget(_PATIENCE), _END
                 )
             )

@@ -222,7 +222,7 @@ def interrupting(listener):
         connection.recv(65536)
         # Libraries leave a socket open if they are interrupted while they create a response.
         while sys._current_frames()[main].f_code.co_name != "readinto":
-            time.sleep(0.001)  # lets the main thread run
+            time.sleep(0.001)  # without a pause, this thread would keep the interpreter from the main thread
         signal.pthread_kill(main, signal.SIGUSR1)
         connection.recv(1)  # until the client leaves
 
