@@ -107,7 +107,7 @@ class Jobs:
     on_poll: Callable[[Job], object]
     subject = "the jobs"
     request_id = None
-    alarm = None
+    coalesced = None
     _reached: bool = False
 
     def move_to(self, client: Client) -> None:

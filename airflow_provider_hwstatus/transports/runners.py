@@ -14,7 +14,6 @@ from typing import Any
 
 from airflow_provider_hwstatus.core.protocol.effects import (
     AcquireSlot,
-    Alarm,
     Count,
     Effect,
     Exclusive,
@@ -31,6 +30,7 @@ from airflow_provider_hwstatus.core.protocol.throttle import Clock
 from airflow_provider_hwstatus.errors import DeadlineError, HwStatusError, TransportError
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
+from airflow_provider_hwstatus.transports.sleeping import sleep
 
 #: Maximum number of flows of one wait that run concurrently. Without it, a wait for ten thousand jobs would fill the
 #: queue ahead of all other waits.
@@ -58,33 +58,6 @@ class SyncHandlers:
     clock: Clock = time.monotonic
 
 
-async def sleep(seconds: float, alarm: Alarm | None) -> None:
-    """Sleep in an event loop for *seconds*, or until the alarm rings."""
-    if alarm is None:
-        await asyncio.sleep(seconds)
-        return
-    loop = asyncio.get_running_loop()
-    over = loop.create_future()
-    timers = [loop.call_later(seconds, _end, over)]
-
-    def ring(after: float) -> None:
-        timers.append(loop.call_later(after, _end, over))
-
-    # Event loops in several threads can share the list that rings.
-    alarm.ring = lambda after: loop.call_soon_threadsafe(ring, after)
-    try:
-        await over
-    finally:
-        alarm.ring = None
-        for timer in timers:
-            timer.cancel()
-
-
-def _end(sleeping: asyncio.Future[None]) -> None:
-    if not sleeping.done():
-        sleeping.set_result(None)
-
-
 @dataclass(frozen=True)
 class AsyncHandlers:
     """
@@ -98,7 +71,7 @@ class AsyncHandlers:
     slots: Mapping[str, PrioritySemaphore]
     mask: Callable[[str], Awaitable[object]]
     count: Callable[[Count], object]
-    sleep: Callable[[float, Alarm | None], Awaitable[object]] = sleep
+    sleep: Callable[[Sleep], Awaitable[object]] = sleep
     clock: Clock = time.monotonic
 
 
@@ -177,7 +150,7 @@ async def run_async(flow: Flow[T], handlers: AsyncHandlers, until: float = math.
                 if isinstance(effect, Request):
                     value = await handlers.send(effect, run.limit)
                 elif isinstance(effect, Sleep):  # here, because each coroutine of a sleeping wait takes memory
-                    await handlers.sleep(effect.seconds, effect.alarm)
+                    await handlers.sleep(effect)
                 elif not run.perform_now(effect):
                     value = await run.perform(effect)
             except HwStatusError as error:

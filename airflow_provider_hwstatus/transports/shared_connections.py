@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import threading
 import time
@@ -17,11 +16,12 @@ from weakref import WeakKeyDictionary, WeakSet
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.connection.credentials import CredentialRecords
 from airflow_provider_hwstatus.core.connection.settings import Settings
-from airflow_provider_hwstatus.core.protocol.effects import Alarm, Count, Flow, ProcessWide, T
+from airflow_provider_hwstatus.core.protocol.effects import Count, Flow, ProcessWide, T
 from airflow_provider_hwstatus.errors import HwStatusError, RetryableError, is_refused_login, without_frames
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
-from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync, sleep
+from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync
 from airflow_provider_hwstatus.transports.single_flight import FlightHistory, SingleFlights
+from airflow_provider_hwstatus.transports.sleeping import sleep_in_step
 
 if TYPE_CHECKING:
     from airflow_provider_hwstatus.transports.aiohttp_transport import AsyncTransport
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 #: Increments a metric.
 Counter = Callable[[Count], object]
 
-#: Sleeps of a second or more end at multiples of this many seconds.
-_TICK = 0.05
-_DAY = 86400.0
+#: Seconds between two attempts to get a lock that other event loops use, too.
+_LOCK_INTERVAL = 0.05
 
 
 def _no_metrics(counted: Count) -> None:
@@ -133,7 +132,7 @@ class AsyncConnection:
                 transport = await asyncio.get_running_loop().run_in_executor(None, _async_transport_class)
                 self._transport = await transport(self.client).open()
                 send = self._transport.send
-                self._handlers = AsyncHandlers(send, self._flights, self._slots, self._mask, self._count, _sleep)
+                self._handlers = AsyncHandlers(send, self._flights, self._slots, self._mask, self._count, sleep_in_step)
             return self._handlers
 
     async def close(self) -> None:
@@ -145,19 +144,6 @@ class AsyncConnection:
         """Drop the session in a forked process, and return it, because only the parent may use or close it."""
         inherited, self._transport, self._handlers = self._transport, None, None
         return inherited
-
-
-def _sleep(seconds: float, alarm: Alarm | None) -> Awaitable[None]:
-    """
-    Return a sleep that wakes up at the same time as other waits, because ten polls in one iteration of the event loop
-    take half the time of ten polls in ten iterations.
-
-    Sleeps of less than a second are exact. Longer ones take up to :data:`_TICK` longer.
-    """
-    if 1.0 <= seconds < _DAY:
-        now = asyncio.get_running_loop().time()
-        seconds = math.ceil((now + seconds) / _TICK) * _TICK - now
-    return sleep(seconds, alarm)
 
 
 def _async_transport_class() -> type[AsyncTransport]:
@@ -219,7 +205,7 @@ class _ProcessWideLock(asyncio.Lock):
         await super().acquire()
         try:
             while not self._shared.acquire(blocking=False):  # noqa: ASYNC110  # a thread cannot set an asyncio.Event
-                await asyncio.sleep(_TICK)
+                await asyncio.sleep(_LOCK_INTERVAL)
         except BaseException:
             super().release()
             raise

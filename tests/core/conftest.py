@@ -104,8 +104,8 @@ class StubCloud:
         async def mask(secret):
             self.masked.append(secret)
 
-        async def sleep(seconds, alarm):
-            self.sleep(seconds)
+        async def sleep(effect):
+            self.sleep(effect.seconds)
 
         flights = SingleFlights(lambda name: asyncio.Lock())
         slots = defaultdict(lambda: PrioritySemaphore(20)) if slots is None else slots

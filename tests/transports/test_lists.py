@@ -24,6 +24,7 @@ from airflow_provider_hwstatus.testing import FakeHuaweiCloud, Reply
 from airflow_provider_hwstatus.transports.priority_semaphore import PrioritySemaphore
 from airflow_provider_hwstatus.transports.runners import AsyncHandlers, run_async
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
+from airflow_provider_hwstatus.transports.sleeping import sleep
 
 START = 1_700_000_000.0
 INTERVAL = 60.0
@@ -45,7 +46,10 @@ class World:
         self.client = Client(given, self.clock)
         flights = SingleFlights(lambda name: asyncio.Lock())
         slots = defaultdict(lambda: PrioritySemaphore(given.max_concurrent_requests))
-        self.handlers = AsyncHandlers(self._send, flights, slots, self._mask, lambda name: None, clock=self.clock)
+        self.handlers = AsyncHandlers(
+            self._send, flights, slots, self._mask, lambda name: None, self._sleep, self.clock
+        )
+        self.polls = self.sleeps = 0
 
     def __enter__(self):
         return self
@@ -68,7 +72,7 @@ class World:
 
     def begin(self, name, subject, first_after=0.0, **options):
         options = WaitOptions(**({"poke_interval": INTERVAL, "began": self.now} | options))
-        flow = wait(subject, options, lambda seen: None, first_after)
+        flow = wait(subject, options, self._on_poll, first_after)
         self._tasks.append(self.loop.create_task(self._wait(name, subject, flow)))
 
     async def _wait(self, name, subject, flow):
@@ -87,6 +91,13 @@ class World:
 
     async def _send(self, request, until):
         return self.send(self.cloud, request)
+
+    def _on_poll(self, found):
+        self.polls += 1
+
+    def _sleep(self, effect):
+        self.sleeps += 1
+        return sleep(effect)
 
     async def _mask(self, secret):
         """Mask nothing."""
@@ -135,6 +146,19 @@ def test_1000_batches_cost_15_calls_per_interval(new_world):
         assert sum(calls[interval, "job"] for interval in (4, 5)) <= 100 + 2 * 50, calls
         assert 100 == len(world.ends)
         assert all(INTERVAL * 4.3 <= at <= INTERVAL * 6.5 for at, _ in world.ends.values())
+
+
+def test_most_polls_in_the_list_do_not_resume_the_wait(new_world):
+    """A wait whose job the list shows in progress sleeps on. It is resumed to read the list, and to poll its job."""
+    with new_world() as world:
+        batches(world, [INTERVAL * 100] * 1000)
+        world.go_on(INTERVAL * 3)
+        before = world.polls, world.sleeps
+        world.go_on(INTERVAL * 5)
+        polls, sleeps = world.polls - before[0], world.sleeps - before[1]
+
+    assert 4900 <= polls <= 5100
+    assert sleeps <= 5 * 15
 
 
 def delays(world):

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from airflow_provider_hwstatus.core.protocol.effects import Alarm, Exclusive, Sleep
+from airflow_provider_hwstatus.core.protocol.effects import Exclusive, Sleep
 from airflow_provider_hwstatus.errors import ServerError
-from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync, sleep
+from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
 
@@ -125,38 +125,3 @@ def test_cancelled_caller_is_replaced():
         return await second
 
     assert "done 2" == asyncio.run(run())
-
-
-async def test_alarm_ends_a_sleep_early():
-    """A rung alarm ends the sleep, and a later ring has no effect. Without a ring, the sleep has its full length."""
-    alarm = Alarm()
-    sleeping = asyncio.create_task(sleep(3600.0, alarm))
-    await asyncio.sleep(0)
-    alarm.ring(0.01)
-    alarm.ring(0.0)
-    await asyncio.wait_for(sleeping, 60.0)
-    assert alarm.ring is None
-
-    await asyncio.wait_for(sleep(0.01, alarm), 60.0)
-    assert alarm.ring is None
-
-
-async def test_alarm_is_rung_in_another_thread():
-    """A list that another event loop reads ends the sleep, too."""
-    alarm = Alarm()
-    sleeping = asyncio.create_task(sleep(3600.0, alarm))
-    await asyncio.sleep(0)
-    threading.Timer(0.2, alarm.ring, (0.0,)).start()  # when the event loop sleeps
-    await asyncio.wait_for(sleeping, 60.0)
-
-
-async def test_cancelled_sleep_leaves_no_alarm():
-    """An alarm of a cancelled sleep has nothing to end."""
-    alarm = Alarm()
-    sleeping = asyncio.create_task(sleep(3600.0, alarm))
-    await asyncio.sleep(0)
-    sleeping.cancel()
-    await asyncio.wait([sleeping])
-
-    assert sleeping.cancelled()
-    assert alarm.ring is None

@@ -16,7 +16,6 @@ from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import AuthenticationError, HwStatusError
 from airflow_provider_hwstatus.kinds.dli import DLI_BATCH
 from airflow_provider_hwstatus.testing import Reply
-from airflow_provider_hwstatus.transports import shared_connections
 from airflow_provider_hwstatus.transports.shared_connections import SyncConnection, shared_connection
 
 
@@ -196,28 +195,3 @@ def test_number_of_concurrent_requests_is_limited(cloud):
 
     assert ["running"] * 50 == [status.state for status in asyncio.run(run())]
     assert 3 == running["maximum"]
-
-
-def test_long_pauses_end_together(quick_loop):
-    """Pauses that end within 50 ms of each other end in the same iteration of the event loop."""
-    ends = []
-
-    async def sleep(number):
-        await shared_connections._sleep(1.0 + number / 1000, None)
-        ends.append(quick_loop.time() - started_at)
-
-    async def run():
-        await asyncio.gather(*map(sleep, range(100)))
-
-    started_at = quick_loop.time()
-    quick_loop.run_until_complete(run())
-    assert 1.0 <= min(ends)
-    assert max(ends) < 1.15
-    assert len({round(end, 3) for end in ends}) <= 4
-
-
-def test_short_pauses_are_exact(quick_loop):
-    """A pause of 0.1 s is not extended."""
-    started_at = quick_loop.time()
-    quick_loop.run_until_complete(shared_connections._sleep(0.1, None))
-    assert pytest.approx(0.1) == quick_loop.time() - started_at

@@ -21,6 +21,8 @@ from weakref import WeakKeyDictionary, proxy
 
 from airflow_provider_hwstatus.core.connection.client import Client
 from airflow_provider_hwstatus.core.polling.job_lists import PAGE, Page, dli_batches, read_pages
+from airflow_provider_hwstatus.core.polling.job_status import JobStatus
+from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
 from airflow_provider_hwstatus.core.protocol.backoff import LONGEST_PAUSE, Backoff
 from airflow_provider_hwstatus.core.protocol.effects import Alarm, Exclusive, Flow
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
@@ -52,6 +54,7 @@ class CoalescedWait:
     """
     A wait that the list of batches may answer.
 
+    :param key: The id as the list has it, in lower case.
     :param polled_at: When it was polled last, in seconds of the monotonic clock.
     :param state: The last known state of the job.
     :param cached: How many answers in a row came from the list; None before the first.
@@ -61,14 +64,28 @@ class CoalescedWait:
     coalescer: BatchCoalescer
     kind: JobKind
     job_id: str
+    key: str
     polled_at: float
     state: str = "running"
     cached: int | None = None
     alarm: Alarm = field(default_factory=Alarm)
 
-    def cached_state(self) -> Flow[str | None]:
-        """Return the state of a job that the list shows in progress; None if the job has to be polled itself."""
-        return self.coalescer.cached_state(self)
+    def poll(self, options: WaitOptions) -> Flow[JobStatus | None]:
+        """Return the status of a job that the list shows in progress; None if the job has to be polled itself."""
+        return self._status((yield from self.coalescer.state(self))) if self._has_time(options) else None
+
+    def poll_now(self, options: WaitOptions) -> JobStatus | None:
+        """Return the status as :meth:`poll` would, if the list need not be read for it; None otherwise."""
+        return self._status(self.coalescer.known_state(self)) if self._has_time(options) else None
+
+    def _has_time(self, options: WaitOptions) -> bool:
+        """Return whether the deadline is so far away that the list can be read before."""
+        return options.deadline is None or self.coalescer.client.clock() + LONGEST_READ < options.deadline
+
+    def _status(self, state: str | None) -> JobStatus | None:
+        if state is None:
+            return None
+        return JobStatus(kind=self.kind.name, job_id=self.job_id, state=state, outcome=Outcome.IN_PROGRESS)
 
     def record(self, state: str, over: bool) -> None:
         """Record what a poll of the job itself found."""
@@ -100,7 +117,7 @@ class BatchCoalescer:
     """
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self.client = client
         #: The waits that the list may answer, in the order in which they began.
         self.waits: dict[CoalescedWait, None] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -116,22 +133,37 @@ class BatchCoalescer:
         """Add a wait; return None for a kind of job that has no list."""
         if kind.name != DLI_BATCH.name:
             return None
-        wait = CoalescedWait(self, kind, job_id.lower(), self._client.monotonic())
+        wait = CoalescedWait(self, kind, job_id, job_id.lower(), self.client.monotonic())
         self.waits[wait] = None
         return wait
 
-    def cached_state(self, wait: CoalescedWait) -> Flow[str | None]:
-        """Return :meth:`CoalescedWait.cached_state`."""
+    def state(self, wait: CoalescedWait) -> Flow[str | None]:
+        """Return the state of a job that the list shows in progress; None if the job has to be polled itself."""
         if wait not in self.waits:
             return None
-        now = self._client.monotonic()
+        now = self.client.monotonic()
         polled_at, wait.polled_at = wait.polled_at, now
         if self._backoff.pausing(now):
             return None
         self._polls += 1
         if self._read_at < polled_at and self._polls > max(_FEW, _WORTH * self._pages):
             yield Exclusive("list of batches", partial(self._read_for, polled_at))
-        state = self._shown.get(wait.job_id) if self._read_at >= polled_at else None
+        return self._answer(wait, polled_at)
+
+    def known_state(self, wait: CoalescedWait) -> str | None:
+        """Return what :meth:`state` would, if that needs no call; None otherwise."""
+        now = self.client.monotonic()
+        if wait not in self.waits or self._backoff.pausing(now):
+            return None
+        state = self._answer(wait, wait.polled_at)
+        if state is not None:
+            wait.polled_at = now
+            self._polls += 1
+        return state
+
+    def _answer(self, wait: CoalescedWait, polled_at: float) -> str | None:
+        """Return what the list says of a job whose wait was polled last at a time; None if the job has to be polled."""
+        state = self._shown.get(wait.key) if self._read_at >= polled_at else None
         if state is None or wait.kind.outcome_of(state) is not Outcome.IN_PROGRESS:
             return None
         return self._unless_due(wait, state)
@@ -144,7 +176,7 @@ class BatchCoalescer:
             wait.state, wait.cached = state, 0
             return
         wait.leave()
-        self._ended[wait.job_id] = None
+        self._ended[wait.key] = None
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
 
@@ -157,17 +189,17 @@ class BatchCoalescer:
 
     def _read_for(self, polled_at: float) -> Flow[None]:
         """Read the list for a wait that was polled last at a time."""
-        began, reading = self._client.monotonic(), _Reading()
+        began, reading = self.client.monotonic(), _Reading()
         if self._read_at >= polled_at or self._backoff.pausing(began):  # another wait was first
             return
-        until = self._client.clock() + LONGEST_READ
+        until = self.client.clock() + LONGEST_READ
         budget = RetryBudget(0.0, until, until)
         try:
             for state, count in Counter(wait.state for wait in self._waits_now()).items():
                 if count >= _FEW and state in DLI_BATCH.in_progress:
                     yield from self._read(state, count, reading, budget)
         except (RetryableError, DeadlineError) as error:
-            self._backoff.failed(began, self._client.monotonic(), error.retry_after)
+            self._backoff.failed(began, self.client.monotonic(), error.retry_after)
             self._drop(str(error))
         except HwStatusError as error:
             self._give_up(str(error))
@@ -184,7 +216,7 @@ class BatchCoalescer:
         if wrong := next((job_id for job_id in shown if job_id in self._ended), None):
             self._give_up(f"it shows {wrong} as {shown[wrong]!r}, which is over")
             return
-        served = sum(wait.job_id in shown for wait in self._waits_now())
+        served = sum(wait.key in shown for wait in self._waits_now())
         if served < _WORTH * reading.pages:
             self._give_up(f"{reading.pages} calls answer only {served} of the waits")
         else:
@@ -196,7 +228,7 @@ class BatchCoalescer:
 
     def _wake(self, job_ids: set[str]) -> None:
         """End the sleeps of the waits for these jobs one after the other, because their jobs have probably ended."""
-        rings = [wait.alarm.ring for wait in self._waits_now() if wait.job_id in job_ids]
+        rings = [wait.alarm.ring for wait in self._waits_now() if wait.key in job_ids]
         for number, ring in enumerate(filter(None, rings)):
             ring(number / _WAKES_PER_SECOND)
 
@@ -219,7 +251,7 @@ class BatchCoalescer:
             pages = max(ceil((page.total or 0) / PAGE), reading.pages)
             return bool(page.rows) and more and pages * _WORTH <= count
 
-        yield from read_pages(self._client, dli_batches(state), budget, take)
+        yield from read_pages(self.client, dli_batches(state), budget, take)
 
     def _announce(self, served: int, pages: int) -> None:
         """Log once that the list is used, because requests for single jobs then become rare."""
@@ -228,7 +260,7 @@ class BatchCoalescer:
             _log.info("Polling DLI batches by their list: it answers %d waits, with %d calls", served, pages)
 
     def _give_up(self, why: str) -> None:
-        self._backoff.useless(self._client.monotonic())
+        self._backoff.useless(self.client.monotonic())
         self._drop(why)
 
     def _drop(self, why: str) -> None:

@@ -129,7 +129,7 @@ class BatchesByName:
     :ivar names: The names of the batches that were found, by id; empty before that.
     """
 
-    alarm = None
+    coalesced = None
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class CphRequests:
     :raises ConfigurationError: A request id is not valid.
     """
 
-    alarm = None
+    coalesced = None
 
     def __init__(
         self,

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from airflow_provider_hwstatus.core.connection.client import Call, Client
-from airflow_provider_hwstatus.core.polling.batch_coalescer import LONGEST_READ, CoalescedWait, coalescer_of
+from airflow_provider_hwstatus.core.polling.batch_coalescer import CoalescedWait, coalescer_of
 from airflow_provider_hwstatus.core.polling.job_ids import check_job_id
 from airflow_provider_hwstatus.core.polling.job_status import JobStatus, job_path, read_status
 from airflow_provider_hwstatus.core.polling.jobs_summary import CompletionRule, JobsSummary, ids
 from airflow_provider_hwstatus.core.polling.wait_options import WaitOptions
-from airflow_provider_hwstatus.core.protocol.effects import Alarm, Flow, Response, Together
+from airflow_provider_hwstatus.core.protocol.effects import Flow, Response, Together
 from airflow_provider_hwstatus.core.protocol.responses import request_id_of
 from airflow_provider_hwstatus.core.protocol.retry import RetryBudget
 from airflow_provider_hwstatus.errors import (
@@ -68,16 +68,12 @@ class JobPoller:
         self.subject = f"{kind.title} {self.job_id}"
         self._call = Call("GET", kind.cloud_service, job_path(kind.path, self.job_id), headers=kind.headers or {})
         self._last: _Seen | None = None
-        self._coalesced: CoalescedWait | None = None
-
-    @property
-    def alarm(self) -> Alarm | None:
-        """Rings when the list of batches no longer shows the job in progress."""
-        return self._coalesced.alarm if self._coalesced else None
+        #: The wait in the list of batches; None before the wait begins, and if the list may not answer for the job.
+        self.coalesced: CoalescedWait | None = None
 
     def move_to(self, client: Client) -> None:
         """Use another connection from now on."""
-        joined = self._coalesced is not None
+        joined = self.coalesced is not None
         self.close()
         self.client = client
         self._last = None
@@ -87,14 +83,14 @@ class JobPoller:
     def open(self) -> None:
         """Begin a wait: from now on, the list of batches may answer for this job, if the connection coalesces polls."""
         coalescer = coalescer_of(self.client)
-        if coalescer and self._coalesced is None:
-            self._coalesced = coalescer.join(self.kind, self.job_id)
+        if coalescer and self.coalesced is None:
+            self.coalesced = coalescer.join(self.kind, self.job_id)
 
     def close(self) -> None:
         """End the wait."""
-        if self._coalesced:
-            self._coalesced.leave()
-            self._coalesced = None
+        if self.coalesced:
+            self.coalesced.leave()
+            self.coalesced = None
 
     def fetch_status(self, budget: RetryBudget) -> Flow[JobStatus]:
         """
@@ -114,12 +110,9 @@ class JobPoller:
         :raises UnknownStateError: The state is unknown, and the wait fails then.
         :raises HwStatusError: There was no usable answer.
         """
-        coalesced = self._coalesced
-        # A list can take as long as LONGEST_READ, so a wait that has less time left does not use it.
-        if coalesced and not (options.deadline is not None and self.client.clock() + LONGEST_READ >= options.deadline):
-            state = yield from coalesced.cached_state()
-            if state:
-                return JobStatus(kind=self.kind.name, job_id=self.job_id, state=state, outcome=Outcome.IN_PROGRESS)
+        coalesced = self.coalesced
+        if coalesced and (listed := (yield from coalesced.poll(options))):
+            return listed
         status = yield from self.fetch_status(options.budget)
         if coalesced:
             coalesced.record(status.state, status.over)
@@ -156,7 +149,7 @@ class JobPollers:
     :raises ConfigurationError: One of them is no valid id.
     """
 
-    alarm = None
+    coalesced = None
 
     def __init__(self, client: Client, kind: JobKind, job_ids: Iterable[str], rule: CompletionRule) -> None:
         self.client = client

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import PurePath
 from traceback import extract_tb
 from typing import Protocol, TypeVar
@@ -50,6 +51,16 @@ F = TypeVar("F", bound=Found)
 F_co = TypeVar("F_co", bound=Found, covariant=True)
 
 
+class Coalesced(Protocol[F_co]):
+    """Polls a job in a list that many waits share."""
+
+    #: Rings when the list no longer shows the job in progress.
+    alarm: Alarm
+
+    def poll_now(self, options: WaitOptions) -> F_co | None:
+        """Poll without any request. Return None if a request is needed."""
+
+
 class Poller(Protocol[F_co]):
     """Polls one job or several."""
 
@@ -60,8 +71,8 @@ class Poller(Protocol[F_co]):
         """The name of the job or jobs in messages."""
 
     @property
-    def alarm(self) -> Alarm | None:
-        """What ends a sleep between two polls early; None if nothing does."""
+    def coalesced(self) -> Coalesced[F_co] | None:
+        """What polls the job without a request of its own; None if nothing does."""
 
     def move_to(self, client: Client) -> None:
         """Use another connection from now on. Results of earlier polls stay."""
@@ -161,7 +172,8 @@ def wait(
 
     :param on_poll: Called with the result of each poll, and with each error after which the wait continues.
     :param first_after: Seconds until the first poll.
-    :param pause: Sleeps between two polls. By default, the alarm of *poller* can end this sleep.
+    :param pause: Sleeps between two polls. By default, the alarm of a coalesced wait can end this sleep,
+        and polls that need no request do not.
     :raises HwStatusError: As :func:`poll_once`.
     """
     poller.open()
@@ -197,8 +209,21 @@ def _wait(
         seconds = seconds_to_next_poll(options, clock())
         if pause:
             yield from pause(seconds)
+        elif coalesced := poller.coalesced:
+            yield Sleep(seconds, coalesced.alarm, partial(_poll_now, poller, coalesced, options, on_poll))
         else:
-            yield Sleep(seconds, poller.alarm)
+            yield Sleep(seconds)
+
+
+def _poll_now(
+    poller: Poller[F], coalesced: Coalesced[F], options: WaitOptions, on_poll: Callable[[F], object]
+) -> float | None:
+    """Poll without a request, and return the seconds to the next poll; return None if a request is needed."""
+    found = coalesced.poll_now(options)
+    if found is None:
+        return None
+    on_poll(found)
+    return seconds_to_next_poll(options, poller.client.clock())
 
 
 def seconds_to_next_poll(options: WaitOptions, now: float) -> float:

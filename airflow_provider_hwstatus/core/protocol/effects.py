@@ -73,10 +73,16 @@ class Alarm:
 
 @dataclass(slots=True)
 class Sleep:
-    """Sleep for *seconds*, or until the alarm rings."""
+    """
+    Sleep for *seconds*, or until the alarm rings.
+
+    :param again: Called in an event loop when the seconds are over. It returns for how many more seconds the sleep
+        lasts, or None if it ends. To call it takes less time than to run the flow. It needs an alarm.
+    """
 
     seconds: float
     alarm: Alarm | None = None
+    again: Callable[[], float | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from airflow_provider_hwstatus.kinds.dli import DLI_BATCH, DLI_SESSION_READY
 from airflow_provider_hwstatus.kinds.job_kind import Outcome
 
 INTERVAL = 60.0
+FOREVER = WaitOptions(began=0.0)
 ALL = object()
 
 
@@ -397,7 +398,7 @@ def test_wait_that_queued_for_a_reading_does_not_read_again(crowd):
     """A wait that queued while another one read the list does not read it again."""
     many = crowd()
     many.poll(*range(10))
-    first, second = (many.coalesced[number].cached_state() for number in (20, 21))
+    first, second = (many.coalesced[number].poll(FOREVER) for number in (20, 21))
     turns = [next(first), next(second)]
     for turn in turns:
         many.cloud.now += 0.001
@@ -415,11 +416,72 @@ def test_wait_that_has_left_is_not_answered(crowd):
     wait.leave()
     wait.record("success", over=True)
 
-    assert many.cloud.run(wait.cached_state()) is None
+    assert many.cloud.run(wait.poll(FOREVER)) is None
+    assert wait.poll_now(FOREVER) is None
     assert [1, 1] == [many.interval()[0] for _ in range(2)]  # a recorded end would make the list wrong
 
 
-@pytest.mark.parametrize("attribute", ["state", "job_id"])
+def test_poll_without_a_request_finds_what_a_poll_finds(crowd):
+    """A list that was read after the last poll of a wait answers it once, without any effect."""
+    many = crowd()
+    many.interval()
+    many.rows(*["starting"] * 20, *["running"] * 20)
+    many.poll(39)  # reads the list
+    others = many.coalesced[:39]
+    many.cloud.now += 1.0
+    sent = len(many.cloud.sent)
+
+    found = [(status.job_id, status.state, status.outcome) for status in (wait.poll_now(FOREVER) for wait in others)]
+    expected = [("starting" if number < 20 else "running") for number in range(39)]
+    assert [(f"b{number}", state, Outcome.IN_PROGRESS) for number, state in enumerate(expected)] == found
+    many.cloud.now += 1.0
+    assert {None} == {wait.poll_now(FOREVER) for wait in others}
+    assert len(many.cloud.sent) == sent
+
+
+def fail_to_read(many):
+    """Let a read of the list fail."""
+    many.listing = TransportError("down")
+    for _ in range(2):
+        many.poll(*range(1, 20))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda many: many.coalesced[39].leave(),
+        lambda many: many.poll(39),  # the list is older than the last poll now
+        fail_to_read,
+        lambda many: setattr(many.coalesced[39], "cached", 19),  # every 20th poll is one of the job itself
+    ],
+    ids=["left", "polled", "failed", "due"],
+)
+def test_poll_without_a_request_is_not_always_possible(crowd, change):
+    """If the list cannot answer, the attempt changes nothing: the next poll is one of the job itself."""
+    many = crowd()
+    many.interval()
+    many.poll(38)  # reads the list
+    last = many.coalesced[39]
+    change(many)
+
+    assert last.poll_now(FOREVER) is None
+    many.cloud.now += INTERVAL
+    many.poll(39)
+    assert many.cloud.sent[-1].endswith("/b39/state")
+
+
+def test_poll_without_a_request_is_not_for_the_last_half_minute(crowd):
+    """A wait near its deadline polls its job itself."""
+    many = crowd()
+    many.interval()
+    many.poll(38)  # reads the list
+    near, far = (WaitOptions(began=many.cloud.now, deadline=many.cloud.now + left) for left in (29.0, 31.0))
+
+    assert many.coalesced[39].poll_now(near) is None
+    assert "running" == many.coalesced[39].poll_now(far).state
+
+
+@pytest.mark.parametrize("attribute", ["state", "key"])
 def test_wait_may_begin_in_another_thread_at_any_time(crowd, attribute):
     """Waits begin and end in other threads while the list is read for those that are there."""
     many = crowd()
