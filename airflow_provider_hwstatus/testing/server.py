@@ -173,10 +173,18 @@ class Server:
 
 
 def _reserved(port: int) -> socket.socket:
-    """Return a socket that has *port* and refuses connections. A server that asks for this port still gets it."""
+    """
+    Return a socket that has *port* and refuses connections. A server that asks for this port still gets it.
+
+    :raises OSError: Another program has the port.
+    """
     reserved = socket.socket()
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reserved.bind((HOST, port))
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind((HOST, port))
+    except OSError:
+        reserved.close()
+        raise
     return reserved
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from airflow_provider_hwstatus.testing import FakeHuaweiCloud
+from airflow_provider_hwstatus.testing import FakeHuaweiCloud, server
 
 
 def test_ports_are_not_reused() -> None:
@@ -53,6 +53,15 @@ def test_port_of_a_stopped_fake_is_reserved() -> None:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the closed connection waits for late packets
         other.bind(("127.0.0.1", port))
         other.listen()
+
+
+def test_port_that_another_program_took_is_not_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fake whose port another program takes while it stops leaves no socket open; pytest would report it."""
+    cloud = FakeHuaweiCloud()
+    cloud.start()
+    monkeypatch.setattr(server, "HOST", "203.0.113.1")  # no address of this machine, so to bind to it fails
+    cloud.stop()
+    gc.collect()
 
 
 def test_connection_that_arrives_at_the_stop_is_closed() -> None:
