@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_hwstatus.core.connection.settings import DEFAULT_MAX_CONCURRENT_REQUESTS
 from airflow_provider_hwstatus.core.polling import wait
-from airflow_provider_hwstatus.transports import shared_connections
+from airflow_provider_hwstatus.transports import sleeping
 from airflow_provider_hwstatus.triggers import job_status
 
 FOLDER = Path(__file__).parent
@@ -47,7 +47,7 @@ def test_model_has_the_constants_of_the_package(scale_model):
     """The program needs only Python, so it repeats them."""
     model = sys.modules["event_loop_model"]
 
-    assert shared_connections._TICK == model.TICK
+    assert sleeping._TICK == model.TICK
     assert wait._JITTER == model.JITTER
     assert job_status._GOLDEN_RATIO == model.GOLDEN_RATIO
     assert scale_model.Load(1).slots == DEFAULT_MAX_CONCURRENT_REQUESTS
