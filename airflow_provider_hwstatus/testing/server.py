@@ -26,8 +26,9 @@ _SETUP_ITERATIONS = 5
 #: Maximum bytes of a request line or a header. API Gateway allows this much for all headers of a request together.
 MAX_LINE = 128 * 1024
 
-#: The last ports of this process's servers. They are not reused, because clients keep state by address.
-_recent_ports: deque[int] = deque(maxlen=1000)
+#: The last ports of this process's servers. They are not reused, because clients keep state by address, such as which
+#: keys were accepted. Linux has 14,000 ports to choose from.
+_recent_ports: deque[int] = deque(maxlen=10_000)
 
 
 class Server:

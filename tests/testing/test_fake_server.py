@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+from collections import deque
 from contextlib import suppress
 
 import pytest
@@ -22,6 +23,17 @@ def test_ports_are_not_reused() -> None:
         with FakeHuaweiCloud() as cloud:
             ports.add(cloud.port)
     assert len(ports) == 400
+
+
+def test_ports_of_many_fakes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has started 10,000 fakes gets new ports, too. Most ports to choose from were used by then."""
+    used = list(range(32769, 61000, 2))[:10_000]
+    monkeypatch.setattr(server, "_recent_ports", deque(used, maxlen=server._recent_ports.maxlen))
+    ports = list[int]()
+    for _ in range(20):
+        with FakeHuaweiCloud() as cloud:
+            ports.append(cloud.port)
+    assert not set(ports) & set(used[20:])
 
 
 def test_fake_keeps_its_port() -> None:
