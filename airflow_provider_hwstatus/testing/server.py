@@ -46,7 +46,7 @@ class Server:
         self._answer = answer
         self._clock = clock
         self._thread: Thread | None = None
-        self._release_port: Callable[[], object] = lambda: None
+        self._reserved: socket.socket | None = None
 
     def start(self) -> None:
         """
@@ -56,13 +56,16 @@ class Server:
         """
         if self._thread is not None:
             return
-        self._release_port()
-        started: Future[int] = Future()
+        if self._reserved is None:
+            self._reserved = _reserved(self.port)
+            finalize(self, self._reserved.close)
+            self.port = _port_of(self._reserved)
+        started: Future[None] = Future()
         thread = Thread(target=lambda: asyncio.run(self._serve(started)), daemon=True)
         thread.name = "fake-huawei-cloud"
         thread.start()
         try:
-            self.port = started.result()
+            started.result()
         except OSError:
             thread.join()
             raise
@@ -72,17 +75,16 @@ class Server:
         """
         Stop serving and close every connection. Returns when connections are refused.
 
-        No other program gets the port as long as this object exists, so that the server can start again.
+        No other program gets the port as long as this object exists, so that the server can start again, unless it asks
+        for this port.
         """
         if self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
         self._thread = None
-        with suppress(OSError):  # another program already has the port
-            self._release_port = finalize(self, _reserved(self.port).close)
 
-    async def _serve(self, started: Future[int]) -> None:
+    async def _serve(self, started: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         # A handler is cancelled when its client disconnects, so that HANG and DRIP end with the connection.
@@ -94,11 +96,11 @@ class Server:
             max_field_size=MAX_LINE,
         )
         try:
-            listener = await self._listen()
+            listener = await self._loop.create_server(self._accept, HOST, self.port, reuse_address=True)
         except OSError as exc:
             started.set_exception(exc)
             return
-        started.set_result(_port_of(listener))
+        started.set_result(None)
         await self._stopping.wait()
         for listening in listener.sockets:
             self._loop.remove_reader(listening.fileno())
@@ -113,19 +115,6 @@ class Server:
             if transport is not None:  # it never closes by itself if its client does not read
                 transport.abort()
         await asyncio.sleep(0)  # transports close in the next iteration
-
-    async def _listen(self) -> asyncio.Server:
-        recently_used = list[asyncio.Server]()
-        try:
-            while True:
-                listener = await self._loop.create_server(self._accept, HOST, self.port)
-                if self.port or _port_of(listener) not in _recent_ports:
-                    _recent_ports.append(_port_of(listener))
-                    return listener
-                recently_used.append(listener)  # stays open for now, so that the next attempt gets another port
-        finally:
-            for other in recently_used:
-                other.close()
 
     def _accept(self) -> asyncio.Protocol:
         self.connections += 1
@@ -175,22 +164,39 @@ class Server:
 
 def _reserved(port: int) -> socket.socket:
     """
-    Return a socket that has *port* and refuses connections. A server that asks for this port still gets it.
+    Return a socket that has a port and refuses connections. A server that asks for this port still gets it.
 
-    :raises OSError: Another program has the port.
+    A server reserves its port before it starts. After a stop, another program could be faster.
+
+    :param port: 0 for a new one.
+    :raises OSError: The port is in use.
     """
-    reserved = socket.socket()
+    recently_used = list[socket.socket]()
     try:
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind((HOST, port))
+        while True:
+            reserved = _bound(port)
+            if port or _port_of(reserved) not in _recent_ports:
+                _recent_ports.append(_port_of(reserved))
+                return reserved
+            recently_used.append(reserved)  # stays open for now, so that the next attempt gets another port
+    finally:
+        for other in recently_used:
+            other.close()
+
+
+def _bound(port: int) -> socket.socket:
+    bound = socket.socket()
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((HOST, port))
     except OSError:
-        reserved.close()
+        bound.close()
         raise
-    return reserved
+    return bound
 
 
-def _port_of(listener: asyncio.Server) -> int:
-    port: int = listener.sockets[0].getsockname()[1]
+def _port_of(bound: socket.socket) -> int:
+    port: int = bound.getsockname()[1]
     return port
 
 

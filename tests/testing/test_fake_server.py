@@ -6,6 +6,7 @@ import gc
 import socket
 from collections import deque
 from contextlib import suppress
+from threading import Event, Thread
 
 import pytest
 
@@ -67,12 +68,31 @@ def test_port_of_a_stopped_fake_is_reserved() -> None:
         other.listen()
 
 
-def test_port_that_another_program_took_is_not_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fake whose port another program takes while it stops leaves no socket open; pytest would report it."""
-    cloud = FakeHuaweiCloud()
-    cloud.start()
-    monkeypatch.setattr(server, "HOST", "203.0.113.1")  # no address of this machine, so to bind to it fails
-    cloud.stop()
+def test_port_is_reserved_all_the_time() -> None:
+    """While a fake runs or stops, no other program can take its port either."""
+    taken = list[int]()
+
+    def take(port: int) -> None:
+        while not stopped.is_set():
+            with socket.socket() as other, suppress(OSError):
+                other.bind(("127.0.0.1", port))
+                taken.append(port)
+
+    for _ in range(20):
+        cloud, stopped = FakeHuaweiCloud(), Event()
+        cloud.start()
+        taker = Thread(target=take, args=(cloud.port,))
+        taker.start()
+        cloud.stop()
+        stopped.set()
+        taker.join()
+    assert taken == []
+
+
+def test_port_in_use_is_an_error() -> None:
+    """Two fakes do not share a port."""
+    with FakeHuaweiCloud() as cloud, pytest.raises(OSError, match="in use"):
+        FakeHuaweiCloud(cloud.port).start()
     gc.collect()
 
 

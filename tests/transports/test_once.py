@@ -98,9 +98,8 @@ def test_connection_that_cannot_be_made_is_clear(cloud, submit_to):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-
-    with pytest.raises(TransportError) as raised:
-        submit_to(cloud, dli_endpoint=f"http://127.0.0.1:{port}")
+        with pytest.raises(TransportError) as raised:
+            submit_to(cloud, dli_endpoint=f"http://127.0.0.1:{port}")
     assert raised.value.unsent
 
 
