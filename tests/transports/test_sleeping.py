@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from contextvars import ContextVar
 
 import pytest
@@ -83,6 +84,18 @@ async def test_alarm_ends_a_sleep_that_went_on():
     await asyncio.wait_for(sleeping, 60.0)
     await asyncio.sleep(0.3)
     assert 3 == len(asked)
+
+
+async def test_function_is_not_called_after_the_alarm():
+    """If the alarm and the end of the seconds are due in the same iteration of the event loop, the first one counts."""
+    alarm, asked = Alarm(), []
+    sleeping = asyncio.create_task(sleep(Sleep(0.05, alarm, lambda: asked.append(1))))
+    await asyncio.sleep(0)
+    alarm.ring(0.01)
+    await asyncio.sleep(0)
+    time.sleep(0.1)  # noqa: ASYNC251  # now both are due
+    await asyncio.wait_for(sleeping, 60.0)
+    assert not asked
 
 
 async def test_error_of_the_function_ends_the_sleep():

@@ -446,15 +446,23 @@ def fail_to_read(many):
         many.poll(*range(1, 20))
 
 
+def find_it_useless(many):
+    """Let a read of the list find only three of the jobs."""
+    many.listing = {"sessions": [{"id": f"b{number}", "state": "running"} for number in (37, 38, 39)], "total": 3}
+    for _ in range(2):
+        many.poll(*range(1, 20))
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda many: many.coalesced[39].leave(),
         lambda many: many.poll(39),  # the list is older than the last poll now
         fail_to_read,
+        find_it_useless,
         lambda many: setattr(many.coalesced[39], "cached", 19),  # every 20th poll is one of the job itself
     ],
-    ids=["left", "polled", "failed", "due"],
+    ids=["left", "polled", "failed", "useless", "due"],
 )
 def test_poll_without_a_request_is_not_always_possible(crowd, change):
     """If the list cannot answer, the attempt changes nothing: the next poll is one of the job itself."""
