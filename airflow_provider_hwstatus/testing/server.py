@@ -27,8 +27,11 @@ _SETUP_ITERATIONS = 5
 MAX_LINE = 128 * 1024
 
 #: The last ports of this process's servers. They are not reused, because clients keep state by address, such as which
-#: keys were accepted. Linux has 14,000 ports to choose from.
-_recent_ports: deque[int] = deque(maxlen=10_000)
+#: keys were accepted. Linux chooses from 7,000 ports for a socket with SO_REUSEADDR.
+_recent_ports: deque[int] = deque(maxlen=5000)
+
+#: Attempts to get a port that was not used recently. A system with few ports may have none.
+_ATTEMPTS = 100
 
 
 class Server:
@@ -75,8 +78,8 @@ class Server:
         """
         Stop serving and close every connection. Returns when connections are refused.
 
-        No other program gets the port as long as this object exists, so that the server can start again, unless it asks
-        for this port.
+        The port stays reserved as long as this object exists, so that the server can start again. No program gets it
+        that asks for any free port.
         """
         if self._thread is None:
             return
@@ -175,7 +178,7 @@ def _reserved(port: int) -> socket.socket:
     try:
         while True:
             reserved = _bound(port)
-            if port or _port_of(reserved) not in _recent_ports:
+            if port or _port_of(reserved) not in _recent_ports or len(recently_used) >= _ATTEMPTS:
                 _recent_ports.append(_port_of(reserved))
                 return reserved
             recently_used.append(reserved)  # stays open for now, so that the next attempt gets another port

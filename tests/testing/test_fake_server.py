@@ -17,7 +17,7 @@ def test_ports_are_not_reused() -> None:
     """
     Each fake has a new port, so that state that clients keep by address, such as a 429, does not affect the next fake.
 
-    The system has about 14,000 free ports, so some of 400 random ones would repeat.
+    The system has about 7,000 free ports, so some of 400 random ones would repeat.
     """
     ports = set()
     for _ in range(400):
@@ -27,14 +27,21 @@ def test_ports_are_not_reused() -> None:
 
 
 def test_ports_of_many_fakes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that has started 10,000 fakes gets new ports, too. Most ports to choose from were used by then."""
-    used = list(range(32769, 61000, 2))[:10_000]
+    """A process that has started 5,000 fakes gets new ports, too. Most ports to choose from were used by then."""
+    used = list(range(32769, 46884, 2))[:5000]
     monkeypatch.setattr(server, "_recent_ports", deque(used, maxlen=server._recent_ports.maxlen))
     ports = list[int]()
     for _ in range(20):
         with FakeHuaweiCloud() as cloud:
             ports.append(cloud.port)
     assert not set(ports) & set(used[20:])
+
+
+def test_fake_starts_if_all_ports_were_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then a port is used again. A system can be configured to have few ports."""
+    monkeypatch.setattr(server, "_recent_ports", deque(range(65536)))
+    with FakeHuaweiCloud() as cloud:
+        assert cloud.port
 
 
 def test_fake_keeps_its_port() -> None:
@@ -69,7 +76,7 @@ def test_port_of_a_stopped_fake_is_reserved() -> None:
 
 
 def test_port_is_reserved_all_the_time() -> None:
-    """While a fake runs or stops, no other program can take its port either."""
+    """Another program cannot take the port of a fake while it runs or stops."""
     taken = list[int]()
 
     def take(port: int) -> None:
