@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from contextvars import ContextVar
 
 import pytest
@@ -46,55 +45,58 @@ async def test_cancelled_sleep_leaves_no_alarm():
     assert alarm.ring is None
 
 
-async def test_sleep_goes_on_as_long_as_it_is_told():
+def test_sleep_goes_on_as_long_as_it_is_told(quick_loop):
     """When the seconds are over, the function says how many more there are, in the context of the sleeping task."""
     name = ContextVar("name")
-    left = [0.02, 0.01, None]
+    left = [20.0, 10.0, None]
     seen = []
 
     def again():
-        seen.append((name.get(), round(asyncio.get_running_loop().time() - began, 2)))
+        seen.append((name.get(), round(quick_loop.time() - began, 3)))
         return left.pop(0)
 
     async def wait():
         name.set("mine")
-        await sleep(Sleep(0.03, Alarm(), again))
+        await sleep(Sleep(30.0, Alarm(), again))
 
-    began = asyncio.get_running_loop().time()
-    await asyncio.wait_for(asyncio.create_task(wait()), 60.0)
-
-    assert ["mine"] * 3 == [context for context, _ in seen]
-    assert [True] * 3 == [at >= due for (_, at), due in zip(seen, (0.03, 0.05, 0.06), strict=True)]
+    began = quick_loop.time()
+    quick_loop.run_until_complete(wait())
+    assert [("mine", 30.0), ("mine", 50.0), ("mine", 60.0)] == seen
 
 
-async def test_alarm_ends_a_sleep_that_went_on():
+def test_alarm_ends_a_sleep_that_went_on(quick_loop):
     """A ring ends the sleep whatever the function would say, and the function is not called after it."""
-    alarm, asked, third = Alarm(), [], asyncio.Event()
+    alarm, asked = Alarm(), []
 
     def again():
-        asked.append(1)
-        if len(asked) < 3:
-            return 0.0
-        third.set()
-        return 0.2
+        asked.append(quick_loop.time() - began)
+        return 10.0
 
-    sleeping = asyncio.create_task(sleep(Sleep(0.0, alarm, again)))
-    await asyncio.wait_for(third.wait(), 60.0)
-    alarm.ring(0.0)
-    await asyncio.wait_for(sleeping, 60.0)
-    await asyncio.sleep(0.3)
-    assert 3 == len(asked)
+    async def run():
+        sleeping = asyncio.create_task(sleep(Sleep(10.0, alarm, again)))
+        await asyncio.sleep(35.0)
+        alarm.ring(0.0)
+        await sleeping
+        await asyncio.sleep(35.0)
+
+    began = quick_loop.time()
+    quick_loop.run_until_complete(run())
+    assert [10.0, 20.0, 30.0] == pytest.approx(asked)
 
 
-async def test_function_is_not_called_after_the_alarm():
+def test_function_is_not_called_after_the_alarm(quick_loop):
     """If the alarm and the end of the seconds are due in the same iteration of the event loop, the first one counts."""
     alarm, asked = Alarm(), []
-    sleeping = asyncio.create_task(sleep(Sleep(0.05, alarm, lambda: asked.append(1))))
-    await asyncio.sleep(0)
-    alarm.ring(0.01)
-    await asyncio.sleep(0)
-    time.sleep(0.1)  # noqa: ASYNC251  # now both are due
-    await asyncio.wait_for(sleeping, 60.0)
+
+    async def run():
+        sleeping = asyncio.create_task(sleep(Sleep(20.0, alarm, lambda: asked.append(1))))
+        await asyncio.sleep(0)
+        alarm.ring(10.0)
+        await asyncio.sleep(0)
+        quick_loop.now += 30.0  # now both are due
+        await sleeping
+
+    quick_loop.run_until_complete(run())
     assert not asked
 
 

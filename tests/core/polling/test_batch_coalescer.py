@@ -465,7 +465,7 @@ def find_it_useless(many):
     ids=["left", "polled", "failed", "useless", "due"],
 )
 def test_poll_without_a_request_is_not_always_possible(crowd, change):
-    """If the list cannot answer, the attempt changes nothing: the next poll is one of the job itself."""
+    """If the list cannot answer, the next poll is one of the job itself."""
     many = crowd()
     many.interval()
     many.poll(38)  # reads the list
