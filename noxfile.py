@@ -55,10 +55,11 @@ RELEASE_LINES = ("2.11", "3.3", "3.4")
 BETWEEN_LINES = ("3.0", "3.1", "3.2")
 CONSTRAINTS = {line: f".ci/constraints-airflow-{line}.txt" for line in LINES}
 
-#: Tests that depend on the Airflow line or on the libraries that it requires.
-AIRFLOW_TESTS = ("tests/airflow", "tests/transports")
-#: Tests that depend on Python's version only. They also run with the lowest one.
-PYTHON_TESTS = ("tests/core", "tests/kinds")
+#: Tests that depend on the Airflow line.
+AIRFLOW_TESTS = ("tests/airflow",)
+#: Tests that depend on Python's version and on the libraries for HTTP, but not on Airflow.
+PYTHON_TESTS = ("tests/core", "tests/kinds", "tests/transports")
+HTTP_LIBRARIES = ("requests", "urllib3", "aiohttp")
 
 nox.needs_version = ">=2026.1"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -152,13 +153,15 @@ def readme(session: nox.Session) -> None:
     """
     Run the README's test command as written, in a clone, with an empty home directory.
 
-    Its python3 is a version between the lowest and the newest, if there is one.
+    Its python3 is the newest supported version that is installed.
     """
     with tempfile.TemporaryDirectory(prefix="hwstatus-readme-") as temporary:
         session.chdir(copy_project(Path(temporary, "clone")))
+        python = Path(temporary, "python")  # the directory of NEWEST may hold a python3 of another version
+        session.run(NEWEST, "-m", "venv", "--without-pip", str(python), external=True)
         # None unsets variables that point to the user's caches and settings.
         unset = ("VIRTUAL_ENV", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "PIP_CACHE_DIR", "UV_CACHE_DIR")
-        path = os.pathsep.join((str(Path(BETWEEN).parent), os.environ["PATH"]))
+        path = os.pathsep.join((str(python / "bin"), os.environ["PATH"]))
         home = {"HOME": temporary, "PATH": path} | dict.fromkeys(unset)
         session.run("bash", "-euxc", readme_command("tests"), external=True, env=home)
         session.chdir(ROOT)
@@ -191,6 +194,17 @@ def test_wheel(session: nox.Session, line: str, *args: str, devmode: bool) -> No
             pytest(session, *args, devmode=devmode)
 
 
+def http_pins(line: str) -> list[str]:
+    """Return the pinned versions of the libraries for HTTP."""
+    pins = (ROOT / CONSTRAINTS[line]).read_text().splitlines()
+    return [pin for pin in pins if pin.partition("==")[0] in HTTP_LIBRARIES]
+
+
+def repeats_readme(line: str) -> bool:
+    """Return whether PYTHON_TESTS would use the same Python and libraries as in the session "readme"."""
+    return python_of(line) == NEWEST and http_pins(line) == http_pins("3.3")
+
+
 def python_of(line: str) -> str:
     """Return the interpreter for a line: the lowest for the lowest line, the newest for the newest lines."""
     return {"2.11": LOWEST, "3.3": NEWEST, "3.4": NEWEST}.get(line, BETWEEN)
@@ -205,7 +219,7 @@ def add_line(line: str) -> None:
 
     @nox.session(name=f"airflow-{line}", python=python_of(line))
     def airflow(session: nox.Session) -> None:
-        selected = *AIRFLOW_TESTS, *(PYTHON_TESTS if python_of(line) == LOWEST else ())
+        selected = *AIRFLOW_TESTS, *(() if repeats_readme(line) else PYTHON_TESTS)
         # On the other lines, "all" repeats them in the development mode.
         test_wheel(session, line, *selected, devmode=line in BETWEEN_LINES)
 
