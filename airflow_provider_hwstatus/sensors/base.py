@@ -66,9 +66,6 @@ _TRIGGER_TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
 #: Ten polls a second for three years.
 _MOST_POLLS = 1e9
 
-#: Seconds after the deadline in which a poke itself raises the time-out, with the job's state.
-_OVERTIME = 1.0
-
 EMPTY_LIST_POLICIES = ("fail", "succeed")
 
 
@@ -223,28 +220,32 @@ class JobStatusSensor(BaseSensorOperator):
         return found.xcom_value if isinstance(found, PokeReturnValue) else None
 
     def _poke(self, context: Context) -> bool | PokeReturnValue:
-        """Poke. With ``silent_fail``, the wait continues after an exception of a subclass's own poke."""
+        """
+        Poke. With ``silent_fail``, the wait continues after an exception of a subclass's own poke.
+
+        :raises AirflowSensorTimeout: The poke began after the deadline, and a subclass's own poke did not report that.
+        """
+        began = time.time()
+        found: bool | PokeReturnValue = False
         try:
-            return self.poke(context)
+            found = self.poke(context)
         except FINAL:
             raise
         except Exception:
             if not self.silent_fail:
                 raise
             self.log.exception("The poke failed; the wait continues because of silent_fail")
-            return False
+        if not found and self._deadline is not None and began >= self._deadline:
+            raise self._timed_out()
+        return found
 
     def _pause(self) -> None:
         """
         Pause until the next poke: defer, release the worker slot, or sleep.
 
         If the deadline comes before a trigger could poll, it sleeps here instead of deferring.
-
-        :raises AirflowSensorTimeout: The deadline has passed, and a subclass's own poke has not reported that.
         """
         options, now = self.wait_options(), time.time()
-        if options.deadline is not None and now >= options.deadline + _OVERTIME:
-            raise self._timed_out()
         if self.deferrable and options.worth_deferring(now):
             self._defer(options)
         interval = seconds_to_next_poll(options, now)

@@ -112,6 +112,24 @@ def test_list_that_does_not_end_is_an_error(monkeypatch, huaweicloud, run_sensor
     assert 100 == huaweicloud.cph_job_list.calls
 
 
+@pytest.mark.parametrize(("state", "verdict"), [("success", "success"), ("starting", "AirflowSensorTimeout")])
+def test_worker_that_stalls_past_the_deadline_polls_once_more(huaweicloud, run_sensor, clock, mode, state, verdict):
+    """A stopped process or a slow log can take minutes after a poll. The job's current state ends the wait."""
+    huaweicloud.job("dli_batch", "b1", "running", state)
+
+    class Stalls(DliBatchSensor):
+        def poke(self, context):
+            found = super().poke(context)
+            clock.sleep(100)
+            return found
+
+    end = run_sensor(Stalls, mode, batch_id="b1", poke_interval=1, timeout=60)
+
+    assert verdict == end.verdict
+    assert 2 == huaweicloud.polls("b1")
+    assert state in str(end.error or end.value)
+
+
 @pytest.mark.parametrize("trouble", [Reply(429, headers={"Retry-After": "600"}), Fault.HANG], ids=["429", "hangs"])
 def test_trouble_of_one_service_holds_back_no_other(huaweicloud, trouble):
     """While DLI answers 429, or does not answer, a wait for CPH on the same connection is answered at once."""
