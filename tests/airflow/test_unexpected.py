@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +23,7 @@ from airflow_provider_hwstatus.sensors.dli import DliBatchSensor
 from airflow_provider_hwstatus.triggers.job_status import JobStatusTrigger
 
 PACKAGE = "airflow_provider_hwstatus"
-INTERVAL, TIMEOUT = 0.2, 1.0
+INTERVAL, TIMEOUT = 20.0, 100.0  # of the simulated clock
 
 #: Where an exception may come from, sync and async.
 PLACES = {
@@ -50,7 +49,7 @@ class Broken:
 
 
 @pytest.fixture(params=PLACES)
-def broken(request: pytest.FixtureRequest, huaweicloud: Any, monkeypatch: pytest.MonkeyPatch) -> Broken:
+def broken(request: pytest.FixtureRequest, huaweicloud: Any, monkeypatch: pytest.MonkeyPatch, clock: Any) -> Broken:
     """One of the places, broken both sync and async; the job itself is fine."""
     huaweicloud.job("dli_batch", "b1", "running")
     broken = Broken()
@@ -61,12 +60,12 @@ def broken(request: pytest.FixtureRequest, huaweicloud: Any, monkeypatch: pytest
     return broken
 
 
-def event_of(**arguments: Any) -> dict[str, Any]:
-    options = {"poke_interval": INTERVAL, "deadline": time.time() + TIMEOUT} | arguments
+def event_of(clock: Any, **arguments: Any) -> dict[str, Any]:
+    options = {"poke_interval": INTERVAL, "deadline": clock.time() + TIMEOUT} | arguments
     trigger = JobStatusTrigger({"kind": "dli_batch", "job_id": "b1"}, options)
 
     async def run() -> list[Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(10 * TIMEOUT):
             return [event.payload async for event in trigger.run()]
 
     (event,) = asyncio.run(run())
@@ -110,14 +109,14 @@ def test_deadline_holds_for_a_subclass_whose_poke_raises(huaweicloud: Any, run_s
 
     end = run_sensor(Own, how, batch_id="b1", poke_interval=INTERVAL, timeout=TIMEOUT, silent_fail=True)
     assert "AirflowSensorTimeout" == end.verdict
-    assert "DLI batch b1: timed out after 1 s" == str(end.error).splitlines()[0]
+    assert "DLI batch b1: timed out after 100 s" == str(end.error).splitlines()[0]
     assert 2 <= len(calls) <= TIMEOUT / INTERVAL / 0.9 + 2
     assert "LookupError" == run_sensor(Own, how, batch_id="b1", timeout=TIMEOUT).verdict
 
 
-def test_trigger_reports_it(broken: Broken) -> None:
+def test_trigger_reports_it(broken: Broken, clock: Any) -> None:
     """In one event, without its text."""
-    event = event_of()
+    event = event_of(clock)
 
     assert "HwStatusError" == event["error"]["type"]
     assert "DLI batch b1: an unexpected LookupError in __call__" in event["error"]["message"]
@@ -125,9 +124,9 @@ def test_trigger_reports_it(broken: Broken) -> None:
     assert 1 == broken.calls
 
 
-def test_trigger_asks_on_with_silent_fail(broken: Broken) -> None:
+def test_trigger_asks_on_with_silent_fail(broken: Broken, clock: Any) -> None:
     """As a worker does: at the interval, until the deadline."""
-    event = event_of(silent_fail=True)
+    event = event_of(clock, silent_fail=True)
 
     assert "DeadlineError" == event["error"]["type"]
     assert "unexpected LookupError" in event["error"]["message"]
@@ -146,7 +145,7 @@ def test_wait_goes_on_where_it_passes(huaweicloud: Any, run_sensor: Any, mode: s
         return read_status(*arguments)
 
     monkeypatch.setattr(f"{PACKAGE}.core.polling.job_poller.read_status", sometimes)
-    end = run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=0.1, timeout=30, silent_fail=True)
+    end = run_sensor(DliBatchSensor, mode, batch_id="b1", poke_interval=INTERVAL, timeout=TIMEOUT, silent_fail=True)
     assert ("success", 3) == (end.verdict, len(calls))
 
 
