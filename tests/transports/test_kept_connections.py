@@ -259,12 +259,11 @@ def test_post_is_never_repeated(send, serve, end):
 
 
 def test_repeat_keeps_the_time_limit(send, serve):
-    """A repeated request does not extend request_timeout."""
+    """A repeated request does not extend the request's time limit."""
     server = serve([OK, CLOSE], [HANG])
-    settings = settings_for(server, request_timeout=1.0)
 
     started_at = time.monotonic()
-    kept, failed = send(settings, get(server), get(server))
+    kept, failed = send(settings_for(server), get(server), get(server, timeout=1.0))
     assert RUNNING == kept
     assert isinstance(failed, TransportError)
     assert time.monotonic() - started_at < 5.0
