@@ -78,8 +78,8 @@ class Server:
         """
         Stop serving and close every connection. Returns when connections are refused.
 
-        The port stays reserved as long as this object exists, so that the server can start again. No program gets it
-        that asks for any free port.
+        The port stays reserved as long as this object exists, so that the server can start again. A program that
+        asks for any free port does not get it.
         """
         if self._thread is None:
             return
