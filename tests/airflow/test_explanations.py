@@ -49,7 +49,7 @@ MISBEHAVIOURS = {
 def quick(huaweicloud, monkeypatch, request):
     """A connection whose requests give up soon if the test is about some that hang."""
     hang = request.node.name.partition("[")[2].startswith(("hanging", "dripping"))
-    connection = huaweicloud.connection(request_timeout=1.5 if hang else 20)
+    connection = huaweicloud.connection(request_timeout=2.5 if hang else 20)
     monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(connection))
     return huaweicloud
 

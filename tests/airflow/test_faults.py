@@ -105,7 +105,7 @@ def test_no_connection_is_an_outage(huaweicloud, run_sensor, colour, monkeypatch
             "no such host": "http://no-such-host.invalid",
             "no TLS": huaweicloud.url.replace("http://", "https://"),
         }
-        connection = huaweicloud.connection(dli_endpoint=endpoints[where], request_timeout=2)
+        connection = huaweicloud.connection(dli_endpoint=endpoints[where])
         monkeypatch.setenv("AIRFLOW_CONN_HWSTATUS_DEFAULT", json.dumps(connection))
         end = run_sensor(DliBatchSensor, colour, batch_id="b1", poke_interval=0.1, outage_tolerance=0.5)
     assert "TransportError" == end.verdict

@@ -78,7 +78,7 @@ def test_accepted_without_a_clear_answer(cloud, submit_to, answer):
     cloud.submissions.answers = [answer]
 
     with pytest.raises(UnclearSubmissionError):
-        submit_to(cloud, tolerance=30.0, request_timeout=1.0 if answer in (Fault.HANG, Fault.DRIP) else 30.0)
+        submit_to(cloud, tolerance=30.0, request_timeout=3.0 if answer in (Fault.HANG, Fault.DRIP) else 30.0)
     assert 1 == len(cloud.submissions.accepted)
     assert 1 == sum(record.method == "POST" for record in cloud.requests)
 
