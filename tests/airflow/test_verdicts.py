@@ -57,7 +57,7 @@ VERDICTS["unknown"] = VERDICTS["in_progress"]
 #: What it ends with where the question has no answer.
 UNANSWERED = {"soft_fail": None, "never_fail": "AirflowSkipException", "silent_fail": "AirflowSensorTimeout", "": None}
 
-#: Seconds of the simulated clock. Real time counts, too, so they are long: a slow machine must not reach the deadline.
+#: In seconds of the simulated clock, which real time advances, too. Even a slow machine does not reach the deadline.
 SHORT = {"poke_interval": 60, "timeout": 90}
 
 
