@@ -537,6 +537,9 @@ def _nested(depth: int) -> Any:
     return value
 
 
+#: JSON nested deeper than Python's recursion limit.
+DEEP = _nested(50_000)
+
 #: A row's declaration that works, and changes that make it wrong.
 ROW = ACME.to_dict()
 HOSTILE: list[Any] = [
@@ -585,11 +588,11 @@ HOSTILE: list[Any] = [
     ROW | {"advice": "{console.__class__}"},
     ROW | {"source": "x" * 10**6},
     ROW | {"success": _nested(100)},
-    ROW | {"path": _nested(50_000)},
-    ROW | {"success": _nested(50_000)},
-    ROW | {"guard": _nested(50_000)},
-    ROW | {"headers": {"workspace": _nested(50_000)}},
-    ROW | {"service": {"label": _nested(50_000)}},
+    ROW | {"path": DEEP},
+    ROW | {"success": DEEP},
+    ROW | {"guard": DEEP},
+    ROW | {"headers": {"workspace": DEEP}},
+    ROW | {"service": {"label": DEEP}},
     {name: value for name, value in ROW.items() if name != "path"},
     {},
     {"name": "dli_batch"},
@@ -598,7 +601,7 @@ HOSTILE: list[Any] = [
     7,
     None,
     "x" * 10**6,
-    _nested(50_000),
+    DEEP,
 ]
 
 
@@ -628,13 +631,13 @@ def test_hostile_row(huaweicloud: Any, number: int) -> None:
         {"parameters": "pool"},
         {"parameters": {}},
         {"parameters": PARAMETERS | {"more": 1}},
-        {"parameters": PARAMETERS | {"pool": _nested(50_000)}},
+        {"parameters": PARAMETERS | {"pool": DEEP}},
         {"parameters": PARAMETERS | {"pool": "x" * 10**6}},
         {"parameters": PARAMETERS | {"pool": "a\r\nHost: evil"}},
         {"parameters": PARAMETERS | {"x" * 10**6: 1}},
         {"job_id": "../../admin"},
         {"job_id": "j1/../../admin"},
-        {"job_id": _nested(50_000)},
+        {"job_id": DEEP},
         {"job_id": {"a": 1}},
     ],
     ids=range(12),
