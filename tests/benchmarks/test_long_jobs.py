@@ -14,8 +14,6 @@ from statistics import NormalDist
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("long_jobs")  # they share one run of the program
-
 PROGRAM = Path(__file__).with_name("long_jobs.py")
 
 
