@@ -159,8 +159,16 @@ def without_slow_warnings() -> Callable[[str], str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run long tests first, so that no worker runs one alone at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """
+    Run long tests first, so that no worker runs one alone at the end.
+
+    Tests that wait are spread evenly over the other tests, so that most of the time other workers use the processor.
+    """
+    groups: dict[str, list[pytest.Item]] = {"long": [], "real_time": [], "others": []}
+    for item in items:
+        groups[next((name for name in ("long", "real_time") if item.get_closest_marker(name)), "others")].append(item)
+    places = {item: at / len(group) for group in groups.values() for at, item in enumerate(group)}
+    items.sort(key=lambda item: (item not in groups["long"], places[item]))
 
 
 def pytest_report_header() -> list[str]:

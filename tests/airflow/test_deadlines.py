@@ -79,6 +79,7 @@ def list_hangs(monkeypatch, cloud):
     return CphRequestSensor, {"request_id": "r1"}
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize(
     "trouble", [slow_replies, login_hangs, agency_hangs, project_hangs, coalescing_list_hangs, list_hangs]
 )

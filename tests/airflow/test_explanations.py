@@ -118,6 +118,7 @@ def test_message_of_a_cph_job(quick, run_sensor, mode):
     assert 2 == len(quick.requests)
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize("where", ["details", "log", "both"])
 @pytest.mark.parametrize("how", MISBEHAVIOURS)
 def test_verdict_stays(quick, run_sensor, clock, how, where):
@@ -144,6 +145,7 @@ def test_verdict_stays(quick, run_sensor, clock, how, where):
         assert LOG[:1] == output
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize("mode", ["reschedule", "deferrable"])
 @pytest.mark.parametrize("how", ["403", "hanging", "huge"])
 def test_verdict_stays_in_every_mode(quick, run_sensor, mode, how):
@@ -168,6 +170,7 @@ def test_region_without_the_log_api(quick, run_sensor):
     assert "no log" not in found
 
 
+@pytest.mark.real_time
 def test_details_take_ten_seconds_at_most(huaweicloud, run_sensor, clock, monkeypatch):
     """Requests that hang end in time, however long the connection lets requests take."""
     assert 10.0 == failure.BUDGET

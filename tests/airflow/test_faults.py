@@ -69,6 +69,7 @@ def colour(request):
     return request.param
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize("before", [[], ["running"]], ids=["first", "later"])
 @pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT)
 def test_fault_that_passes_is_waited_out(quick, run_sensor, colour, fault, before):

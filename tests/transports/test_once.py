@@ -70,6 +70,7 @@ def test_submission_is_sent_once(cloud, submit_to, auth):
     assert BODY == cloud.submissions.accepted[0].body
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize(
     "answer", [500, 502, 503, 504, 408, Fault.RESET, Fault.HALF, Fault.HANG, Fault.DRIP, Reply(body="<html>")], ids=str
 )

@@ -103,6 +103,7 @@ def test_refused_key_is_sent_once(cloud, wait_all):
     assert 50 == sum(isinstance(result, AuthenticationError) for result in results)
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize("reply", [Reply(status=504, delay=0.5), Reply(status=429, headers={"Retry-After": "2"})])
 def test_waits_share_a_failed_first_request(cloud, wait_all, reply):
     """Until the key is known to be valid, one wait sends the first request for all, also if it fails."""
