@@ -9,6 +9,7 @@ bytecode in a directory of their parent process. Child processes import ``startu
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.util
 import json
 import os
@@ -111,6 +112,10 @@ for variable in [name for name in os.environ if name.upper().startswith(EXCLUDED
 _HOME = use_temporary_home()
 _set_environment(_HOME)
 
+# Garbage is collected between tests only. A test of deeply nested values can reach Python's recursion limit, where a
+# collection fails to close the sockets that it finds.
+gc.disable()
+
 # A busy machine may be slow, and the examples of a test may share its fixtures. A test that sets suppress_health_check
 # itself replaces this list.
 _LENIENT = {
@@ -169,6 +174,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         groups[next((name for name in ("long", "real_time") if item.get_closest_marker(name)), "others")].append(item)
     places = {item: at / len(group) for group in groups.values() for at, item in enumerate(group)}
     items.sort(key=lambda item: (item not in groups["long"], places[item]))
+
+
+def pytest_collection_finish() -> None:
+    """Exempt all objects that exist by now from garbage collection. Most are Airflow's, and stay until the end."""
+    gc.freeze()
+
+
+def pytest_runtest_teardown() -> None:
+    """Collect garbage, unless there is little of it."""
+    if gc.get_count()[0] > 20_000:
+        gc.collect()
 
 
 def pytest_report_header() -> list[str]:
