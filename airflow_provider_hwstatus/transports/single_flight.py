@@ -51,12 +51,13 @@ class SingleFlight(Generic[Lock]):
         """
         Call *function* while no other call is in progress, and return its result.
 
-        :param limit: Seconds to wait for the lock.
+        :param limit: Seconds to wait for the lock. If it is negative, this does not wait.
         :raises DeadlineError: The lock was not free within *limit*.
         :raises Exception: The error of *function*, or of a call for which this one has waited.
         """
         ended = self._history.ended
-        if not self._lock.acquire(timeout=min(limit, threading.TIMEOUT_MAX)):
+        # A lock refuses a negative time-out, or takes it for none.
+        if not self._lock.acquire(timeout=max(0.0, min(limit, threading.TIMEOUT_MAX))):
             raise _not_admitted()
         try:
             with self._recorded(ended):

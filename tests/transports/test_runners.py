@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from airflow_provider_hwstatus.core.protocol.effects import Exclusive, Sleep
-from airflow_provider_hwstatus.errors import ServerError
+from airflow_provider_hwstatus.errors import DeadlineError, ServerError
 from airflow_provider_hwstatus.transports.runners import AsyncHandlers, SyncHandlers, run_async, run_sync
 from airflow_provider_hwstatus.transports.single_flight import SingleFlights
 
@@ -110,6 +110,36 @@ def test_other_names_are_independent(run_all):
         return "both"
 
     assert ["both"] * 3 == run_all(outer, 3)
+
+
+def late_sync(make, busy):
+    """Run a flow whose deadline passed half a second ago. If *busy*, another flow does exclusive work."""
+    lock = threading.Lock()
+    if busy:
+        lock.acquire()
+    handlers = SyncHandlers(None, SingleFlights(lambda name: lock), None, None, clock=lambda: 100.0)
+    return run_sync(make(), handlers, until=99.5)
+
+
+def late_async(make, busy):
+    async def run():
+        lock = asyncio.Lock()
+        if busy:
+            await lock.acquire()
+        handlers = AsyncHandlers(None, SingleFlights(lambda name: lock), {}, None, None, clock=lambda: 100.0)
+        return await run_async(make(), handlers, until=99.5)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("late", [late_sync, late_async], ids=["sync", "async"])
+def test_deadline_has_passed_before_the_work(late):
+    """Work that no other flow does begins, and its requests end it. Nobody waits for another flow's work."""
+    once = Once(expected=0)
+
+    assert "done 1" == late(once.run, busy=False)
+    with pytest.raises(DeadlineError, match="while another wait"):
+        late(Once().run, busy=True)
 
 
 def test_cancelled_caller_is_replaced():
