@@ -56,7 +56,7 @@ class SingleFlight(Generic[Lock]):
         :raises Exception: The error of *function*, or of a call for which this one has waited.
         """
         ended = self._history.ended
-        # A lock refuses a negative time-out, or takes it for none.
+        # A lock takes -1 for no limit, and raises ValueError for any other negative time-out.
         if not self._lock.acquire(timeout=max(0.0, min(limit, threading.TIMEOUT_MAX))):
             raise _not_admitted()
         try:
