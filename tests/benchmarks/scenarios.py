@@ -170,7 +170,7 @@ def batch_list(lab: Lab) -> Iterator[Table]:
     polled = columns["ours"].get("quiet_cpu_percent", 0.0)
     rows = [
         Row("requests per interval while all wait", "requests_per_interval", 1, Goal(15)),
-        Row("CPU load while all wait, % of one CPU", "quiet_cpu_percent", 2, Goal(polled / 10, name="10 % of ours")),
+        Row("CPU use while all wait, % of one CPU", "quiet_cpu_percent", 2, Goal(polled / 10, name="a tenth of ours")),
         Row("CPU seconds from the first start to the last end", "cpu_s", 2),
         Row("memory per wait, KB", "memory_kb"),
         Row("job's end to event, median, s", "delay_p50_s", 2),

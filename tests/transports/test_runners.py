@@ -134,7 +134,7 @@ def late_async(make, busy):
 
 @pytest.mark.parametrize("late", [late_sync, late_async], ids=["sync", "async"])
 def test_deadline_has_passed_before_the_work(late):
-    """Work that no other flow does begins, and its requests end it. Nobody waits for another flow's work."""
+    """After its deadline, a flow still begins work that nobody does, but does not wait for another flow's."""
     once = Once(expected=0)
 
     assert "done 1" == late(once.run, busy=False)
